@@ -1,0 +1,103 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target is compiled alike: memory-unsafe constructs are marked where they stand,
+/// a warning is an error, and the language modes that a later Swift makes the default are on.
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .enableExperimentalFeature("Lifetimes"),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+/// Layers, lowest first. A target may name only targets of a lower layer, or of its own layer
+/// where ARCHITECTURE.md says so; Tests/TidyTests holds every import against this table.
+let package = Package(
+    name: "sidereal-export",
+    products: [.executable(name: "sidereal-export", targets: ["SiderealExport"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // Layer 0: the C libraries of the system.
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+        // Layer 1.
+        .target(name: "Model", swiftSettings: strict),
+        // Layer 2: pure.
+        .target(name: "Formats", dependencies: ["Model"], swiftSettings: strict),
+        .target(name: "ExportCore", dependencies: ["Model"], swiftSettings: strict),
+        .target(name: "Synthetic", dependencies: ["Model"], swiftSettings: strict),
+        // Layer 3: one owner for each C library, and the configuration file.
+        .target(name: "Crypto", dependencies: ["COpenSSL", "Model"], swiftSettings: strict),
+        .target(name: "Compression", dependencies: ["CISAL", "Model"], swiftSettings: strict),
+        .target(name: "HTTPClient", dependencies: ["CCurl", "Model"], swiftSettings: strict),
+        .target(name: "Ledger", dependencies: ["CSQLite", "Model"], swiftSettings: strict),
+        .target(name: "Secrets", dependencies: ["Model"], swiftSettings: strict),
+        .target(
+            name: "Configuration",
+            dependencies: ["Model", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+        // Layer 4.
+        .target(
+            name: "Backends",
+            dependencies: ["Model", "Formats", "ExportCore", "Crypto", "Compression", "HTTPClient", "Secrets"],
+            swiftSettings: strict),
+        .target(
+            name: "PeerTransport",
+            dependencies: [
+                "Model", "Crypto", .product(name: "NIOCore", package: "swift-nio"),
+            ], swiftSettings: strict),
+        // Layer 5: the shells.
+        .target(
+            name: "Coordinator",
+            dependencies: [
+                "Model", "ExportCore", "Crypto", "Ledger", .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .target(
+            name: "ShardWorker",
+            dependencies: [
+                "Model", "Formats", "ExportCore", "Backends", "HTTPClient", "Ledger",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .target(
+            name: "Sandbox",
+            dependencies: [
+                "Model", "Crypto", "Compression", "PeerTransport",
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ], swiftSettings: strict),
+        // Layer 6.
+        .executableTarget(
+            name: "SiderealExport",
+            dependencies: [
+                "Model", "Formats", "ExportCore", "Crypto", "HTTPClient", "Ledger", "Configuration", "Secrets",
+                "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        // Tests.
+        .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
+        .testTarget(name: "FormatsTests", dependencies: ["Formats", "Model"], swiftSettings: strict),
+        .testTarget(name: "ExportCoreTests", dependencies: ["ExportCore", "Model"], swiftSettings: strict),
+        .testTarget(name: "CryptoTests", dependencies: ["Crypto", "Compression", "Model"], swiftSettings: strict),
+        .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Model"], swiftSettings: strict),
+        .testTarget(name: "LedgerTests", dependencies: ["Ledger", "Model"], swiftSettings: strict),
+        .testTarget(
+            name: "ConfigurationTests", dependencies: ["Configuration", "Secrets", "Model"], swiftSettings: strict),
+        .testTarget(name: "SyntheticTests", dependencies: ["Synthetic", "Model"], swiftSettings: strict),
+        .testTarget(
+            name: "BackendsTests", dependencies: ["Backends", "HTTPClient", "ExportCore", "Model"],
+            swiftSettings: strict),
+        .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "HTTPClient", "Model"], swiftSettings: strict),
+        .testTarget(name: "TidyTests", swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

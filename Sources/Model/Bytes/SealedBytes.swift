@@ -1,0 +1,50 @@
+/// Bytes that nobody writes any more, at an address that does not change: request bodies, batches, chunks.
+///
+/// Shared by reference; the last owner frees them. C libraries may keep ``withUnsafeBytes(_:)``'s pointer
+/// for as long as somebody holds the object.
+@safe public final class SealedBytes: Sendable {
+    // Written before the object exists and never again, so reading from any thread is safe.
+    nonisolated(unsafe) private let base: UnsafeMutablePointer<UInt8>
+    /// How many bytes.
+    public let count: Int
+
+    /// Takes over `base`, which must come from `allocate` and holds `count` initialized bytes.
+    @unsafe init(taking base: UnsafeMutablePointer<UInt8>, count: Int) {
+        unsafe self.base = base
+        self.count = count
+    }
+
+    /// Copies an array.
+    public init(_ bytes: [UInt8]) {
+        let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: max(bytes.count, 1))
+        unsafe bytes.withUnsafeBufferPointer { source in
+            guard let start = source.baseAddress else { return }
+            unsafe copy.update(from: start, count: source.count)
+        }
+        unsafe base = copy
+        count = bytes.count
+    }
+
+    deinit {
+        unsafe base.deallocate()
+    }
+
+    /// The bytes.
+    public var span: Span<UInt8> {
+        @_lifetime(borrow self)
+        borrowing get {
+            let view = unsafe Span(_unsafeStart: UnsafePointer(base), count: count)
+            return unsafe _overrideLifetime(view, borrowing: self)
+        }
+    }
+
+    /// Calls `body` with the bytes; the address stays valid while this object lives.
+    @unsafe public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        try unsafe body(UnsafeRawBufferPointer(start: base, count: count))
+    }
+
+    /// A copy as an array, for what is not on the data path.
+    public var array: [UInt8] {
+        unsafe [UInt8](UnsafeBufferPointer(start: base, count: count))
+    }
+}

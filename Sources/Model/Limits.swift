@@ -1,0 +1,20 @@
+/// Every bound of the process in one place. Nothing grows past these, whatever the backlog.
+public struct Limits: Sendable, Equatable {
+    /// Longest accepted record, bytes.
+    public var maxRecordBytes = 1 << 20
+    /// Deepest accepted nesting of a record.
+    public var maxDepth = 64
+    /// Input is read in pieces of this many bytes.
+    public var chunkBytes = 256 << 10
+    /// Bytes of encoded, not yet settled records that one target may hold; past this it is fed no more.
+    public var maxQueuedBytesPerTarget = 16 << 20
+    /// Longest response body that is read, bytes.
+    public var maxResponseBytes = 16 << 20
+    /// Milliseconds from a stop signal until exit.
+    public var stopMilliseconds: UInt64 = 25_000
+    /// Bad records that are kept as dead letters are cut to this many bytes.
+    public var maxDeadLetterBytes = 1 << 20
+
+    /// The defaults.
+    public init() {}
+}

@@ -1,0 +1,54 @@
+/// A set of positions as sorted, disjoint, non-adjacent ranges: what was settled of an input.
+///
+/// Work that settles in order keeps it at one range; every gap costs one more.
+public struct PositionSet: Sendable, Equatable {
+    /// Sorted, disjoint, no two touch.
+    public private(set) var ranges: [Range<UInt64>] = []
+
+    /// The empty set.
+    public init() {}
+
+    /// The set of all positions in `ranges`, in any order.
+    public init(_ ranges: [Range<UInt64>]) {
+        for range in ranges { insert(range) }
+    }
+
+    /// Index of the first range that ends at or after `position`.
+    private func firstEnding(atOrAfter position: UInt64) -> Int {
+        var low = 0
+        var high = ranges.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].upperBound < position { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    /// Adds a range and merges what touches it. Returns the merged range and those it swallowed.
+    @discardableResult
+    public mutating func insert(_ range: Range<UInt64>) -> (merged: Range<UInt64>, swallowed: [Range<UInt64>]) {
+        guard !range.isEmpty else { return (range, []) }
+        let first = firstEnding(atOrAfter: range.lowerBound)
+        var last = first
+        var merged = range
+        while last < ranges.count, ranges[last].lowerBound <= range.upperBound {
+            merged = min(merged.lowerBound, ranges[last].lowerBound)..<max(merged.upperBound, ranges[last].upperBound)
+            last += 1
+        }
+        let swallowed = Array(ranges[first..<last])
+        ranges.replaceSubrange(first..<last, with: CollectionOfOne(merged))
+        return (merged, swallowed)
+    }
+
+    /// Whether `position` is in the set.
+    public func contains(_ position: UInt64) -> Bool {
+        let index = firstEnding(atOrAfter: position + 1)
+        return index < ranges.count && ranges[index].lowerBound <= position
+    }
+
+    /// Every position below this is in the set.
+    public var highWaterMark: UInt64 {
+        guard let first = ranges.first, first.lowerBound == 0 else { return 0 }
+        return first.upperBound
+    }
+}
