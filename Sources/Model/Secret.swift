@@ -1,5 +1,6 @@
 /// A credential that cannot print itself: every description, dump and reflection shows only `<secret>`.
-@safe public struct Secret: Sendable, Equatable, CustomStringConvertible, CustomDebugStringConvertible,
+@safe
+public struct Secret: Sendable, Equatable, CustomStringConvertible, CustomDebugStringConvertible,
     CustomReflectable
 {
     private let value: String

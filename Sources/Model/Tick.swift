@@ -8,6 +8,7 @@ public struct Tick: Comparable, Hashable, Sendable {
     /// A tick at `nanoseconds` since the origin.
     @inlinable public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
+    /// Orders by time.
     @inlinable public static func < (a: Tick, b: Tick) -> Bool { a.nanoseconds < b.nanoseconds }
 
     /// `milliseconds` later; saturates at the end of time.
