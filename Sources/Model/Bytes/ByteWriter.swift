@@ -58,7 +58,7 @@
     }
 
     /// Appends `bytes[range]`.
-    @inlinable public mutating func append(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) {
+    @inlinable public mutating func append(_ bytes: Span<UInt8>, _ range: Range<Int>) {
         let length = range.count
         precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count)
         guard length > 0 else { return }
@@ -71,7 +71,7 @@
     }
 
     /// Appends all of `bytes`.
-    @inlinable public mutating func append(_ bytes: borrowing Span<UInt8>) {
+    @inlinable public mutating func append(_ bytes: Span<UInt8>) {
         append(bytes, 0..<bytes.count)
     }
 
