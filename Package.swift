@@ -35,6 +35,7 @@ let package = Package(
         // Layer 2: pure.
         .target(name: "Formats", dependencies: ["Model"], swiftSettings: strict),
         .target(name: "ExportCore", dependencies: ["Model"], swiftSettings: strict),
+        .target(name: "Threading", dependencies: ["Model"], swiftSettings: strict),
         .target(name: "Synthetic", dependencies: ["Model"], swiftSettings: strict),
         // Layer 3: one owner for each C library, and the configuration file.
         .target(name: "Crypto", dependencies: ["COpenSSL", "Model"], swiftSettings: strict),
@@ -48,7 +49,7 @@ let package = Package(
         // Layer 4.
         .target(
             name: "Backends",
-            dependencies: ["Model", "Formats", "ExportCore", "Crypto", "Compression", "HTTPClient", "Secrets"],
+            dependencies: ["Model", "Formats", "ExportCore", "Crypto", "Compression", "HTTPClient", "Secrets", "Threading"],
             swiftSettings: strict),
         .target(
             name: "PeerTransport",

@@ -8,7 +8,7 @@ public import Model
 /// before its name.
 public struct JSONRecordEncoder: RecordEncoder {
     /// True.
-    public static var writesJSON: Bool { true }
+    public var writesJSON: Bool { true }
     private let stampStart: SealedBytes
     private let shardCount: UInt16
 

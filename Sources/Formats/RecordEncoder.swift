@@ -6,7 +6,7 @@ public import Model
 /// a record costs no allocation; backends are generic over them.
 public protocol RecordEncoder: Sendable {
     /// Whether what is written is one JSON object; other formats write one line of text without its end.
-    static var writesJSON: Bool { get }
+    var writesJSON: Bool { get }
 
     /// Appends `record`, whose ranges point into `bytes`. The same record gives the same bytes.
     func encode(_ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter)

@@ -105,6 +105,12 @@
         storedCount &+= digits
     }
 
+    /// Replaces the byte at `index`, which was written before.
+    @inlinable public mutating func replace(at index: Int, with byte: UInt8) {
+        precondition(index >= 0 && index < storedCount)
+        unsafe base[index] = byte
+    }
+
     /// Forgets the last bytes, down to `length`: undoes the start of a record that turned out to be bad.
     @inlinable public mutating func truncate(to length: Int) {
         precondition(length >= 0 && length <= storedCount)
