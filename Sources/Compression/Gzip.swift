@@ -1,0 +1,155 @@
+internal import CISAL
+public import Model
+
+/// gzip (RFC 1952) by ISA-L.
+///
+/// Promises:
+/// 1. The same bytes give the same compressed bytes: level 1, no name, no time, operating system 255.
+/// 2. Decompressing takes any number of members, checks each one's CRC-32 and length, and refuses
+///    everything else behind them.
+/// 3. Decompressing never holds more than the caller's limit, whatever the input claims.
+public enum Gzip {
+    /// Compresses `bytes` into one member, with a state of its own. For single documents; the data path
+    /// keeps a ``Compressor``.
+    /// - Throws: ``CompressionError``, only without memory or from 4 GiB on.
+    public static func compress(_ bytes: borrowing Span<UInt8>) throws(CompressionError) -> SealedBytes {
+        var compressor = try Compressor()
+        return try compressor.compress(bytes)
+    }
+
+    /// Decompresses all members of `bytes`.
+    /// - Parameter limit: most bytes that the result may have.
+    /// - Throws: ``CompressionError``: damaged, truncated or over the limit.
+    public static func decompress(
+        _ bytes: borrowing Span<UInt8>, limit: Int
+    ) throws(CompressionError) -> [UInt8] {
+        var decompressor = try Decompressor()
+        return try decompressor.decompress(bytes, limit: limit)
+    }
+
+    /// A reusable compressor: state and level buffer, about 350 kB, are allocated once.
+    @safe public struct Compressor: ~Copyable {
+        private let stream: OpaquePointer
+
+        /// Allocates the state.
+        /// - Throws: ``CompressionError/Kind/outOfMemory``.
+        public init() throws(CompressionError) {
+            guard let stream = unsafe sidereal_deflate_new() else { throw CompressionError(.outOfMemory) }
+            unsafe self.stream = stream
+        }
+
+        deinit {
+            unsafe sidereal_deflate_free(stream)
+        }
+
+        /// Compresses `bytes` into one member.
+        /// - Parameter expecting: bytes that the result will probably have; by default a sixth of the input.
+        ///   Too small a guess costs a copy, never the result.
+        /// - Throws: ``CompressionError``, only from 4 GiB on.
+        public mutating func compress(
+            _ bytes: borrowing Span<UInt8>, expecting: Int? = nil
+        ) throws(CompressionError) -> SealedBytes {
+            guard let length = UInt32(exactly: bytes.count) else { throw CompressionError(.inputTooLong) }
+            let step = max(expecting ?? bytes.count / 6, 1024)
+            var output = ByteWriter(capacity: step)
+            let failure: CompressionError? = unsafe bytes.withUnsafeBufferPointer { source in
+                unsafe sidereal_deflate_begin(stream, source.baseAddress, length)
+                return unsafe Self.run(stream, into: &output, step: step)
+            }
+            if let failure { throw failure }
+            return output.seal()
+        }
+
+        private static func run(
+            _ stream: OpaquePointer, into output: inout ByteWriter, step: Int
+        ) -> CompressionError? {
+            var finished: Int32 = 0
+            var code: Int32 = 0
+            while finished == 0 {
+                // The writer doubles when it grows, so later rounds may use all that is there by then.
+                let room = min(max(step, output.count), 1 << 30)
+                let before = output.count
+                unsafe output.append(room: room) { free in
+                    var written: UInt32 = 0
+                    code = unsafe sidereal_deflate_step(
+                        stream, free.baseAddress, UInt32(free.count), &written, &finished)
+                    return Int(written)
+                }
+                if code != 0 || (finished == 0 && output.count == before) {
+                    return CompressionError(.deflate(code))
+                }
+            }
+            return nil
+        }
+    }
+
+    /// A reusable decompressor: its state of about 90 kB is allocated once.
+    @safe public struct Decompressor: ~Copyable {
+        private let stream: OpaquePointer
+
+        /// Allocates the state.
+        /// - Throws: ``CompressionError/Kind/outOfMemory``.
+        public init() throws(CompressionError) {
+            guard let stream = unsafe sidereal_inflate_new() else { throw CompressionError(.outOfMemory) }
+            unsafe self.stream = stream
+        }
+
+        deinit {
+            unsafe sidereal_inflate_free(stream)
+        }
+
+        /// Decompresses all members of `bytes`.
+        /// - Parameter limit: most bytes that the result may have.
+        /// - Throws: ``CompressionError``: damaged, truncated or over the limit.
+        public mutating func decompress(
+            _ bytes: borrowing Span<UInt8>, limit: Int
+        ) throws(CompressionError) -> [UInt8] {
+            guard let length = UInt32(exactly: bytes.count) else { throw CompressionError(.inputTooLong) }
+            precondition(limit >= 0, "a limit is a number of bytes")
+            var output: [UInt8] = []
+            let guess = bytes.count.multipliedReportingOverflow(by: 8).partialValue
+            output.reserveCapacity(min(limit, max(guess, 512)))
+            let failure: CompressionError? = unsafe bytes.withUnsafeBufferPointer { source in
+                unsafe sidereal_inflate_begin(stream, source.baseAddress, length)
+                return unsafe Self.run(stream, into: &output, limit: limit)
+            }
+            if let failure { throw failure }
+            return output
+        }
+
+        private static func run(
+            _ stream: OpaquePointer, into output: inout [UInt8], limit: Int
+        ) -> CompressionError? {
+            let limit = min(limit, Int.max - 1)
+            var left = UInt32.max
+            while true {
+                let leftBefore = left
+                // One byte past the limit tells "exactly the limit" from "more than the limit".
+                let free = max(output.capacity - output.count, output.count, 64 << 10)
+                let room = min(free, limit - output.count + 1, 1 << 30)
+                var finished: Int32 = 0
+                var code: Int32 = 0
+                var written: UInt32 = 0
+                output.append(addingCapacity: room) { free in
+                    unsafe free.withUnsafeMutableBufferPointer { buffer, initialized in
+                        code = unsafe sidereal_inflate_step(
+                            stream, buffer.baseAddress.map { unsafe $0 + initialized }, UInt32(room), &written,
+                            &left, &finished)
+                        initialized += Int(written)
+                    }
+                }
+                // Positive codes say which side ran out, which the counts below say too.
+                if code < 0 { return CompressionError(.damaged(code)) }
+                if output.count > limit { return CompressionError(.overLimit(limit)) }
+                if finished != 0 {
+                    if left == 0 { return nil }
+                    unsafe sidereal_inflate_next_member(stream)
+                } else if left == 0, written < room {
+                    return CompressionError(.truncated)
+                } else if left == leftBefore, written == 0 {
+                    return CompressionError(.damaged(code))
+                }
+            }
+        }
+    }
+}
