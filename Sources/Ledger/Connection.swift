@@ -127,7 +127,9 @@ enum Value {
         let code = unsafe sqlite3_prepare_v3(
             connection.handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &prepared, nil)
         guard code == SQLITE_OK, let prepared = unsafe prepared else {
-            throw connection.error(code, "prepare a statement for")
+            let error = connection.error(code, "prepare a statement for")
+            // The statements are constant: if one does not compile, the tables are not what we made.
+            throw code == SQLITE_ERROR ? .corrupt(connection.path, error.message, code: code) : error
         }
         unsafe handle = prepared
         self.connection = connection

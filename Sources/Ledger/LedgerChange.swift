@@ -125,6 +125,12 @@ public struct AcceptedTotals: Sendable, Equatable {
     public var records: Int
     /// Bytes, as counted by whoever committed them.
     public var bytes: Int
+
+    /// Both counts.
+    public init(records: Int, bytes: Int) {
+        self.records = records
+        self.bytes = bytes
+    }
 }
 
 extension LedgerChange {
@@ -143,7 +149,8 @@ extension LedgerChange {
             }
         for (name, isValid) in numbers where !isValid {
             throw LedgerError(
-                .invalid, "the ledger cannot hold \(self.name) with this \(name): it must lie in 0 to 2^63-1. This is"
+                .invalid,
+                "the ledger cannot hold \(self.name) with this \(name): it must lie in 0 to 2^63-1. This is"
                     + " a mistake in the program; report it")
         }
     }

@@ -27,7 +27,13 @@ internal import Glibc
         // SQLite gives its journal the mode of the database, so the database must not be made with the default.
         let database = unsafe open(databasePath, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard database >= 0 else { throw Self.notWritable(databasePath, errno) }
+        var status = stat()
+        let isKnown = unsafe fstat(database, &status) == 0
         close(database)
+        // SQLite takes a file shorter than its smallest page for an empty one and would start afresh over it.
+        if isKnown, (1..<512).contains(status.st_size) {
+            throw .corrupt(databasePath, "it is cut off after \(status.st_size) bytes")
+        }
         try Self.synchronize(directory)
     }
 
@@ -42,7 +48,8 @@ internal import Glibc
         defer { close(opened) }
         if fsync(opened) != 0 {
             throw LedgerError(
-                .inputOutput, "cannot synchronize the state directory \(directory): \(systemErrorText(errno)). Look at the"
+                .inputOutput,
+                "cannot synchronize the state directory \(directory): \(systemErrorText(errno)). Look at the"
                     + " disk and the kernel's log", systemError: errno)
         }
     }
@@ -80,7 +87,8 @@ internal import Glibc
     private static func locked(_ directory: String, by holder: Int32?, _ cause: Int32) -> LedgerError {
         guard cause == EWOULDBLOCK else {
             return LedgerError(
-                .inputOutput, "cannot lock the state directory \(directory): \(systemErrorText(cause)). Use a file system"
+                .inputOutput,
+                "cannot lock the state directory \(directory): \(systemErrorText(cause)). Use a file system"
                     + " with flock(2)", systemError: cause)
         }
         let who = holder.map { $0 == getpid() ? "this process (pid \($0))" : "another process, pid \($0)," }
