@@ -60,12 +60,12 @@ let package = Package(
         .target(
             name: "Coordinator",
             dependencies: [
-                "Model", "ExportCore", "Crypto", "Ledger", .product(name: "Logging", package: "swift-log"),
+                "Model", "ExportCore", "Crypto", "Ledger", "Threading",
             ], swiftSettings: strict),
         .target(
             name: "ShardWorker",
             dependencies: [
-                "Model", "Formats", "ExportCore", "Backends", "HTTPClient", "Ledger",
+                "Model", "Formats", "ExportCore", "Backends", "Ledger", "Threading",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(
