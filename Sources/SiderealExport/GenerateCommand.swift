@@ -9,7 +9,7 @@ struct GenerateCommand: AsyncParsableCommand {
         commandName: "generate",
         abstract: "Write realistic synthetic probe results, one JSON object per line.",
         discussion: """
-            The same seed gives the same records on every machine. A record has 1200 bytes on average.
+            The same seed gives the same records on every machine. A record has 1220 bytes on average.
 
             Examples:
               sidereal-export generate --count 1000 > results.ndjson
