@@ -1,6 +1,6 @@
-public import ExportCore
-import Formats
-public import Model
+import ExportCore
+public import Formats
+import Model
 import Threading
 
 /// A record that was refused before any target saw it.

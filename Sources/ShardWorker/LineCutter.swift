@@ -16,7 +16,7 @@ public struct LineCutter: Sendable {
         guard at < end else { return nil }
         let start = at
         let found = unsafe bytes.withUnsafeBufferPointer { buffer -> Int? in
-            guard let base = unsafe buffer.baseAddress,
+            guard let base = buffer.baseAddress,
                 let hit = unsafe memchr(base + start, 0x0A, end - start)
             else { return nil }
             return unsafe UnsafeRawPointer(base).distance(to: UnsafeRawPointer(hit))
