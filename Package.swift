@@ -97,7 +97,8 @@ let package = Package(
         .testTarget(
             name: "BackendsTests", dependencies: ["Backends", "HTTPClient", "ExportCore", "Model"],
             swiftSettings: strict),
-        .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "HTTPClient", "Model"], swiftSettings: strict),
+        .testTarget(
+            name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
