@@ -80,7 +80,7 @@ let package = Package(
             name: "SiderealExport",
             dependencies: [
                 "Model", "Formats", "ExportCore", "Crypto", "HTTPClient", "Ledger", "Configuration", "Secrets",
-                "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic",
+                "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic", "Threading",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Dispatch
 import Glibc
 import Model
 import Sandbox
@@ -145,52 +144,6 @@ struct SandboxCommand: AsyncParsableCommand {
         print(line)
         // Into a pipe as into a terminal: at once.
         _ = fflush(nil)
-    }
-}
-
-/// A span of time on the command line: digits and one of `ms`, `s`, `m`, `h`.
-struct DurationArgument: ExpressibleByArgument, Sendable, Equatable {
-    var milliseconds: UInt64
-
-    init(milliseconds: UInt64) { self.milliseconds = milliseconds }
-
-    init?(argument: String) {
-        let digits = argument.prefix { $0.isASCII && $0.isNumber }
-        let units: [Substring: UInt64] = ["ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000]
-        guard let count = UInt64(digits) else { return nil }
-        // Zero needs no unit.
-        guard let unit = units[argument.dropFirst(digits.count)] ?? (argument == "0" ? 1 : nil) else { return nil }
-        let (product, overflows) = count.multipliedReportingOverflow(by: unit)
-        guard !overflows else { return nil }
-        milliseconds = product
-    }
-
-    var defaultValueDescription: String {
-        milliseconds % 1_000 == 0 ? "\(milliseconds / 1_000)s" : "\(milliseconds)ms"
-    }
-}
-
-/// Waits for signals that ask the process to stop; they no longer kill it.
-private final class StopSignals {
-    private let arrivals: AsyncStream<Void>
-    private let sources: [any DispatchSourceSignal]
-
-    init(_ numbers: [Int32]) {
-        let (arrivals, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(1))
-        self.arrivals = arrivals
-        sources = numbers.map { number in
-            _ = signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { continuation.yield() }
-            source.activate()
-            return source
-        }
-    }
-
-    /// Returns at the first of them, or when the task is cancelled.
-    func first() async {
-        for await _ in arrivals { break }
-        for source in sources { source.cancel() }
     }
 }
 
