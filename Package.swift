@@ -60,12 +60,12 @@ let package = Package(
         .target(
             name: "Coordinator",
             dependencies: [
-                "Model", "ExportCore", "Crypto", "Ledger", .product(name: "Logging", package: "swift-log"),
+                "Model", "ExportCore", "Crypto", "Ledger", "Threading",
             ], swiftSettings: strict),
         .target(
             name: "ShardWorker",
             dependencies: [
-                "Model", "Formats", "ExportCore", "Backends", "HTTPClient", "Ledger",
+                "Model", "Formats", "ExportCore", "Backends", "Ledger", "Threading",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(
@@ -80,7 +80,7 @@ let package = Package(
             name: "SiderealExport",
             dependencies: [
                 "Model", "Formats", "ExportCore", "Crypto", "HTTPClient", "Ledger", "Configuration", "Secrets",
-                "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic",
+                "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic", "Threading",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -97,7 +97,8 @@ let package = Package(
         .testTarget(
             name: "BackendsTests", dependencies: ["Backends", "HTTPClient", "ExportCore", "Model"],
             swiftSettings: strict),
-        .testTarget(name: "SandboxTests", dependencies: ["Sandbox", "HTTPClient", "Model"], swiftSettings: strict),
+        .testTarget(
+            name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

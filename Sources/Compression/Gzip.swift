@@ -83,19 +83,23 @@ public enum Gzip {
         }
     }
 
-    /// A reusable decompressor: its state of about 90 kB is allocated once.
+    /// A reusable decompressor: its state of about 90 kB and its window are allocated once.
     @safe public struct Decompressor: ~Copyable {
+        private static let pieceBytes = 256 << 10
         private let stream: OpaquePointer
+        private let piece: UnsafeMutablePointer<UInt8>
 
         /// Allocates the state.
         /// - Throws: ``CompressionError/Kind/outOfMemory``.
         public init() throws(CompressionError) {
             guard let stream = unsafe sidereal_inflate_new() else { throw CompressionError(.outOfMemory) }
             unsafe self.stream = stream
+            unsafe piece = .allocate(capacity: Self.pieceBytes)
         }
 
         deinit {
             unsafe sidereal_inflate_free(stream)
+            unsafe piece.deallocate()
         }
 
         /// Decompresses all members of `bytes`.
@@ -104,43 +108,42 @@ public enum Gzip {
         public mutating func decompress(
             _ bytes: borrowing Span<UInt8>, limit: Int
         ) throws(CompressionError) -> [UInt8] {
-            guard let length = UInt32(exactly: bytes.count) else { throw CompressionError(.inputTooLong) }
-            precondition(limit >= 0, "a limit is a number of bytes")
             var output: [UInt8] = []
-            let guess = bytes.count.multipliedReportingOverflow(by: 8).partialValue
-            output.reserveCapacity(min(limit, max(guess, 512)))
-            let failure: CompressionError? = unsafe bytes.withUnsafeBufferPointer { source in
-                unsafe sidereal_inflate_begin(stream, source.baseAddress, length)
-                return unsafe Self.run(stream, into: &output, limit: limit)
+            try forEachPiece(of: bytes, limit: limit) { piece in
+                unsafe piece.withUnsafeBufferPointer { unsafe output.append(contentsOf: $0) }
             }
-            if let failure { throw failure }
             return output
         }
 
-        private static func run(
-            _ stream: OpaquePointer, into output: inout [UInt8], limit: Int
-        ) -> CompressionError? {
-            let limit = min(limit, Int.max - 1)
+        /// Decompresses all members of `bytes` in constant memory: gives `body` one piece after another, each
+        /// of at most 256 KiB. What `body` saw is only known to be undamaged when this returns.
+        /// - Parameter limit: most bytes that all pieces together may have.
+        /// - Throws: ``CompressionError``: damaged, truncated or over the limit.
+        public mutating func forEachPiece(
+            of bytes: borrowing Span<UInt8>, limit: Int, _ body: (borrowing Span<UInt8>) -> Void
+        ) throws(CompressionError) {
+            guard let length = UInt32(exactly: bytes.count) else { throw CompressionError(.inputTooLong) }
+            let failure: CompressionError? = unsafe bytes.withUnsafeBufferPointer { source in
+                unsafe sidereal_inflate_begin(stream, source.baseAddress, length)
+                return run(limit: limit, body)
+            }
+            if let failure { throw failure }
+        }
+
+        private func run(limit: Int, _ body: (borrowing Span<UInt8>) -> Void) -> CompressionError? {
+            let room = UInt32(Self.pieceBytes)
+            var total = 0
             var left = UInt32.max
             while true {
                 let leftBefore = left
-                // One byte past the limit tells "exactly the limit" from "more than the limit".
-                let free = max(output.capacity - output.count, output.count, 64 << 10)
-                let room = min(free, limit - output.count + 1, 1 << 30)
                 var finished: Int32 = 0
-                var code: Int32 = 0
                 var written: UInt32 = 0
-                output.append(addingCapacity: room) { free in
-                    unsafe free.withUnsafeMutableBufferPointer { buffer, initialized in
-                        code = unsafe sidereal_inflate_step(
-                            stream, buffer.baseAddress.map { unsafe $0 + initialized }, UInt32(room), &written,
-                            &left, &finished)
-                        initialized += Int(written)
-                    }
-                }
+                let code = unsafe sidereal_inflate_step(stream, piece, room, &written, &left, &finished)
                 // Positive codes say which side ran out, which the counts below say too.
                 if code < 0 { return CompressionError(.damaged(code)) }
-                if output.count > limit { return CompressionError(.overLimit(limit)) }
+                total += Int(written)
+                if total > limit { return CompressionError(.overLimit(limit)) }
+                if written > 0 { body(unsafe Span(_unsafeStart: UnsafePointer(piece), count: Int(written))) }
                 if finished != 0 {
                     if left == 0 { return nil }
                     unsafe sidereal_inflate_next_member(stream)

@@ -26,7 +26,8 @@ public enum FIPS {
         OpenSSLErrorQueue.clear()
         // The providers are never unloaded: they serve until the process ends. The fallback to the default
         // provider stays (1), so that a failure here leaves OpenSSL as it was.
-        let loaded = unsafe OSSL_PROVIDER_try_load(nil, "fips", 1) != nil
+        let loaded =
+            unsafe OSSL_PROVIDER_try_load(nil, "fips", 1) != nil
             && OSSL_PROVIDER_try_load(nil, "base", 1) != nil
             && EVP_default_properties_enable_fips(nil, 1) == 1
         guard loaded, isActive else {

@@ -94,8 +94,7 @@ private let globalInitialization: CURLcode = curl_global_init(Int(CURL_GLOBAL_DE
     }
 
     private func freeLists() {
-        for unsafelist in unsafe lists { unsafe curl_slist_free_all(list) }
-        unsafe lists.removeAll()
+        while let list = unsafe lists.popLast() { unsafe curl_slist_free_all(list) }
     }
 
     private func note(_ code: CURLcode) {

@@ -8,7 +8,8 @@ import Synchronization
 /// Promises:
 /// 1. Certificate and name of the server are checked on every connection; TLS 1.2 is the least. No setting of this
 ///    client or of a request changes that.
-/// 2. An answer is returned only when it is complete; one that was cut short is a failure.
+/// 2. An answer is returned only when its header and all that its framing promised are there; one that was cut short is
+///    a failure, except where its framing hides that (``HTTPResponse/isBodyDelimited``).
 /// 3. ``HTTPFailure/mayHaveReachedServer`` is false only if no byte of the request was handed to a connection.
 /// 4. A request that is not idempotent is handed to a connection at most once. libcurl sends again by itself when a
 ///    kept-alive connection closes before any byte of an answer; that is allowed for idempotent requests only.

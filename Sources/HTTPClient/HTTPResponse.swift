@@ -1,17 +1,14 @@
 /// The version of HTTP an answer came over.
 public enum HTTPVersion: String, Sendable {
     /// RFC 1945.
-    case http1_0 = "HTTP/1.0"
+    case http10 = "HTTP/1.0"
     /// RFC 9112.
-    case http1_1 = "HTTP/1.1"
+    case http11 = "HTTP/1.1"
     /// RFC 9113.
     case http2 = "HTTP/2"
 }
 
-/// A complete answer: every byte that its framing promised has arrived.
-///
-/// An HTTP/1 body that has neither a length nor chunks ends with the connection (RFC 9112 section 6.3). Over TLS
-/// the end is authenticated; over plain HTTP a body cut short in that form cannot be recognised by anybody.
+/// An answer: the whole header, and every byte of the body that its framing promised.
 public struct HTTPResponse: Sendable, Equatable {
     /// The status code; redirects (3xx) are not followed.
     public let status: Int
@@ -21,6 +18,15 @@ public struct HTTPResponse: Sendable, Equatable {
     public let body: [UInt8]
     /// What the server spoke.
     public let protocolVersion: HTTPVersion
+    /// Whether something else than the connection's end marks the body's end: a length, chunks, or HTTP/2.
+    ///
+    /// If not (RFC 9112 section 6.3, number 8; some HTTP/1.0 servers), nobody can tell a whole body from one that was
+    /// cut short: libcurl 7.88 takes the end of TCP for the end of TLS, and plain HTTP has no other. The reader of
+    /// such a body must recognise its end by itself, as a JSON reader does.
+    public var isBodyDelimited: Bool {
+        guard protocolVersion != .http2, !body.isEmpty else { return true }
+        return header("Content-Length") != nil || header("Transfer-Encoding") != nil
+    }
 
     init(status: Int, fieldLines: [UInt8], body: [UInt8], protocolVersion: HTTPVersion) {
         self.status = status
@@ -32,7 +38,7 @@ public struct HTTPResponse: Sendable, Equatable {
     /// An answer made by hand, for tests of what reads answers.
     public init(
         status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
-        protocolVersion: HTTPVersion = .http1_1
+        protocolVersion: HTTPVersion = .http11
     ) {
         var lines: [UInt8] = []
         for (name, value) in headers { lines += Array("\(name): \(value)\r\n".utf8) }

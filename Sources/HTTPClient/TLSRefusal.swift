@@ -9,10 +9,10 @@ struct TLSRefusal {
     }
 
     /// From the result of the certificate's check, X509_V_ERR_* of openssl/x509_vfy.h. libcurl compares the name
-    /// itself, after OpenSSL has found nothing wrong, so that 0 means: wrong name.
+    /// itself, after OpenSSL has found nothing wrong and before it stores OpenSSL's result: then it is still 1.
     init(verifyResult: Int) {
         switch verifyResult {
-        case 0, 62, 64:
+        case 0, 1, 62, 64:
             self.init(
                 .wrongName,
                 "the server's certificate is for another name; correct the endpoint's host, or set tls.serverName to a"
@@ -81,8 +81,8 @@ struct TLSRefusal {
     private static let certificateWords =
         "the server demands a client certificate; put tls.crt and tls.key into the target's secret"
     private static let handshakeWords =
-        "the two sides cannot agree; compare the server's ciphers and curves with this machine's, and whether it demands"
-        + " a client certificate"
+        "the two sides cannot agree; compare the server's ciphers and curves with this machine's, and see whether it"
+        + " demands a client certificate"
 
     /// The eight hexadecimal digits after the last `error:`.
     private static func errorCode(_ text: String) -> UInt32? {

@@ -126,8 +126,8 @@ final class Transfer {
         let version: HTTPVersion =
             switch easy.httpVersion {
             case Int(CURL_HTTP_VERSION_2_0): .http2
-            case Int(CURL_HTTP_VERSION_1_0): .http1_0
-            default: .http1_1
+            case Int(CURL_HTTP_VERSION_1_0): .http10
+            default: .http11
             }
         return .success(
             HTTPResponse(status: easy.status, fieldLines: fieldLines, body: body, protocolVersion: version))

@@ -1,6 +1,6 @@
 public import Model
 
-/// Made-up probe results as the Kubernetes API gives them: one whole custom resource per line, 1200 bytes on average.
+/// Made-up probe results as the Kubernetes API gives them: one whole custom resource per line, 1220 bytes on average.
 ///
 /// The same seed gives the same bytes on every machine. `metadata.uid` and `spec.probe.id` have the shape of a UUID of
 /// version 4; the first eight digits of the probe id, and so the resource's name, repeat only after 2^32 records.
@@ -74,7 +74,7 @@ public struct ProbeResultGenerator: Sendable {
         out.append(
             #"{"apiVersion":"sidereal.cloud/v1alpha1","kind":"SiderealProbeResult","metadata":{"creationTimestamp":""#)
         clock.appendSecond(after: duration, into: &out)
-        out.append(#"","generation":1,"labels":{"sidereal.cloud/control-effectiveness":""#)
+        out.append(#"","labels":{"sidereal.cloud/control-effectiveness":""#)
         out.append(scenario.effectiveness)
         out.append(#"","sidereal.cloud/outcome":""#)
         out.append(scenario.outcome)
@@ -133,7 +133,8 @@ public struct ProbeResultGenerator: Sendable {
         out.append(scenario.effectiveness)
         out.append(#"","controlMappings":"#)
         out.append(mapping.frameworks)
-        out.append(#","crosswalkVersion":"2026.1","detail":""#)
+        if rng.below(4) > 0 { out.append(#","crosswalkVersion":"2026.1""#) }
+        out.append(#","detail":""#)
         out.append(sentence.before)
         out.append(namespace)
         out.append(sentence.after)
@@ -150,8 +151,10 @@ public struct ProbeResultGenerator: Sendable {
         out.append(mapping.nist)
         out.append(#","outcome":""#)
         out.append(scenario.outcome)
-        out.append(#"","verificationMode":""#)
-        out.append(pick(profile.modes))
+        if rng.below(4) > 0 {
+            out.append(#"","verificationMode":""#)
+            out.append(pick(profile.modes))
+        }
         out.append(#""}}}"#)
         out.append(UInt8(ascii: "\n"))
     }

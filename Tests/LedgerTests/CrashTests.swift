@@ -95,7 +95,7 @@ import Testing
         var rng = PRNG(seed: 20)
         var acknowledged = 0
         for trial in UInt64(0)..<12 {
-            let microseconds = rng.below(60_000)
+            let microseconds = rng.below(150_000)
             acknowledged += try await withTemporaryDirectory { directory in
                 await #expect(processExitsWith: .signal(SIGKILL)) {
                     [directory = directory as String, trial = trial as UInt64, microseconds = microseconds as UInt64] in
@@ -112,7 +112,7 @@ import Testing
         options.checkpointPages = 10
         let ledger = try await Ledger.open(directory: directory, options: options)
         let notes = unsafe open(directory + "/notes", O_WRONLY | O_CREAT | O_APPEND, 0o600)
-        Thread.detach(after: microseconds)
+        killThisProcess(after: microseconds)
         var history = History(seed: seed)
         while true {
             try await ledger.commit(history.changes(sources))
@@ -135,19 +135,17 @@ import Testing
     }
 }
 
-private enum Thread {
-    /// Kills this process from a thread of its own, so that no instruction of the others is favoured.
-    static func detach(after microseconds: UInt64) {
-        var number = pthread_t()
-        let delay = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
-        unsafe delay.initialize(to: UInt32(microseconds))
-        unsafe pthread_create(
-            &number, nil,
-            { raw in
-                guard let delay = unsafe raw?.assumingMemoryBound(to: UInt32.self) else { return nil }
-                unsafe usleep(delay.pointee)
-                kill(getpid(), SIGKILL)
-                return nil
-            }, delay)
-    }
+/// Kills this process from a thread of its own, so that no instruction of the others is favoured.
+private func killThisProcess(after microseconds: UInt64) {
+    var number = pthread_t()
+    let delay = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
+    unsafe delay.initialize(to: UInt32(microseconds))
+    unsafe pthread_create(
+        &number, nil,
+        { raw in
+            guard let delay = unsafe raw?.assumingMemoryBound(to: UInt32.self) else { return nil }
+            unsafe usleep(delay.pointee)
+            kill(getpid(), SIGKILL)
+            return nil
+        }, delay)
 }

@@ -29,6 +29,22 @@ import Testing
         }
     }
 
+    @Test func otherProcessIsToldWhoHoldsIt() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = try await Ledger.open(directory: directory)
+            await #expect(processExitsWith: .success) { [directory = directory as String, holder = getpid() as Int32] in
+                do throws(LedgerError) {
+                    _ = try await Ledger.open(directory: directory)
+                    exit(1)
+                } catch {
+                    #expect(error.kind == .locked(pid: holder))
+                    #expect(error.message.contains("another process, pid \(holder)"))
+                }
+            }
+            try await ledger.close()
+        }
+    }
+
     @Test func releasedLedgerFreesTheDirectory() async throws {
         try await withTemporaryDirectory { directory in
             do {

@@ -34,10 +34,10 @@ import Testing
             var integrityStatus: String
             var nistControls: [String]
             var controlMappings: [String: [String]]
-            var crosswalkVersion: String
+            var crosswalkVersion: String?
             var mitreAttackId: String?
             var detail: String
-            var verificationMode: String
+            var verificationMode: String?
         }
         struct Execution: Decodable {
             var timestamp: String
@@ -126,10 +126,10 @@ import Testing
         var profiles: Set<String> = []
         var outcomes: Set<String> = []
         var unusual = 0
-        for line in Self.lines(20_000, seed: 9) {
+        for line in Self.lines(6_000, seed: 9) {
             let text = String(decoding: line, as: UTF8.self)
             for (key, value) in [("\"profile\":\"", 0), ("\"outcome\":\"", 1)] {
-                let start = try #require(text.range(of: key)).upperBound
+                let start = try #require(text.firstRange(of: key)).upperBound
                 let found = String(text[start...].prefix { $0 != "\"" })
                 if value == 0 { profiles.insert(found) } else { outcomes.insert(found) }
             }
@@ -137,7 +137,7 @@ import Testing
         }
         #expect(profiles == ["rbac", "netpol", "admission", "secret", "detection", "acme.gov/egress"])
         #expect(outcomes == Set(Self.effectiveness.keys))
-        #expect((300...700).contains(unusual))
+        #expect((100...200).contains(unusual))
     }
 
     @Test func calendarAgreesWithFoundation() throws {

@@ -28,7 +28,9 @@ public actor FileBackend: Backend {
     private let executor = ThreadExecutor()
 
     /// Files are written on a thread of their own: fsync blocks.
-    public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+    public nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe executor.asUnownedSerialExecutor()
+    }
 
     /// - Parameter committed: what the ledger knows of this target's last file.
     public init(

@@ -1,18 +1,20 @@
-/// A piece of the input: a file by its place in the list, and which of its equal pieces.
+/// Where a piece of the input begins: a file by its place in the list, and the start of a line in it.
+///
+/// Pieces end at fixed places, wherever they began, so cursors that were apart meet again.
 public struct ChunkRef: Hashable, Sendable, Comparable {
     /// Place of the file in the input's list.
     public var file: Int
-    /// Number of the piece, from zero.
-    public var chunk: Int
+    /// Bytes from the start of the file.
+    public var offset: UInt64
 
-    /// Piece `chunk` of file `file`.
-    public init(file: Int, chunk: Int) {
+    /// The piece of file `file` that begins at `offset`.
+    public init(file: Int, offset: UInt64) {
         self.file = file
-        self.chunk = chunk
+        self.offset = offset
     }
 
     /// Orders as the input is read.
-    public static func < (a: ChunkRef, b: ChunkRef) -> Bool { (a.file, a.chunk) < (b.file, b.chunk) }
+    public static func < (a: ChunkRef, b: ChunkRef) -> Bool { (a.file, a.offset) < (b.file, b.offset) }
 }
 
 /// Decides which piece of the input is read next, and for which targets.

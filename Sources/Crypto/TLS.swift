@@ -1,0 +1,214 @@
+internal import COpenSSL
+public import Model
+
+/// Certificate, key and rules that the connections of one server share (OpenSSL `SSL_CTX`).
+///
+/// TLS 1.2 at least (NIST SP 800-52 rev. 2), no renegotiation, compression or resumption; suites are OpenSSL's own
+/// choice, which the FIPS provider narrows down. Never changed after `init`, so any thread may use it.
+@safe public final class TLSContext: Sendable {
+    // OpenSSL counts references to it atomically, and nothing changes its settings after init.
+    nonisolated(unsafe) fileprivate let handle: OpaquePointer
+
+    /// Settings of a server.
+    /// - Parameters:
+    ///   - certificateChainFile: PEM, the server's own certificate first.
+    ///   - privateKeyFile: PEM, the key of that certificate.
+    ///   - clientAuthorityFile: PEM certificates of the authorities whose clients are let in; with it every client
+    ///     must show a certificate, without it none is asked for.
+    /// - Throws: ``CryptoError`` of kind `tlsConfiguration` that names the file.
+    public init(
+        certificateChainFile: String, privateKeyFile: String, clientAuthorityFile: String? = nil
+    ) throws(CryptoError) {
+        OpenSSLErrorQueue.clear()
+        guard let handle = unsafe SSL_CTX_new(TLS_server_method()) else {
+            throw CryptoError(.tlsConfiguration, "TLS: OpenSSL cannot create a context; is there enough memory?")
+        }
+        unsafe self.handle = handle
+        try unsafe Self.check(
+            sidereal_SSL_CTX_set_min_proto_version(handle, TLS1_2_VERSION) == 1,
+            "TLS: this OpenSSL does not offer TLS 1.2 or later; check MaxProtocol in openssl.cnf")
+        unsafe sidereal_SSL_CTX_restrict_server(handle)
+        try unsafe Self.check(
+            SSL_CTX_use_certificate_chain_file(handle, certificateChainFile) == 1,
+            "TLS: cannot use the certificates in \(certificateChainFile); expected PEM, the server's own first")
+        try unsafe Self.check(
+            SSL_CTX_use_PrivateKey_file(handle, privateKeyFile, SSL_FILETYPE_PEM) == 1,
+            "TLS: cannot use the private key in \(privateKeyFile); expected PEM without a passphrase that belongs "
+                + "to the first certificate of \(certificateChainFile)")
+        if let clientAuthorityFile {
+            try unsafe Self.check(
+                SSL_CTX_load_verify_file(handle, clientAuthorityFile) == 1,
+                "TLS: cannot use the client authorities in \(clientAuthorityFile); expected PEM certificates")
+            unsafe SSL_CTX_set_client_CA_list(handle, SSL_load_client_CA_file(clientAuthorityFile))
+            unsafe SSL_CTX_set_verify(handle, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
+        }
+    }
+
+    private static func check(_ isFine: Bool, _ message: String) throws(CryptoError) {
+        if !isFine { throw CryptoError(.tlsConfiguration, message) }
+    }
+
+    deinit {
+        unsafe SSL_CTX_free(handle)
+    }
+}
+
+/// The server's side of one TLS connection, without a socket: ciphertext is fed and taken as bytes.
+///
+/// For one thread at a time. After an error only ``takeCiphertext(_:)`` is of use, for the alert that tells the peer.
+@safe public final class TLSConnection {
+    private let connection: OpaquePointer
+    // Owned by the connection.
+    private let incoming: OpaquePointer
+    private let outgoing: OpaquePointer
+
+    /// What reading gave.
+    public enum ReadResult: Sendable, Equatable {
+        /// So many bytes of plaintext were appended.
+        case bytes(Int)
+        /// Nothing until more ciphertext is fed.
+        case needsMore
+        /// The peer sent close_notify: all that it wrote has been read.
+        case closed
+    }
+
+    /// A connection that waits for the client's first message.
+    /// - Throws: ``CryptoError`` of kind `tlsConfiguration`, only without memory.
+    public init(server context: TLSContext) throws(CryptoError) {
+        OpenSSLErrorQueue.clear()
+        let connection = unsafe SSL_new(context.handle)
+        let incoming = unsafe BIO_new(BIO_s_mem())
+        let outgoing = unsafe BIO_new(BIO_s_mem())
+        guard let connection = unsafe connection, let incoming = unsafe incoming, let outgoing = unsafe outgoing
+        else {
+            unsafe SSL_free(connection)
+            _ = unsafe BIO_free(incoming)
+            _ = unsafe BIO_free(outgoing)
+            throw CryptoError(.tlsConfiguration, "TLS: no memory for a connection")
+        }
+        _ = unsafe sidereal_BIO_set_mem_eof_return(incoming, -1)
+        _ = unsafe sidereal_BIO_set_mem_eof_return(outgoing, -1)
+        unsafe SSL_set_bio(connection, incoming, outgoing)
+        unsafe SSL_set_accept_state(connection)
+        unsafe self.connection = connection
+        unsafe self.incoming = incoming
+        unsafe self.outgoing = outgoing
+    }
+
+    deinit {
+        unsafe SSL_free(connection)
+    }
+
+    /// Whether the handshake is complete, so that plaintext can be written.
+    public var isEstablished: Bool { unsafe SSL_is_init_finished(connection) == 1 }
+
+    /// The negotiated version, such as `TLSv1.3`.
+    public var version: String {
+        unsafe SSL_get_version(connection).map { unsafe String(cString: $0) } ?? "unknown"
+    }
+
+    /// Takes over what came from the peer. Read until ``ReadResult/needsMore`` after each call: what is fed and
+    /// not read is kept in memory.
+    /// - Throws: ``CryptoError`` of kind `tlsProtocol`, only without memory.
+    public func feed(_ ciphertext: borrowing Span<UInt8>) throws(CryptoError) {
+        OpenSSLErrorQueue.clear()
+        var fed = 0
+        while fed < ciphertext.count {
+            let part = ciphertext.extracting(fed..<min(fed + 1 << 20, ciphertext.count))
+            let written = unsafe part.withUnsafeBufferPointer { source in
+                unsafe BIO_write(incoming, source.baseAddress, Int32(source.count))
+            }
+            guard written > 0 else {
+                throw CryptoError(.tlsProtocol, "TLS: no memory for \(ciphertext.count) received bytes")
+            }
+            fed += Int(written)
+        }
+    }
+
+    /// Goes on with the handshake as far as what was fed allows.
+    /// - Returns: whether it is complete.
+    /// - Throws: ``CryptoError`` of kind `tlsProtocol`.
+    public func handshake() throws(CryptoError) -> Bool {
+        OpenSSLErrorQueue.clear()
+        let code = unsafe SSL_do_handshake(connection)
+        if code == 1 { return true }
+        guard unsafe SSL_get_error(connection, code) == SSL_ERROR_WANT_READ else {
+            throw failure("the handshake failed; check versions, certificates and that the peer speaks TLS")
+        }
+        return false
+    }
+
+    /// Appends decrypted bytes to `plaintext`, at most about `limit`.
+    /// - Throws: ``CryptoError`` of kind `tlsProtocol`: a damaged record, an alert.
+    public func read(into plaintext: inout ByteWriter, limit: Int = 64 << 10) throws(CryptoError) -> ReadResult {
+        OpenSSLErrorQueue.clear()
+        let before = plaintext.count
+        while plaintext.count - before < limit {
+            var code: Int32 = 0
+            // A record carries at most 16 KiB (RFC 8446, 5.1), and SSL_read gives no more than one.
+            unsafe plaintext.append(room: 16 << 10) { free in
+                var count = 0
+                code = unsafe SSL_read_ex(connection, free.baseAddress, free.count, &count)
+                return count
+            }
+            if code == 1 { continue }
+            switch unsafe SSL_get_error(connection, code) {
+            case SSL_ERROR_WANT_READ:
+                return plaintext.count > before ? .bytes(plaintext.count - before) : .needsMore
+            case SSL_ERROR_ZERO_RETURN:
+                return plaintext.count > before ? .bytes(plaintext.count - before) : .closed
+            default:
+                throw failure("a record could not be read; the connection is of no further use")
+            }
+        }
+        return .bytes(plaintext.count - before)
+    }
+
+    /// Encrypts all of `plaintext`; take the result with ``takeCiphertext(_:)``.
+    /// - Throws: ``CryptoError`` of kind `tlsProtocol`, also before ``isEstablished``.
+    public func write(_ plaintext: borrowing Span<UInt8>) throws(CryptoError) {
+        OpenSSLErrorQueue.clear()
+        var done = 0
+        while done < plaintext.count {
+            let rest = plaintext.extracting(done..<plaintext.count)
+            var written = 0
+            let code = unsafe rest.withUnsafeBufferPointer { source in
+                unsafe SSL_write_ex(connection, source.baseAddress, source.count, &written)
+            }
+            guard code == 1 else { throw failure("a record could not be written") }
+            done += written
+        }
+    }
+
+    /// Announces that nothing more will be written (RFC 8446, 6.1). Harmless before the handshake and twice.
+    public func closeNotify() {
+        OpenSSLErrorQueue.clear()
+        if isEstablished { _ = unsafe SSL_shutdown(connection) }
+        OpenSSLErrorQueue.clear()
+    }
+
+    /// Whether the peer has announced that it writes nothing more.
+    public var isClosedByPeer: Bool { unsafe SSL_get_shutdown(connection) & SSL_RECEIVED_SHUTDOWN != 0 }
+
+    /// Moves all bytes that are to be sent to the end of `ciphertext`.
+    /// - Returns: how many.
+    @discardableResult
+    public func takeCiphertext(_ ciphertext: inout ByteWriter) -> Int {
+        let pending = unsafe sidereal_BIO_pending(outgoing)
+        guard pending > 0 else { return 0 }
+        let before = ciphertext.count
+        unsafe ciphertext.append(room: pending) { free in
+            var count = 0
+            return unsafe BIO_read_ex(outgoing, free.baseAddress, free.count, &count) == 1 ? count : 0
+        }
+        return ciphertext.count - before
+    }
+
+    /// The error for a peer that went away without close_notify.
+    public static func truncated() -> CryptoError {
+        CryptoError(
+            .tlsTruncated, "TLS: the peer closed without close_notify; what it sent may be cut short", queue: [])
+    }
+
+    private func failure(_ what: String) -> CryptoError { CryptoError(.tlsProtocol, "TLS: " + what) }
+}

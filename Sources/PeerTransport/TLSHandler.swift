@@ -1,0 +1,193 @@
+public import Crypto
+internal import Model
+public import NIOCore
+
+/// The server's side of TLS in a NIO pipeline, by the system's OpenSSL.
+///
+/// Promises:
+/// 1. Nothing passes to the next handler before the handshake is complete; writes wait for it, at most
+///    ``maxPendingBytes`` of them.
+/// 2. A handshake that takes longer than its limit closes the channel.
+/// 3. Closing sends close_notify first. A peer that goes away without one is reported as an error before
+///    `channelInactive`.
+/// 4. Every error is fired as `errorCaught` and closes the channel, after the alert was sent.
+///
+/// `channelActive` is passed on at once, not after the handshake.
+public final class TLSHandler: ChannelDuplexHandler {
+    /// Ciphertext.
+    public typealias InboundIn = ByteBuffer
+    /// Plaintext.
+    public typealias InboundOut = ByteBuffer
+    /// Plaintext.
+    public typealias OutboundIn = ByteBuffer
+    /// Ciphertext.
+    public typealias OutboundOut = ByteBuffer
+
+    /// Plaintext bytes that may wait for the handshake and the next flush.
+    public static let maxPendingBytes = 64 << 20
+
+    private let connection: TLSConnection
+    private let handshakeLimit: TimeAmount
+    private var handshakeTimer: Scheduled<Void>?
+    private var pending: [(bytes: ByteBuffer, promise: EventLoopPromise<Void>?)] = []
+    private var pendingBytes = 0
+    private var flushWanted = false
+    private var isFailed = false
+    private var plaintext = ByteWriter(capacity: 16 << 10)
+    private var ciphertext = ByteWriter(capacity: 16 << 10)
+
+    /// A handler for one channel.
+    /// - Parameter handshakeLimit: longest time from activation to the end of the handshake.
+    /// - Throws: ``CryptoError``, only without memory.
+    public init(server context: TLSContext, handshakeLimit: TimeAmount = .seconds(10)) throws(CryptoError) {
+        connection = try TLSConnection(server: context)
+        self.handshakeLimit = handshakeLimit
+    }
+
+    /// Starts the time limit if the channel is already active.
+    public func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { limitHandshake(context) }
+    }
+
+    /// Fails what still waits to be written.
+    public func handlerRemoved(context: ChannelHandlerContext) {
+        handshakeTimer?.cancel()
+        failPending(ChannelError.ioOnClosedChannel)
+    }
+
+    /// Starts the time limit.
+    public func channelActive(context: ChannelHandlerContext) {
+        limitHandshake(context)
+        context.fireChannelActive()
+    }
+
+    /// Reports a truncated stream, then passes the event on.
+    public func channelInactive(context: ChannelHandlerContext) {
+        handshakeTimer?.cancel()
+        failPending(ChannelError.eof)
+        if connection.isEstablished, !connection.isClosedByPeer, !isFailed {
+            isFailed = true
+            context.fireErrorCaught(TLSConnection.truncated())
+        }
+        context.fireChannelInactive()
+    }
+
+    /// Decrypts.
+    public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isFailed else { return }
+        let buffer = unwrapInboundIn(data)
+        do {
+            try connection.feed(buffer.readableBytesUInt8Span)
+            if !connection.isEstablished {
+                guard try connection.handshake() else { return sendCiphertext(context) }
+                handshakeTimer?.cancel()
+                sendCiphertext(context)
+                if flushWanted { flush(context: context) }
+            }
+            try deliver(context)
+        } catch {
+            fail(error, context)
+        }
+    }
+
+    private func deliver(_ context: ChannelHandlerContext) throws(CryptoError) {
+        while !isFailed {
+            plaintext.removeAll()
+            let result = try connection.read(into: &plaintext)
+            // Reading may also produce bytes to send: key updates, answers to close_notify.
+            sendCiphertext(context)
+            switch result {
+            case .bytes: context.fireChannelRead(wrapInboundOut(Self.buffer(plaintext.span, context)))
+            case .needsMore: return
+            case .closed:
+                context.close(promise: nil)
+                return
+            }
+        }
+    }
+
+    /// Keeps plaintext until it is flushed and the handshake is complete.
+    public func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        let buffer = unwrapOutboundIn(data)
+        guard !isFailed, pendingBytes + buffer.readableBytes <= Self.maxPendingBytes else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        pendingBytes += buffer.readableBytes
+        pending.append((buffer, promise))
+    }
+
+    /// Encrypts and sends what was written.
+    public func flush(context: ChannelHandlerContext) {
+        guard !isFailed else { return }
+        flushWanted = !connection.isEstablished
+        guard !flushWanted else { return }
+        let writes = pending
+        pending = []
+        pendingBytes = 0
+        let promises = writes.compactMap(\.promise)
+        do {
+            for write in writes { try connection.write(write.bytes.readableBytesUInt8Span) }
+            var sent: EventLoopPromise<Void>?
+            if !promises.isEmpty {
+                let all = context.eventLoop.makePromise(of: Void.self)
+                for promise in promises { all.futureResult.cascade(to: promise) }
+                sent = all
+            }
+            sendCiphertext(context, promise: sent)
+        } catch {
+            for promise in promises { promise.fail(error) }
+            fail(error, context)
+        }
+    }
+
+    /// Sends what was flushed, then close_notify, then closes. Half-closing the input is passed on.
+    public func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        if mode != .input, !isFailed {
+            connection.closeNotify()
+            sendCiphertext(context)
+        }
+        context.close(mode: mode, promise: promise)
+    }
+
+    private func limitHandshake(_ context: ChannelHandlerContext) {
+        guard handshakeTimer == nil, !connection.isEstablished else { return }
+        let limit = handshakeLimit
+        handshakeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: limit) {
+            guard !self.connection.isEstablished else { return }
+            self.fail(ChannelError.connectTimeout(limit), context)
+        }
+    }
+
+    private func fail(_ error: any Error, _ context: ChannelHandlerContext) {
+        guard !isFailed else { return }
+        sendCiphertext(context)
+        isFailed = true
+        handshakeTimer?.cancel()
+        failPending(error)
+        context.fireErrorCaught(error)
+        context.close(promise: nil)
+    }
+
+    private func failPending(_ error: any Error) {
+        let writes = pending
+        pending = []
+        pendingBytes = 0
+        for write in writes { write.promise?.fail(error) }
+    }
+
+    private func sendCiphertext(_ context: ChannelHandlerContext, promise: EventLoopPromise<Void>? = nil) {
+        ciphertext.removeAll()
+        guard connection.takeCiphertext(&ciphertext) > 0 else {
+            promise?.succeed(())
+            return
+        }
+        context.writeAndFlush(wrapOutboundOut(Self.buffer(ciphertext.span, context)), promise: promise)
+    }
+
+    private static func buffer(_ bytes: borrowing Span<UInt8>, _ context: ChannelHandlerContext) -> ByteBuffer {
+        var buffer = context.channel.allocator.buffer(capacity: bytes.count)
+        unsafe bytes.withUnsafeBytes { _ = unsafe buffer.writeBytes($0) }
+        return buffer
+    }
+}

@@ -1,0 +1,54 @@
+internal import Model
+
+/// Decides which requests misbehave. Without clock or randomness of its own: the same seed, times and order of
+/// requests give the same decisions.
+struct FaultPlan: Sendable {
+    enum Decision: Equatable {
+        case serve
+        case refuse
+        case reset
+        case commitThenReset
+    }
+
+    private(set) var faults: SandboxFaults
+    private var outage: (start: Tick, end: Tick)?
+    private var rng: PRNG
+
+    init(_ faults: SandboxFaults, seed: UInt64, now: Tick) {
+        self.faults = faults
+        rng = PRNG(seed: seed)
+        planOutage(now: now)
+    }
+
+    /// Replaces the rates.
+    /// - Parameter restartsOutage: whether the outage's times count anew from `now`; else a running one goes on.
+    mutating func apply(_ faults: SandboxFaults, restartsOutage: Bool, now: Tick) {
+        self.faults = faults
+        if restartsOutage { planOutage(now: now) }
+    }
+
+    private mutating func planOutage(now: Tick) {
+        guard faults.outageMilliseconds > 0 else {
+            outage = nil
+            return
+        }
+        let start = now.adding(milliseconds: faults.outageAfterMilliseconds)
+        outage = (start, start.adding(milliseconds: faults.outageMilliseconds))
+    }
+
+    private mutating func draws(_ rate: Double) -> Bool {
+        rate > 0 && Double(rng.next() >> 11) * 0x1p-53 < rate
+    }
+
+    /// - Parameter carriesRecords: others, such as health checks, only suffer from outages.
+    mutating func decide(carriesRecords: Bool, now: Tick) -> Decision {
+        if let outage, outage.start <= now, now < outage.end { return .refuse }
+        guard carriesRecords else { return .serve }
+        if draws(faults.resetRate) { return .reset }
+        if draws(faults.failRate) { return .refuse }
+        if draws(faults.commitThenResetRate) { return .commitThenReset }
+        return .serve
+    }
+
+    mutating func failsItem() -> Bool { draws(faults.itemFailRate) }
+}

@@ -1,0 +1,83 @@
+internal import NIOCore
+
+/// What one look-alike has seen since it started.
+public struct SandboxTargetStats: Sendable, Equatable {
+    /// HTTP requests, of every kind.
+    public var requests = 0
+    /// Requests refused by the receiver's own rules: credentials, size, malformed bodies.
+    public var requestsRefused = 0
+    /// Records that were stored or recognised as already there.
+    public var recordsReceived = 0
+    /// Identities that are remembered, each counted once.
+    public var uniqueIDs = 0
+    /// Records whose identity had arrived before.
+    public var duplicates = 0
+    /// Stored records that carry no identity.
+    public var recordsWithoutID = 0
+    /// Stored records whose identity was not remembered because the bound was reached: from then on
+    /// ``uniqueIDs`` and ``duplicates`` are too low.
+    public var idsNotRemembered = 0
+    /// Records refused one by one: poison events, items with 400.
+    public var recordsRejected = 0
+    /// HEC: records lost because an envelope before or at them had an unknown key, though the answer was 200.
+    public var droppedByUnknownKey = 0
+    /// Requests answered with an injected status.
+    public var failuresInjected = 0
+    /// Connections reset, with the request carried out or not.
+    public var resetsInjected = 0
+    /// Items answered with an injected 429.
+    public var itemFailuresInjected = 0
+    /// Bytes of bodies as they came over the wire.
+    public var bytes = 0
+    /// Bytes of bodies after decompression.
+    public var bytesUncompressed = 0
+
+    var fields: [(name: String, value: Int)] {
+        [
+            ("requests", requests), ("requestsRefused", requestsRefused), ("recordsReceived", recordsReceived),
+            ("uniqueIDs", uniqueIDs), ("duplicates", duplicates), ("recordsWithoutID", recordsWithoutID),
+            ("idsNotRemembered", idsNotRemembered), ("recordsRejected", recordsRejected),
+            ("droppedByUnknownKey", droppedByUnknownKey), ("failuresInjected", failuresInjected),
+            ("resetsInjected", resetsInjected), ("itemFailuresInjected", itemFailuresInjected), ("bytes", bytes),
+            ("bytesUncompressed", bytesUncompressed),
+        ]
+    }
+}
+
+/// What both look-alikes have seen.
+public struct SandboxStats: Sendable, Equatable {
+    /// The HEC look-alike.
+    public var hec = SandboxTargetStats()
+    /// The Elasticsearch look-alike.
+    public var elasticsearch = SandboxTargetStats()
+
+    /// One line of JSON: an object per look-alike, whose keys are the names of ``SandboxTargetStats``.
+    public var json: String {
+        let parts = [("hec", hec), ("elasticsearch", elasticsearch)].map { name, stats in
+            let fields = stats.fields.map { "\"\($0.name)\":\($0.value)" }.joined(separator: ",")
+            return "\"\(name)\":{\(fields)}"
+        }
+        return "{" + parts.joined(separator: ",") + "}"
+    }
+
+    /// A table for people: a line per quantity, a column per look-alike.
+    public var table: String {
+        var rows = [("", "hec", "elasticsearch")]
+        for (left, right) in zip(hec.fields, elasticsearch.fields) {
+            rows.append((left.name, String(left.value), String(right.value)))
+        }
+        let pad = { (text: String, width: Int) in String(repeating: " ", count: max(0, width - text.count)) }
+        return rows.map { $0.0 + pad($0.0, 20) + pad($0.1, 16) + $0.1 + pad($0.2, 16) + $0.2 }
+            .joined(separator: "\n")
+    }
+}
+
+/// An identity that a look-alike has received.
+public struct SandboxIdentity: Sendable, Equatable {
+    /// HEC: `event.metadata.uid`, else `fields.uid`. Elasticsearch: `_id`.
+    public var id: String
+    /// Elasticsearch: `_index`.
+    public var index: String?
+    /// How often it arrived. Elasticsearch: the stored one and every 409.
+    public var count: Int
+}
