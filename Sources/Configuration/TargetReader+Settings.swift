@@ -12,7 +12,7 @@ extension TargetReader {
         let limit = Quantity.shownBytes(limits.maxQueuedBytesPerTarget)
         let isGiven = given?.field("maxBytes") != nil
         section.problems.add(
-            (given ?? section).position(of: "maxBytes"), section.path("batch.maxBytes"),
+            (given ?? section).position(of: "maxBytes"), section.path("batch") + ".maxBytes",
             "\(size)\(isGiven ? "" : " (the default)") is more than limits.maxQueuedBytesPerTarget, which is \(limit)",
             hint: "lower the batch's size or raise the limit")
     }

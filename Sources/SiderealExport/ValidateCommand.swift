@@ -35,7 +35,7 @@ struct ValidateCommand: AsyncParsableCommand {
     func run() async throws {
         let report = check()
         try json ? printJSON(report) : printText(report)
-        if !report.problems.isEmpty { throw ExitCode(2) }
+        if !report.problems.isEmpty { throw Exit.badSetup }
     }
 
     /// The configuration if it could be read, and everything that is wrong.
@@ -57,7 +57,8 @@ struct ValidateCommand: AsyncParsableCommand {
             write(lines + "\(count) \(count == 1 ? "mistake" : "mistakes") in \(config)\n", to: STDERR_FILENO)
             return
         }
-        write(report.table() + "\(config) is valid\n", to: STDOUT_FILENO)
+        let lines = report.table.lines + ["\(config) is valid"]
+        write(lines.map { "\($0)\n" }.joined(), to: STDOUT_FILENO)
     }
 
     private func printJSON(_ report: ValidationReport) throws {
@@ -84,20 +85,16 @@ private struct ValidationReport {
     let targets: [Target]
     let problems: [ConfigurationProblem]
 
-    /// One line for each target, in aligned columns. Only for a report without problems, whose secrets were all found.
-    func table() -> String {
-        var rows = [["TARGET", "BACKEND", "FORMAT", "ENDPOINT", "SECRET FOUND"]]
+    /// One line for each target. Only for a report without problems, whose secrets were all found.
+    var table: Table {
+        var table = Table(["target", "backend", "format", "endpoint", "secret found"])
         for target in targets {
             let secret = target.secretRef.map { "yes (\($0))" } ?? "none needed"
-            rows.append([
+            table.add([
                 target.name, target.backend.rawValue, target.format.rawValue, target.endpoint.base, secret,
             ])
         }
-        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        return rows.map { row in
-            let cells = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
-            return cells.joined(separator: "  ").droppingTrailingSpaces + "\n"
-        }.joined()
+        return table
     }
 
     var answer: Answer {
@@ -134,13 +131,5 @@ extension SecretDirectory {
         } catch {
             return .unusable(error.message)
         }
-    }
-}
-
-extension String {
-    fileprivate var droppingTrailingSpaces: String {
-        var rest = self[...]
-        while rest.last == " " { rest.removeLast() }
-        return String(rest)
     }
 }
