@@ -1,3 +1,4 @@
+import ExportCore
 import Logging
 import Model
 import ShardWorker

@@ -50,7 +50,7 @@ final class Console: Sendable {
 
     private func write(_ text: String) {
         var text = text
-        unsafe text.withUTF8 { bytes in
+        text.withUTF8 { bytes in
             var done = 0
             while done < bytes.count {
                 let count = unsafe Glibc.write(STDERR_FILENO, bytes.baseAddress?.advanced(by: done), bytes.count - done)
