@@ -29,7 +29,8 @@ struct RunDisplay: Sendable {
     private func log(_ gauge: LaneGauge) {
         let status = gauge.snapshot()
         var metadata: Logger.Metadata = [
-            "target": "\(gauge.target.name)", "delivered": "\(status.delivered)", "queuedBytes": "\(status.queuedBytes)",
+            "target": "\(gauge.target.name)", "delivered": "\(status.delivered)",
+            "queuedBytes": "\(status.queuedBytes)",
             "retries": "\(status.retries)", "deadLetters": "\(status.dead)",
         ]
         if let failure = status.lastFailure { metadata["lastFailure"] = "\(failure)" }

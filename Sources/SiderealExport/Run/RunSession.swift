@@ -140,7 +140,8 @@ final class RunSession: Sendable {
             for (index, gauge) in worker.gauges.enumerated() where !isComplete(index, gauge.snapshot()) {
                 let status = gauge.snapshot()
                 let waited = now.milliseconds(since: status.lastProgress)
-                if !status.isIdle, waited >= run.options.deadlineMilliseconds { overdue.append(gauge) } else { pending += 1 }
+                let isOverdue = !status.isIdle && waited >= run.options.deadlineMilliseconds
+                if isOverdue { overdue.append(gauge) } else { pending += 1 }
             }
             guard pending == 0, !overdue.isEmpty, !run.stop.isSet else { continue }
             for gauge in overdue {
