@@ -181,7 +181,8 @@ final class RunSession: Sendable {
             let isComplete = total.map { settledBefore[index] + status.settledInput >= $0 } ?? false
             summary.add(
                 index, status, isComplete: isComplete && !undelivered.withLock { $0.contains(gauge.target.name) },
-                earlier: deliveredBefore[index])
+                earlier: deliveredBefore[index],
+                milliseconds: status.lastProgress.milliseconds(since: run.startedAt))
         }
         summary.refused += refusals.count
         summary.inputBytes += total ?? spool?.progress.written ?? 0

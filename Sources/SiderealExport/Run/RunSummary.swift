@@ -21,6 +21,8 @@ struct RunSummary: Sendable {
         var dead = 0
         /// Records that earlier runs delivered of the same inputs.
         var earlier = 0
+        /// From the start until the target's last acceptance.
+        var milliseconds: UInt64 = 0
     }
 
     private(set) var rows: [Row]
@@ -34,7 +36,10 @@ struct RunSummary: Sendable {
 
     init(targets: [String]) { rows = targets.map { Row(name: $0) } }
 
-    mutating func add(_ index: Int, _ status: LaneStatus, isComplete: Bool, earlier: Int) {
+    mutating func add(
+        _ index: Int, _ status: LaneStatus, isComplete: Bool, earlier: Int, milliseconds: UInt64
+    ) {
+        rows[index].status.milliseconds = max(rows[index].status.milliseconds, milliseconds)
         rows[index].status.taken += status.taken
         rows[index].status.delivered += status.delivered
         rows[index].status.bytes += status.deliveredBytes
@@ -68,7 +73,7 @@ struct RunSummary: Sendable {
             table.add([
                 row.name, "\(Human.count(sums.delivered)) of \(Human.count(sums.taken))", Human.bytes(sums.bytes),
                 Human.count(sums.batches), Human.count(sums.retries), Human.count(sums.dead),
-                Human.rate(sums.delivered, milliseconds: milliseconds),
+                Human.rate(sums.delivered, milliseconds: sums.milliseconds),
             ])
         }
         var lines = table.lines
