@@ -49,7 +49,9 @@ let package = Package(
         // Layer 4.
         .target(
             name: "Backends",
-            dependencies: ["Model", "Formats", "ExportCore", "Crypto", "Compression", "HTTPClient", "Secrets", "Threading"],
+            dependencies: [
+                "Model", "Formats", "ExportCore", "Crypto", "Compression", "HTTPClient", "Secrets", "Threading",
+            ],
             swiftSettings: strict),
         .target(
             name: "PeerTransport",

@@ -55,10 +55,11 @@ public struct InputCatalog: Sendable {
     private static func open(_ path: String, _ ledger: Ledger) async throws -> Entry {
         let handle = try InputHandle(path: path)
         let size = try handle.size()
-        let absolute = unsafe realpath(path, nil).map { pointer in
-            defer { unsafe free(pointer) }
-            return unsafe String(cString: pointer)
-        } ?? path
+        let absolute =
+            unsafe realpath(path, nil).map { pointer in
+                defer { unsafe free(pointer) }
+                return unsafe String(cString: pointer)
+            } ?? path
         let head = try handle.read(at: 0, count: Int(min(size, UInt64(fingerprintBytes))))
         for known in try await ledger.knownSources(path: absolute) {
             let length = known.identity.fingerprintLength

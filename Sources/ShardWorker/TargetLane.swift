@@ -165,7 +165,8 @@ actor TargetLane {
             try await ledger.commit(changes)
             return true
         } catch {
-            log.error("the ledger did not take a batch", metadata: ["target": "\(gauge.target.name)", "why": "\(error)"])
+            let metadata: Logger.Metadata = ["target": "\(gauge.target.name)", "why": "\(error)"]
+            log.error("the ledger did not take a batch", metadata: metadata)
             let reason = Reason(code: "ledger", message: "\(error)")
             gauge.update { $0.lastFailure = reason }
             return false

@@ -5,8 +5,6 @@ import Model
 import ShardWorker
 import Threading
 
-extension FormatKind: ExpressibleByArgument {}
-
 /// `encode`: probe results in, encoded lines out, without any target.
 struct EncodeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -22,7 +20,7 @@ struct EncodeCommand: AsyncParsableCommand {
             """)
 
     @Option(help: "Format of the lines: json. (cef, leef, syslog and ocsf come with a later version)")
-    var format: FormatKind
+    var format: FormatName
 
     @Option(help: ArgumentHelp("NDJSON to read; - is standard input.", valueName: "file"))
     var input = "-"
@@ -35,8 +33,8 @@ struct EncodeCommand: AsyncParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         let console = Console()
         let stamp = ExportStamp(version: ExporterVersion.current, cluster: clusterName)
-        guard let encoder = FormatEncoder(format, stamp: stamp) else {
-            console.line("error: the format \(format.rawValue) is not available in this version; use json")
+        guard let encoder = FormatEncoder(format.kind, stamp: stamp) else {
+            console.line("error: the format \(format.kind.rawValue) is not available in this version; use json")
             throw Exit.badSetup
         }
         let descriptor = input == "-" ? STDIN_FILENO : unsafe open(input, O_RDONLY | O_CLOEXEC)
@@ -57,6 +55,18 @@ struct EncodeCommand: AsyncParsableCommand {
     }
 }
 
+/// The name of a format as an argument.
+struct FormatName: ExpressibleByArgument {
+    let kind: FormatKind
+
+    init?(argument: String) {
+        guard let kind = FormatKind(rawValue: argument) else { return nil }
+        self.kind = kind
+    }
+
+    static var allValueStrings: [String] { FormatKind.allCases.map(\.rawValue) }
+}
+
 /// Reads lines, encodes them, and keeps count.
 private struct LineEncoding: ~Copyable {
     private let encoder: FormatEncoder
@@ -64,7 +74,6 @@ private struct LineEncoding: ~Copyable {
     private let console: Console
     private let limits = Limits()
     private var reader: ProbeResultReader
-    private var pending = ByteWriter(capacity: 1 << 20)
     private var out = ByteWriter(capacity: 2 << 20)
     private var line = 0
     /// The line that is being read is too long already; what comes of it is passed over.
@@ -80,6 +89,7 @@ private struct LineEncoding: ~Copyable {
 
     mutating func run(from descriptor: Int32) throws(OutputFailure) {
         let sink = try OutputSink(path: "-")
+        var pending = ByteWriter(capacity: 1 << 20)
         while true {
             var count = 0
             var code: Int32 = 0
@@ -90,27 +100,25 @@ private struct LineEncoding: ~Copyable {
             }
             if count < 0, code == EINTR { continue }
             guard count >= 0 else { throw OutputFailure("read", name, code) }
-            encodePending(isFinal: count == 0)
+            let done = encode(pending.span, isFinal: count == 0)
+            var rest = ByteWriter(capacity: 1 << 20)
+            rest.append(pending.span, done..<pending.count)
+            swap(&pending, &rest)
             try sink.write(out.span)
             out.removeAll()
             if count == 0 { return }
         }
     }
 
-    /// Encodes the whole lines that have come, and keeps what follows them.
-    private mutating func encodePending(isFinal: Bool) {
-        var kept = ByteWriter(capacity: 1 << 20)
-        let span = pending.span
+    /// Encodes the whole lines of what has come; returns where the one begins that has not come whole.
+    private mutating func encode(_ span: Span<UInt8>, isFinal: Bool) -> Int {
         var lines = LineCutter(0..<span.count)
         while let (whole, text) = lines.next(span) {
             let isWhole = isFinal || span[whole.upperBound - 1] == 0x0A
-            if isWhole || whole.count > limits.maxRecordBytes + 2 {
-                if isSkipping { isSkipping = !isWhole } else { encode(span, text, isWhole: isWhole) }
-            } else {
-                kept.append(span, whole)
-            }
+            guard isWhole || whole.count > limits.maxRecordBytes + 2 else { return whole.lowerBound }
+            if isSkipping { isSkipping = !isWhole } else { encode(span, text, isWhole: isWhole) }
         }
-        swap(&pending, &kept)
+        return span.count
     }
 
     private mutating func encode(_ span: Span<UInt8>, _ text: Range<Int>, isWhole: Bool) {

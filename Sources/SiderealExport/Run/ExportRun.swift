@@ -50,7 +50,7 @@ final class ExportRun: Sendable {
             throw SetupRefusal(lines: error.problems.map { "\($0)" } + [said])
         }
         secrets = SecretDirectory(root: options.secrets)
-        let missing = SecretCheck.problems(configuration.targets, secrets, file: options.config)
+        let missing = configuration.secretProblems(root: options.secrets, state: secrets.state)
         guard missing.isEmpty else { throw SetupRefusal(lines: missing.map { "\($0)" }) }
         do {
             if configuration.fips { try FIPS.require() }

@@ -1,4 +1,5 @@
 import Backends
+import Configuration
 import Coordinator
 import ExportCore
 import Formats
@@ -18,6 +19,8 @@ final class RunSession: Sendable {
     private let starts: [ChunkRef]
     /// Per target, bytes of the input that were settled before this session.
     private let settledBefore: [UInt64]
+    /// Per target, records of these inputs that earlier runs delivered.
+    private let deliveredBefore: [Int]
     private let refusals: RefusalLog
     let worker: Worker
     private let undelivered = Mutex<[String]>([])
@@ -35,6 +38,7 @@ final class RunSession: Sendable {
         var plans: [LanePlan] = []
         var settled: [[Int64: PositionSet]] = []
         var starts: [ChunkRef] = []
+        var delivered: [Int] = []
         for target in run.configuration.targets {
             plans.append(try await Self.plan(target, factory, run.ledger))
             var known: [Int64: PositionSet] = [:]
@@ -42,9 +46,15 @@ final class RunSession: Sendable {
                 known[entry.source.rawValue] = try await run.ledger.progress(target: target.name, source: entry.source)
             }
             settled.append(known)
+            var records = 0
+            for entry in catalog.entries {
+                records += try await run.ledger.totals(target: target.name, source: entry.source).records
+            }
+            delivered.append(records)
             starts.append(Self.start(catalog, known))
         }
         self.starts = starts
+        deliveredBefore = delivered
         settledBefore = starts.map { start in
             catalog.entries.prefix(start.file).reduce(start.offset) { $0 + $1.size }
         }
@@ -130,7 +140,8 @@ final class RunSession: Sendable {
             for (index, gauge) in worker.gauges.enumerated() where !isComplete(index, gauge.snapshot()) {
                 let status = gauge.snapshot()
                 let waited = now.milliseconds(since: status.lastProgress)
-                if !status.isIdle, waited >= run.options.deadlineMilliseconds { overdue.append(gauge) } else { pending += 1 }
+                let isOverdue = !status.isIdle && waited >= run.options.deadlineMilliseconds
+                if isOverdue { overdue.append(gauge) } else { pending += 1 }
             }
             guard pending == 0, !overdue.isEmpty, !run.stop.isSet else { continue }
             for gauge in overdue {
@@ -170,7 +181,8 @@ final class RunSession: Sendable {
             let isComplete = total.map { settledBefore[index] + status.settledInput >= $0 } ?? false
             summary.add(
                 index, status, isComplete: isComplete && !undelivered.withLock { $0.contains(gauge.target.name) },
-                wasComplete: settledBefore[index] > 0)
+                earlier: deliveredBefore[index],
+                milliseconds: status.lastProgress.milliseconds(since: run.startedAt))
         }
         summary.refused += refusals.count
         summary.inputBytes += total ?? spool?.progress.written ?? 0

@@ -2,7 +2,7 @@ import Dispatch
 import Glibc
 
 /// Signals that ask the process to stop, as a sequence; they no longer kill it.
-final class StopSignals: Sendable {
+final class StopSignals {
     /// One element per signal: its number. A third and later ones are dropped while two wait.
     let arrivals: AsyncStream<Int32>
     private let sources: [any DispatchSourceSignal]
