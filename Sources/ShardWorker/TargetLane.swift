@@ -46,7 +46,10 @@ actor TargetLane {
 
     /// Queues a batch. The feed looks at the gauge before it brings more, which bounds the queue.
     func enqueue(_ batch: LaneBatch) {
+        let now = SystemClock.now()
         gauge.update {
+            // Waiting for a receiver begins with something to wait for.
+            if $0.isIdle { $0.lastProgress = now }
             $0.taken += batch.count
             $0.queuedBytes += batch.encoded.bytes.count
             $0.isIdle = false

@@ -31,7 +31,8 @@ final class RunSession: Sendable {
         self.spool = spool
         let reader = InputReader(catalog: catalog, limits: run.configuration.limits, spool: spool)
         self.reader = reader
-        let refusals = RefusalLog(ledger: run.ledger, reader: reader, console: run.console, log: run.log)
+        let refusals = RefusalLog(
+            ledger: run.ledger, reader: reader, console: run.console, log: run.log, stop: run.stop)
         self.refusals = refusals
         let stamp = ExportStamp(version: ExporterVersion.current, cluster: run.configuration.clusterName)
         let factory = BackendFactory(client: run.client, secrets: run.secrets, stamp: stamp)
@@ -196,20 +197,23 @@ final class RefusalLog: Sendable {
     private let reader: InputReader
     private let console: Console
     private let log: Logger
+    private let stop: StopSignal
     private let counter = Atomic<Int>(0)
 
-    init(ledger: Ledger, reader: InputReader, console: Console, log: Logger) {
+    init(ledger: Ledger, reader: InputReader, console: Console, log: Logger, stop: StopSignal) {
         self.ledger = ledger
         self.reader = reader
         self.console = console
         self.log = log
+        self.stop = stop
     }
 
     /// Records refused so far.
     var count: Int { counter.load(ordering: .relaxed) }
 
-    /// Returns when the ledger has them: what lies behind them may be settled only then.
-    func take(_ records: [BadRecord]) async {
+    /// Returns when the ledger has them, for what lies behind them may be settled only then; false if the run was
+    /// asked to stop before.
+    func take(_ records: [BadRecord]) async -> Bool {
         let now = SystemClock.unixMilliseconds()
         let changes = records.map { record in
             LedgerChange.deadLetter(
@@ -229,9 +233,11 @@ final class RefusalLog: Sendable {
         counter.add(records.count, ordering: .relaxed)
         while true {
             do throws(LedgerError) {
-                return try await ledger.commit(changes)
+                try await ledger.commit(changes)
+                return true
             } catch {
                 log.error("the ledger did not take refused records; trying again: \(error)")
+                if stop.isSet { return false }
                 try? await Task.sleep(for: .seconds(1))
             }
         }
