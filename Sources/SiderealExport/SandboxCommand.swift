@@ -16,7 +16,7 @@ struct SandboxCommand: AsyncParsableCommand {
             Examples:
               sidereal-export sandbox
                   both, on ports of the kernel's choice, until Ctrl-C
-              sidereal-export sandbox --hec-port 8088 --elasticsearch-port 9200 --fail-rate 0.1 --latency 20ms
+              sidereal-export sandbox --fail-rate 0.1 --latency 20ms
                   every tenth request gets 503, every answer comes 20 ms late
               sidereal-export sandbox --outage 10s --outage-after 5s
                   both are down from the 5th to the 15th second
@@ -24,11 +24,13 @@ struct SandboxCommand: AsyncParsableCommand {
                   accept everything at little cost, to measure a sender
 
             While it runs, on either port:
-              GET  /sandbox/stats               counters of both, as JSON
-              GET  /sandbox/ids[?target=hec]    every identity that arrived, with its count, as NDJSON
-              POST /sandbox/fault               {"target":"hec","failRate":0.5}; also latencyMs, outageMs,
-                                                outageAfterMs, status, retryAfter, itemFailRate, resetRate,
-                                                commitThenResetRate; what is not named stays
+              GET  /sandbox/stats   counters of both, as JSON
+              GET  /sandbox/ids     every identity that arrived, with its count,
+                                    as NDJSON; ?target=hec for one of the two
+              POST /sandbox/fault   {"target":"hec","failRate":0.5} and likewise
+                                    latencyMs, outageMs, outageAfterMs, status,
+                                    retryAfter, itemFailRate, resetRate,
+                                    commitThenResetRate; the others stay
             """)
 
     @Option(help: "Port of the HEC look-alike; 0 for a free one.")
@@ -52,13 +54,14 @@ struct SandboxCommand: AsyncParsableCommand {
     @Option(help: "Part of the requests that fail with 503, from 0 to 1.")
     var failRate = 0.0
 
-    @Option(help: "Delay of every answer, such as 20ms.")
+    @Option(help: "Delay of every answer, such as 20ms.", transform: DurationArgument.parse)
     var latency = DurationArgument(milliseconds: 0)
 
-    @Option(help: "Length of an outage during which every request fails, such as 10s.")
+    @Option(
+        help: "Length of an outage during which every request fails, such as 10s.", transform: DurationArgument.parse)
     var outage = DurationArgument(milliseconds: 0)
 
-    @Option(help: "Time until the outage begins, such as 5s.")
+    @Option(help: "Time until the outage begins, such as 5s.", transform: DurationArgument.parse)
     var outageAfter = DurationArgument(milliseconds: 0)
 
     @Option(help: "Longest accepted body in bytes, compressed or not.")
@@ -80,6 +83,14 @@ struct SandboxCommand: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
+        for (name, port) in [("--hec-port", hecPort), ("--elasticsearch-port", elasticsearchPort)]
+        where !(0...65_535).contains(port) {
+            throw ValidationError("\(name) is \(port), but a port is 0 to 65535.")
+        }
+        if !(0...1).contains(failRate) {
+            throw ValidationError("--fail-rate is \(failRate), but a rate is a probability from 0 to 1.")
+        }
+        if maxBody < 1 { throw ValidationError("--max-body is \(maxBody), but must be at least 1 byte.") }
         if (tlsCert == nil) != (tlsKey == nil) {
             throw ValidationError("--tls-cert and --tls-key belong together; give both or neither.")
         }
@@ -149,23 +160,21 @@ struct SandboxCommand: AsyncParsableCommand {
 }
 
 /// A span of time on the command line: digits and one of `ms`, `s`, `m`, `h`.
-struct DurationArgument: ExpressibleByArgument, Sendable, Equatable {
+struct DurationArgument: Sendable, Equatable, CustomStringConvertible {
     var milliseconds: UInt64
 
-    init(milliseconds: UInt64) { self.milliseconds = milliseconds }
-
-    init?(argument: String) {
+    static func parse(_ argument: String) throws -> DurationArgument {
         let digits = argument.prefix { $0.isASCII && $0.isNumber }
         let units: [Substring: UInt64] = ["ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000]
-        guard let count = UInt64(digits) else { return nil }
         // Zero needs no unit.
-        guard let unit = units[argument.dropFirst(digits.count)] ?? (argument == "0" ? 1 : nil) else { return nil }
-        let (product, overflows) = count.multipliedReportingOverflow(by: unit)
-        guard !overflows else { return nil }
-        milliseconds = product
+        let unit = units[argument.dropFirst(digits.count)] ?? (argument == "0" ? 1 : nil)
+        guard let count = UInt64(digits), let unit, count <= UInt64.max / unit else {
+            throw ValidationError("'\(argument)' is no duration; write 250ms, 10s, 1m or 2h.")
+        }
+        return DurationArgument(milliseconds: count * unit)
     }
 
-    var defaultValueDescription: String {
+    var description: String {
         milliseconds % 1_000 == 0 ? "\(milliseconds / 1_000)s" : "\(milliseconds)ms"
     }
 }
