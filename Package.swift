@@ -35,20 +35,23 @@ let package = Package(
         // Layer 2: pure.
         .target(name: "Formats", dependencies: ["Model"], swiftSettings: strict),
         .target(name: "ExportCore", dependencies: ["Model"], swiftSettings: strict),
+        .target(name: "Threading", dependencies: ["Model"], swiftSettings: strict),
         .target(name: "Synthetic", dependencies: ["Model"], swiftSettings: strict),
         // Layer 3: one owner for each C library, and the configuration file.
         .target(name: "Crypto", dependencies: ["COpenSSL", "Model"], swiftSettings: strict),
         .target(name: "Compression", dependencies: ["CISAL", "Model"], swiftSettings: strict),
         .target(name: "HTTPClient", dependencies: ["CCurl", "Model"], swiftSettings: strict),
         .target(name: "Ledger", dependencies: ["CSQLite", "Model"], swiftSettings: strict),
-        .target(name: "Secrets", dependencies: ["Model"], swiftSettings: strict),
+        .target(name: "Secrets", dependencies: ["Model", "Threading"], swiftSettings: strict),
         .target(
             name: "Configuration",
-            dependencies: ["Model", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+            dependencies: ["Model", "Threading", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
         // Layer 4.
         .target(
             name: "Backends",
-            dependencies: ["Model", "Formats", "ExportCore", "Crypto", "Compression", "HTTPClient", "Secrets"],
+            dependencies: [
+                "Model", "Formats", "ExportCore", "Crypto", "Compression", "HTTPClient", "Secrets", "Threading",
+            ],
             swiftSettings: strict),
         .target(
             name: "PeerTransport",
@@ -59,12 +62,12 @@ let package = Package(
         .target(
             name: "Coordinator",
             dependencies: [
-                "Model", "ExportCore", "Crypto", "Ledger", .product(name: "Logging", package: "swift-log"),
+                "Model", "ExportCore", "Crypto", "Ledger", "Threading",
             ], swiftSettings: strict),
         .target(
             name: "ShardWorker",
             dependencies: [
-                "Model", "Formats", "ExportCore", "Backends", "HTTPClient", "Ledger",
+                "Model", "Formats", "ExportCore", "Backends", "Ledger", "Threading",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(
@@ -79,7 +82,7 @@ let package = Package(
             name: "SiderealExport",
             dependencies: [
                 "Model", "Formats", "ExportCore", "Crypto", "HTTPClient", "Ledger", "Configuration", "Secrets",
-                "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic",
+                "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic", "Threading",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),

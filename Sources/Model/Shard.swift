@@ -8,7 +8,7 @@ public struct ShardID: Hashable, Sendable {
 
     /// The shard of a result: FNV-1a of 64 bits (Fowler, Noll and Vo) over the bytes of `metadata.uid`, its upper
     /// half folded into the lower, modulo `count`. Fixed for ever: changing it would move records between owners.
-    @inlinable public static func of(uid: borrowing Span<UInt8>, _ range: Range<Int>, count: UInt16) -> ShardID {
+    @inlinable public static func of(uid: Span<UInt8>, _ range: Range<Int>, count: UInt16) -> ShardID {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for index in range {
             hash ^= UInt64(uid[index])

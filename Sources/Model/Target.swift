@@ -136,6 +136,8 @@ public struct Target: Sendable, Equatable {
     public var batch: BatchBounds
     /// Batches in flight at the most; a permit is kept through back-off.
     public var maxConcurrency: Int
+    /// Batches in flight that a slow receiver never brings it below; at least 1.
+    public var minConcurrency = 1
     /// When to try again.
     public var retry: RetrySettings
     /// Of request bodies.

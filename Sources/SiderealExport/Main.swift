@@ -1,1 +1,32 @@
-@main struct Main { static func main() {} }
+import ArgumentParser
+import Model
+
+/// `sidereal-export`: one executable for every role.
+@main
+struct SiderealExport: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sidereal-export",
+        abstract: "Exports every Sidereal probe result to Splunk, Elasticsearch and files, and loses none.",
+        discussion: """
+            Try it on this machine:
+              sidereal-export sandbox --hec-port 8088 --elasticsearch-port 9200
+              sidereal-export generate --count 1000 > results.ndjson
+              sidereal-export run --config sidereal.yaml --input results.ndjson --state ./state
+
+            Exit codes: 0 all delivered, 2 bad configuration or input, 3 dead letters, 4 undelivered at the deadline.
+            """,
+        version: ExporterVersion.current,
+        subcommands: [
+            RunCommand.self, ValidateCommand.self, EncodeCommand.self, GenerateCommand.self, SandboxCommand.self,
+        ])
+}
+
+/// What the process tells its caller (fixed by the command line's design).
+enum Exit {
+    /// Configuration, secrets, input or state directory cannot be used.
+    static let badSetup = ExitCode(2)
+    /// Some records were refused for good; they are in the dead letters.
+    static let deadLetters = ExitCode(3)
+    /// Some records were not delivered in time; they are kept for the next run.
+    static let undelivered = ExitCode(4)
+}

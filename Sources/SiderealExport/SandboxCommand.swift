@@ -1,5 +1,4 @@
 import ArgumentParser
-import Dispatch
 import Glibc
 import Model
 import Sandbox
@@ -54,14 +53,14 @@ struct SandboxCommand: AsyncParsableCommand {
     @Option(help: "Part of the requests that fail with 503, from 0 to 1.")
     var failRate = 0.0
 
-    @Option(help: "Delay of every answer, such as 20ms.", transform: DurationArgument.parse)
+    @Option(help: "Delay of every answer, such as 250ms, 10s or 1m.")
     var latency = DurationArgument(milliseconds: 0)
 
     @Option(
-        help: "Length of an outage during which every request fails, such as 10s.", transform: DurationArgument.parse)
+        help: "Length of an outage during which every request fails, such as 10s or 1m.")
     var outage = DurationArgument(milliseconds: 0)
 
-    @Option(help: "Time until the outage begins, such as 5s.", transform: DurationArgument.parse)
+    @Option(help: "Time until the outage begins, such as 5s.")
     var outageAfter = DurationArgument(milliseconds: 0)
 
     @Option(help: "Longest accepted body in bytes, compressed or not.")
@@ -156,50 +155,6 @@ struct SandboxCommand: AsyncParsableCommand {
         print(line)
         // Into a pipe as into a terminal: at once.
         _ = fflush(nil)
-    }
-}
-
-/// A span of time on the command line: digits and one of `ms`, `s`, `m`, `h`.
-struct DurationArgument: Sendable, Equatable, CustomStringConvertible {
-    var milliseconds: UInt64
-
-    static func parse(_ argument: String) throws -> DurationArgument {
-        let digits = argument.prefix { $0.isASCII && $0.isNumber }
-        let units: [Substring: UInt64] = ["ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000]
-        // Zero needs no unit.
-        let unit = units[argument.dropFirst(digits.count)] ?? (argument == "0" ? 1 : nil)
-        guard let count = UInt64(digits), let unit, count <= UInt64.max / unit else {
-            throw ValidationError("'\(argument)' is no duration; write 250ms, 10s, 1m or 2h.")
-        }
-        return DurationArgument(milliseconds: count * unit)
-    }
-
-    var description: String {
-        milliseconds % 1_000 == 0 ? "\(milliseconds / 1_000)s" : "\(milliseconds)ms"
-    }
-}
-
-/// Waits for signals that ask the process to stop; they no longer kill it.
-private final class StopSignals {
-    private let arrivals: AsyncStream<Void>
-    private let sources: [any DispatchSourceSignal]
-
-    init(_ numbers: [Int32]) {
-        let (arrivals, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(1))
-        self.arrivals = arrivals
-        sources = numbers.map { number in
-            _ = signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { continuation.yield() }
-            source.activate()
-            return source
-        }
-    }
-
-    /// Returns at the first of them, or when the task is cancelled.
-    func first() async {
-        for await _ in arrivals { break }
-        for source in sources { source.cancel() }
     }
 }
 

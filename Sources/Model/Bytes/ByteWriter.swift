@@ -58,7 +58,7 @@
     }
 
     /// Appends `bytes[range]`.
-    @inlinable public mutating func append(_ bytes: borrowing Span<UInt8>, _ range: Range<Int>) {
+    @inlinable public mutating func append(_ bytes: Span<UInt8>, _ range: Range<Int>) {
         let length = range.count
         precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count)
         guard length > 0 else { return }
@@ -71,7 +71,7 @@
     }
 
     /// Appends all of `bytes`.
-    @inlinable public mutating func append(_ bytes: borrowing Span<UInt8>) {
+    @inlinable public mutating func append(_ bytes: Span<UInt8>) {
         append(bytes, 0..<bytes.count)
     }
 
@@ -103,6 +103,12 @@
             rest /= 10
         } while rest > 0
         storedCount &+= digits
+    }
+
+    /// Replaces the byte at `index`, which was written before.
+    @inlinable public mutating func replace(at index: Int, with byte: UInt8) {
+        precondition(index >= 0 && index < storedCount)
+        unsafe base[index] = byte
     }
 
     /// Forgets the last bytes, down to `length`: undoes the start of a record that turned out to be bad.

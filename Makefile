@@ -1,0 +1,69 @@
+# Everything a newcomer needs: `make run` shows the exporter at work, `make test` proves it.
+# Both install what is missing: Debian packages by apt, Python tools into .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+SWIFT ?= swift
+PYTHON ?= python3
+RELEASE_DIR := .build-release
+BINARY := $(RELEASE_DIR)/release/sidereal-export
+APT_PACKAGES := libcurl4-openssl-dev libssl-dev libsqlite3-dev libisal-dev openssl pkg-config python3-venv make
+PY_PACKAGES := pytest==8.3.4
+COUNT ?= 10000
+SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
+
+.PHONY: help run test unit end-to-end lint format build release deps acceptance bench clean
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: .make/apt ## Install missing Debian packages (root or sudo)
+
+.make/apt: deploy/local/install-packages
+	@mkdir -p .make
+	@deploy/local/install-packages $(APT_PACKAGES)
+	@touch $@
+
+.venv/ready: Makefile .make/apt
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check $(PY_PACKAGES)
+	@touch $@
+
+build: .make/apt ## Debug build
+	$(SWIFT) build
+
+release: $(BINARY) ## Optimized build
+
+# Warnings about mktemp come from the linker and concern Swift's own Foundation.
+$(BINARY): .make/apt $(SWIFT_SOURCES)
+	$(SWIFT) build -c release --static-swift-stdlib --product sidereal-export --scratch-path $(RELEASE_DIR)
+	@touch $@
+
+run: $(BINARY) ## Export COUNT (10000) synthetic results to HEC, Elasticsearch and a file on this machine
+	@deploy/local/demo $(BINARY) $(COUNT)
+
+test: lint unit end-to-end ## All tests: style, unit, end to end against real sockets, TLS and kill -9
+
+lint: ## Formatting, as a check
+	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+
+format: ## Formatting, applied
+	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
+
+unit: .make/apt ## Unit, property and simulation tests
+	$(SWIFT) test
+
+end-to-end: $(BINARY) .venv/ready ## The built program against look-alikes, TLS servers, full disks and kill -9
+	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -p no:cacheprovider Tests/EndToEnd
+
+acceptance: $(BINARY) .venv/ready ## The long proofs: 20 kills over 100 000 results, an outage of a minute
+	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -s -p no:cacheprovider Tests/EndToEnd -m acceptance
+
+bench: $(BINARY) ## CPU seconds per million results and peak memory, against a null sink
+	@benchmarks/export-to-null $(BINARY)
+
+clean: ## Remove what was built
+	rm -rf .build .build-release .make .venv

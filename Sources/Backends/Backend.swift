@@ -1,0 +1,71 @@
+public import ExportCore
+public import Formats
+public import Model
+
+/// What a delivery brought.
+public struct DeliveryAnswer: Sendable {
+    /// What it means for the records.
+    public var verdict: Verdict
+    /// For files: which one, and how long it is with these records. Belongs into the same commit as their delivery.
+    public var outputFile: OutputFile?
+
+    /// An answer of a receiver that has no files.
+    public init(_ verdict: Verdict, outputFile: OutputFile? = nil) {
+        self.verdict = verdict
+        self.outputFile = outputFile
+    }
+}
+
+/// An output file and how much of it the ledger vouches for.
+public struct OutputFile: Sendable, Equatable {
+    /// Absolute path.
+    public var path: String
+    /// Bytes.
+    public var length: UInt64
+
+    /// A file and its committed length.
+    public init(path: String, length: UInt64) {
+        self.path = path
+        self.length = length
+    }
+}
+
+/// One target's receiver.
+///
+/// Every backend is a folder of the same files: the request builder (pure), the verdict (pure), the access (credentials
+/// or permissions) and the backend itself, which only joins them to the wire.
+public protocol Backend: Sendable {
+    /// Sends the records and says what became of them. Never throws: not knowing is a verdict too.
+    func deliver(_ parcel: Parcel) async -> DeliveryAnswer
+
+    /// Whether the target answers and takes our credentials; nil if it does. Sends no records.
+    func probe() async -> Reason?
+
+    /// Gives back what it holds. Nothing is delivered after.
+    func close() async
+}
+
+/// Writes records with the envelope a backend wants around them.
+///
+/// A closed set, chosen once per target; the switch per record costs about a nanosecond.
+public enum RecordWriter: Sendable {
+    /// HEC envelopes.
+    case splunk(SplunkRequestBuilder)
+    /// `_bulk` lines.
+    case elasticsearch(ElasticsearchRequestBuilder)
+    /// Lines.
+    case file(FileRequestBuilder)
+
+    /// Appends one record. `scratch` is the caller's, reused from record to record.
+    @inline(__always)
+    public func append(
+        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter,
+        scratch: inout ByteWriter
+    ) {
+        switch self {
+        case .splunk(let builder): builder.append(record, of: bytes, into: &out, scratch: &scratch)
+        case .elasticsearch(let builder): builder.append(record, of: bytes, into: &out, scratch: &scratch)
+        case .file(let builder): builder.append(record, of: bytes, into: &out)
+        }
+    }
+}

@@ -1,0 +1,44 @@
+public import Formats
+public import HTTPClient
+public import Model
+public import Secrets
+
+/// Makes the receiver that a target's settings describe.
+public struct BackendFactory: Sendable {
+    /// Shared by all targets.
+    public var client: HTTPClient
+    /// Where credentials lie.
+    public var secrets: SecretDirectory
+    /// What records are stamped with.
+    public var stamp: ExportStamp
+
+    /// A factory for one process.
+    public init(client: HTTPClient, secrets: SecretDirectory, stamp: ExportStamp) {
+        self.client = client
+        self.secrets = secrets
+        self.stamp = stamp
+    }
+
+    /// The writer and the receiver; nil if this version cannot serve the target's backend or format, which the
+    /// configuration refuses before.
+    public func make(
+        _ target: Target, committed: OutputFile?, announce: @escaping FileBackend.Announce
+    ) -> (writer: RecordWriter, backend: any Backend)? {
+        guard let encoder = FormatEncoder(target.format, stamp: stamp) else { return nil }
+        switch target.backend {
+        case .splunk:
+            let builder = SplunkRequestBuilder(target: target, encoder: encoder, cluster: stamp.cluster)
+            let backend = SplunkBackend(target: target, builder: builder, client: client, secrets: secrets)
+            return (.splunk(builder), backend)
+        case .elasticsearch:
+            let builder = ElasticsearchRequestBuilder(target: target, encoder: encoder)
+            let backend = ElasticsearchBackend(target: target, builder: builder, client: client, secrets: secrets)
+            return (.elasticsearch(builder), backend)
+        case .file:
+            let builder = FileRequestBuilder(target: target, encoder: encoder)
+            let backend = FileBackend(target: target, builder: builder, committed: committed, announce: announce)
+            return (.file(builder), backend)
+        case .s3, .syslog: return nil
+        }
+    }
+}

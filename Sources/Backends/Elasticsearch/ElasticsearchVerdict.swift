@@ -1,0 +1,68 @@
+public import ExportCore
+import Formats
+public import HTTPClient
+
+/// Reads `_bulk`'s answers: 200 says nothing until `errors` and every item were looked at.
+public enum ElasticsearchVerdict {
+    /// What `response` to a request with `count` documents means.
+    public static func of(_ response: HTTPResponse, count: Int, at place: String) -> Verdict {
+        let retryAfter = HTTPVerdict.retryAfter(response)
+        let span = response.body.span
+        guard let members = JSONAnswer.members(span, 0..<span.count) else {
+            return HTTPVerdict.of(status: response.status, retryAfter: retryAfter, said: "", at: place)
+        }
+        guard response.status == 200 else {
+            let said = errorText(members, span)
+            return HTTPVerdict.of(status: response.status, retryAfter: retryAfter, said: said, at: place)
+        }
+        guard members.contains(where: { $0.key == "errors" && $0.value.kind == .bool }),
+            let list = members.first(where: { $0.key == "items" }),
+            let items = JSONAnswer.elements(span, list.value), items.count == count
+        else {
+            return .unknown(
+                Reason(
+                    code: "unreadable",
+                    message: "\(place) answered 200 without `errors` and an item for each of \(count) documents"))
+        }
+        var verdicts: [ItemVerdict] = []
+        verdicts.reserveCapacity(count)
+        var clean = true
+        for item in items {
+            let verdict = verdict(item, span, place)
+            clean = clean && verdict == .delivered
+            verdicts.append(verdict)
+        }
+        return clean ? .delivered(slowDown: false) : .items(verdicts, retryAfterMilliseconds: retryAfter)
+    }
+
+    /// An item is an object with one member, named after its action.
+    private static func verdict(_ item: Formats.JSONValue, _ span: Span<UInt8>, _ place: String) -> ItemVerdict {
+        let unreadable = Reason(code: "unreadable", message: "\(place) answered an item without a status")
+        guard let action = JSONAnswer.members(span, item.range)?.first,
+            let members = JSONAnswer.members(span, action.value.range),
+            let status = members.first(where: { $0.key == "status" }).flatMap({ JSONAnswer.integer($0.value, span) })
+        else { return .retry(unreadable) }
+        // 409: a document of that id is there, and only we write that id.
+        if 200..<300 ~= status || status == 409 { return .delivered }
+        let said = errorText(members, span)
+        let reason = Reason(code: "http-\(status)", message: "\(place) refused a document with \(status)\(said)")
+        switch status {
+        case 400: return .poison(reason)
+        case 401, 403, 404: return .configuration(reason)
+        default: return .retry(reason)
+        }
+    }
+
+    /// `: type: reason` of an `error` member.
+    private static func errorText(_ members: [(key: String, value: Formats.JSONValue)], _ span: Span<UInt8>) -> String {
+        guard let error = members.first(where: { $0.key == "error" })?.value else { return "" }
+        if let text = JSONAnswer.text(error, span) { return ": \(text)" }
+        guard let inner = JSONAnswer.members(span, error.range) else { return "" }
+        var said = ""
+        for name in ["type", "reason"] {
+            guard let value = inner.first(where: { $0.key == name })?.value else { continue }
+            if let text = JSONAnswer.text(value, span) { said += ": \(text)" }
+        }
+        return said
+    }
+}

@@ -1,0 +1,50 @@
+public import Model
+
+/// A closed batch as a backend sees it: the encoded records of one target, end to end.
+public struct EncodedBatch: Sendable {
+    /// All records.
+    public let bytes: SealedBytes
+    /// Where each record ends in `bytes`.
+    public let ends: [UInt32]
+
+    /// `ends` ascends and its last element is `bytes.count`.
+    public init(bytes: SealedBytes, ends: [UInt32]) {
+        precondition(Int(ends.last ?? 0) == bytes.count)
+        self.bytes = bytes
+        self.ends = ends
+    }
+
+    /// Where record `item` lies.
+    public func range(of item: Int) -> Range<Int> {
+        (item == 0 ? 0 : Int(ends[item - 1]))..<Int(ends[item])
+    }
+}
+
+/// The records of a batch that one request carries.
+public struct Parcel: Sendable {
+    /// The batch.
+    public let batch: EncodedBatch
+    /// Ascending, disjoint ranges of its records.
+    public let items: [Range<Int>]
+
+    /// Some records of `batch`.
+    public init(batch: EncodedBatch, items: [Range<Int>]) {
+        self.batch = batch
+        self.items = items
+    }
+
+    /// How many records.
+    public var count: Int { items.reduce(0) { $0 + $1.count } }
+
+    /// The records' bytes: those of the batch itself if it is whole, else a copy of the parts.
+    public func body() -> SealedBytes {
+        if items == [0..<batch.ends.count] { return batch.bytes }
+        var out = ByteWriter(capacity: 64 << 10)
+        for range in items {
+            let start = batch.range(of: range.lowerBound).lowerBound
+            let end = batch.range(of: range.upperBound - 1).upperBound
+            out.append(batch.bytes.span, start..<end)
+        }
+        return out.seal()
+    }
+}

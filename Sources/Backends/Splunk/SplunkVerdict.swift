@@ -1,0 +1,63 @@
+public import ExportCore
+import Formats
+public import HTTPClient
+
+/// Reads HEC's answers (Splunk, "Troubleshoot HTTP Event Collector", possible error codes).
+public enum SplunkVerdict {
+    /// What `response` to a request with `count` events means.
+    public static func of(_ response: HTTPResponse, count: Int, at place: String) -> Verdict {
+        let retryAfter = HTTPVerdict.retryAfter(response)
+        guard let answer = Answer(response.body), let code = answer.code else {
+            return HTTPVerdict.of(status: response.status, retryAfter: retryAfter, said: "", at: place)
+        }
+        let reason = Reason(
+            code: "hec-\(code)",
+            message: "\(place) answered \(response.status) code \(code): \(answer.text)\(advice(code))")
+        switch (code, response.status) {
+        case (0, 200), (17, 200): return .delivered(slowDown: false)
+        case (24, 200), (25, 200): return .delivered(slowDown: true)
+        case (8, _), (9, _), (18, _), (19, _), (20, _), (23, _), (26, _), (27, _):
+            return .retry(reason, retryAfterMilliseconds: retryAfter)
+        case (1, _), (2, _), (3, _), (4, _), (7, _), (10, _), (11, _), (14, _), (16, _), (21, _), (22, _):
+            // A wrong index (7) is the settings' fault, not the event's: nothing is buried for it.
+            return .configuration(reason)
+        case (5, _), (6, _), (12, _), (13, _), (15, _):
+            guard let at = answer.invalidEvent, 0..<count ~= at else { return .poison(reason) }
+            return .poisonAt(delivered: at, reason)
+        default:
+            return HTTPVerdict.of(
+                status: response.status, retryAfter: retryAfter, said: "code \(code) \(answer.text)", at: place)
+        }
+    }
+
+    private static func advice(_ code: Int) -> String {
+        switch code {
+        case 1: "; enable the token in Splunk"
+        case 2, 3: "; check the key token of the secret"
+        case 4: "; the token is not known to Splunk: check the key token of the secret"
+        case 7: "; the index does not exist or the token may not use it: check index"
+        case 10, 11: "; the token demands indexer acknowledgement: switch it off for this token"
+        default: ""
+        }
+    }
+
+    /// The members of an answer that matter.
+    struct Answer {
+        var code: Int?
+        var text = ""
+        var invalidEvent: Int?
+
+        init?(_ body: [UInt8]) {
+            let span = body.span
+            guard let members = JSONAnswer.members(span, 0..<body.count) else { return nil }
+            for (key, value) in members {
+                switch key {
+                case "code": code = JSONAnswer.integer(value, span)
+                case "text": text = JSONAnswer.text(value, span) ?? ""
+                case "invalid-event-number": invalidEvent = JSONAnswer.integer(value, span)
+                default: continue
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+public import Model
+
+/// What this version can do, in one table. A later version extends it here and nowhere else.
+public enum Capabilities {
+    /// Version of this program.
+    public static let version = "0.1.0"
+    /// Backends that are implemented.
+    public static let backends: Set<BackendKind> = [.splunk, .elasticsearch, .file]
+    /// Formats that are implemented.
+    public static let formats: Set<FormatKind> = [.json]
+
+    /// Whether requests to `backend` can be compressed as `kind`.
+    public static func supports(_ kind: CompressionKind, for backend: BackendKind) -> Bool {
+        kind == .none || backend == .splunk || backend == .elasticsearch
+    }
+
+    /// Said of everything that is planned and not there yet.
+    static let notAvailable = "not available in this version (\(version))"
+
+    /// Keys of a target, and the backends they belong to.
+    static let targetKeys: [(key: String, backends: Set<BackendKind>)] = [
+        ("name", all), ("backend", all), ("format", all), ("endpoint", all), ("batch", all), ("concurrency", all),
+        ("retry", all), ("compression", all),
+        ("secretRef", remote), ("tls", remote), ("proxy", [.splunk, .elasticsearch, .s3]),
+        ("index", [.splunk, .elasticsearch]), ("source", [.splunk]), ("sourcetype", [.splunk]), ("host", [.splunk]),
+        ("dataStream", [.elasticsearch]), ("maxFileBytes", [.file]),
+    ]
+
+    /// Keys of a target that a later version will know.
+    static let laterTargetKeys: [(key: String, backends: Set<BackendKind>)] = [
+        ("acknowledge", [.splunk]), ("setup", [.elasticsearch]), ("gzip", [.file]),
+        ("bucket", [.s3]), ("region", [.s3]), ("prefix", [.s3]), ("kmsKeyId", [.s3]), ("kmsContext", [.s3]),
+        ("retentionDays", [.s3]), ("addressing", [.s3]), ("expectedBucketOwner", [.s3]),
+        ("facility", [.syslog]), ("appName", [.syslog]), ("enterpriseId", [.syslog]), ("maxMessageBytes", [.syslog]),
+    ]
+
+    /// Keys of other sections that a later version will know.
+    static let laterKeys: [(section: String, key: String)] = [("audit", "resumeOn")]
+
+    private static let all = Set(BackendKind.allCases)
+    private static let remote: Set<BackendKind> = [.splunk, .elasticsearch, .s3, .syslog]
+}

@@ -1,0 +1,71 @@
+public import Model
+
+/// The exporter's settings, as they stand in the Helm values.
+///
+/// 1. A configuration that exists is complete and sound: every bound and every relation between settings was checked.
+/// 2. All mistakes of a file are reported at once, each with its line, key and how to mend it.
+/// 3. Nothing that looks like a credential is repeated in a message.
+///
+/// The top level has the sections `global`, `audit`, `tls`, `export` and `limits`. Any other key is a mistake, at every
+/// level, because a misspelt setting would otherwise be a setting not made; only top-level keys that start with `x-`
+/// are left alone, for whatever else the file has to hold. A key without a value (`key:`, `~`, `null`) counts as not
+/// given, as it does for Helm.
+public struct Configuration: Sendable {
+    /// `global.impactLevel`, default high.
+    public var impactLevel = ImpactLevel.high
+    /// `global.fips`, default false: refuse to start without OpenSSL's FIPS provider.
+    public var fips = false
+    /// `global.clusterName`, default "default": stands in every record.
+    public var clusterName = "default"
+    /// `audit.failClosedOnExportFailure`: halt probing while exporting fails. Default true at high, else false.
+    public var failClosedOnExportFailure = true
+    /// `audit.retentionDays`: days that results stay in the cluster. Default 365 at high and moderate, 180 at low.
+    public var retentionDays = 365
+    /// `tls.required`, default true. False allows plain http towards this machine, and nothing else.
+    public var tlsRequired = true
+    /// `export.targets`, in the file's order; at least one.
+    public var targets: [Target] = []
+    /// `limits`.
+    public var limits = Limits()
+
+    /// The file's name as it was given.
+    public let file: String
+    /// Where each target and its `secretRef` stand, by the target's index.
+    let origins: [TargetOrigin]
+
+    /// Reads the file at `path`.
+    public static func load(path: String) throws(ConfigurationError) -> Configuration {
+        try parse(ConfigurationFile.read(path), name: path)
+    }
+
+    /// Reads `text`; `name` stands for the file in messages.
+    public static func parse(_ text: String, name: String) throws(ConfigurationError) -> Configuration {
+        let problems = Problems(file: name)
+        guard let document = YAMLDocument.compose(text, problems) else { throw ConfigurationError(problems.sorted) }
+        guard !Section.isNull(document.root) else {
+            problems.add(nil, "", "the file is empty", hint: YAMLDocument.emptyHint)
+            throw ConfigurationError(problems.sorted)
+        }
+        let reading = Reading(document: document, problems: problems)
+        let start = Position(line: 1, column: 1)
+        guard let root = Section(document.root, keyPath: "", position: start, reading: reading) else {
+            throw ConfigurationError(problems.sorted)
+        }
+        let configuration = ConfigurationReader(root: root).read(file: name)
+        try problems.check()
+        return configuration
+    }
+
+    init(file: String, targets: [Target], origins: [TargetOrigin]) {
+        self.file = file
+        self.targets = targets
+        self.origins = origins
+    }
+}
+
+/// Where a target stands in its file.
+struct TargetOrigin {
+    var keyPath: String
+    /// Of `secretRef`; of the target if it has none.
+    var position: Position
+}

@@ -1,0 +1,84 @@
+public import Model
+
+/// What is on disk for one key of a secret.
+public enum SecretState: Sendable, Equatable {
+    /// Usable.
+    case present
+    /// No such file.
+    case absent
+    /// There, and not usable; why, in a sentence without the value.
+    case unusable(String)
+}
+
+/// Which keys of its secret a target needs.
+public struct SecretRequirement: Sendable, Equatable {
+    /// One of these sets of keys must be there as a whole; the first that is counts. Empty: no credentials are needed.
+    public let alternatives: [[String]]
+
+    /// The keys that hold a client certificate: both or none.
+    static let clientCertificate = ["tls.crt", "tls.key"]
+
+    /// What `target` needs. Nothing without a `secretRef`; the configuration's own check says whether that may be.
+    public init(_ target: Target) {
+        guard target.secretRef != nil else {
+            alternatives = []
+            return
+        }
+        switch target.backend {
+        case .splunk: alternatives = [["token"]]
+        case .elasticsearch: alternatives = [["apiKey"], ["username", "password"]]
+        case .s3: alternatives = [["accessKeyId", "secretAccessKey"]]
+        case .syslog, .file: alternatives = []
+        }
+    }
+
+    /// What is wrong with the secret `ref`: each finding a message and a hint. `state` tells what is on disk.
+    func findings(_ ref: String, root: String, _ state: (String) -> SecretState) -> [(message: String, hint: String)] {
+        let keys = Set(alternatives.joined())
+        let states = Dictionary(uniqueKeysWithValues: keys.map { ($0, state($0)) })
+        var found = states.sorted { $0.key < $1.key }.compactMap { key, state -> (message: String, hint: String)? in
+            guard case .unusable(let reason) = state else { return nil }
+            return ("the secret's key `\(key)` cannot be used: \(reason)", "mend the file \(root)/\(ref)/\(key)")
+        }
+        let isComplete = alternatives.contains { $0.allSatisfy { states[$0] == .present } }
+        if found.isEmpty, !isComplete, !alternatives.isEmpty {
+            // Whoever began one alternative is told what that one lacks.
+            let begun = alternatives.filter { $0.contains { states[$0] == .present } }
+            let lacking = (begun.isEmpty ? alternatives : begun).map { $0.filter { states[$0] == .absent } }
+            let names = lacking.map { $0.map { "`\($0)`" }.joined(separator: " and ") }.joined(separator: ", or ")
+            let first = lacking.last?.first ?? ""
+            found.append(
+                (
+                    "the secret lacks \(names)",
+                    "put each into a file of that name, such as \(root)/\(ref)/\(first), or add the key to the"
+                        + " Kubernetes Secret \(ref)"
+                ))
+        }
+        let pair = Self.clientCertificate.map { ($0, state($0)) }
+        if let there = pair.first(where: { $0.1 == .present }), let lost = pair.first(where: { $0.1 == .absent }) {
+            found.append(
+                (
+                    "the secret holds `\(there.0)` without `\(lost.0)`",
+                    "add \(root)/\(ref)/\(lost.0), or remove the other"
+                ))
+        }
+        return found
+    }
+}
+
+extension Configuration {
+    /// What is wrong with the secrets that the targets name, in the file's order; empty if nothing is. Pure: `state`
+    /// tells for a `secretRef` and a key what is on disk below `root`, which only stands in hints.
+    public func secretProblems(
+        root: String, state: (_ ref: String, _ key: String) -> SecretState
+    ) -> [ConfigurationProblem] {
+        let problems = Problems(file: file)
+        for (target, origin) in zip(targets, origins) {
+            guard let ref = target.secretRef else { continue }
+            for (message, hint) in SecretRequirement(target).findings(ref, root: root, { state(ref, $0) }) {
+                problems.add(origin.position, origin.keyPath + ".secretRef", "\(shown(ref)): \(message)", hint: hint)
+            }
+        }
+        return problems.sorted
+    }
+}

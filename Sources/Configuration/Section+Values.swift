@@ -1,0 +1,138 @@
+import Yams
+
+extension Section {
+    /// Longest accepted text, bytes.
+    private static let maxTextBytes = 2048
+
+    /// A single line of text that is not empty.
+    func text(_ key: String, maxBytes: Int = maxTextBytes) -> Located<String>? {
+        guard let (scalar, position) = scalar(key, "text") else { return nil }
+        let kind = Self.kind(of: .scalar(scalar))
+        guard kind == "text" else {
+            let hint = "put it in quotes: " + shown("\"\(scalar.string)\"")
+            problems.add(position, path(key), "expected text, found \(kind)", hint: hint)
+            return nil
+        }
+        guard !scalar.string.isEmpty else {
+            problems.add(position, path(key), "is empty", hint: "give a value or remove the key")
+            return nil
+        }
+        guard scalar.string.utf8.count <= maxBytes else {
+            problems.add(position, path(key), "is longer than \(maxBytes) bytes")
+            return nil
+        }
+        guard !scalar.string.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            problems.add(position, path(key), "holds a line break or another control character")
+            return nil
+        }
+        return Located(value: scalar.string, position: position, keyPath: path(key))
+    }
+
+    /// `true` or `false`.
+    func flag(_ key: String) -> Bool? {
+        guard let (scalar, position) = scalar(key, "`true` or `false`") else { return nil }
+        let word = scalar.string.lowercased()
+        if scalar.style == .plain, word == "true" || word == "false" { return word == "true" }
+        let meant: String? =
+            switch word {
+            case "true", "yes", "on", "y", "1": "true"
+            case "false", "no", "off", "n", "0": "false"
+            default: nil
+            }
+        let hint = meant.map { "write `\($0)`\(scalar.style == .plain ? "" : " without quotes")" }
+        problems.add(position, path(key), "expected `true` or `false`, found \(shown(scalar.string))", hint: hint)
+        return nil
+    }
+
+    /// A whole number in `range`.
+    func whole(_ key: String, in range: ClosedRange<Int>, unit: String = "") -> Located<Int>? {
+        guard let (scalar, position) = scalar(key, "a whole number") else { return nil }
+        guard scalar.style == .plain, Self.looksLikeNumber(scalar.string) else {
+            let quoted = Int(scalar.string) != nil
+            problems.add(
+                position, path(key), "expected a whole number, found \(shown(scalar.string))",
+                hint: quoted ? "remove the quotes" : nil)
+            return nil
+        }
+        guard let number = Int(scalar.string), range.contains(number) else {
+            let bounds = "from \(range.lowerBound) to \(range.upperBound)\(unit)"
+            problems.add(
+                position, path(key), "expected a whole number \(bounds), found \(shown(scalar.string))")
+            return nil
+        }
+        return Located(value: number, position: position, keyPath: path(key))
+    }
+
+    /// A duration in `range`, in milliseconds.
+    func duration(_ key: String, in range: ClosedRange<UInt64>) -> Located<UInt64>? {
+        guard let (scalar, position) = scalar(key, Quantity.durationForm) else { return nil }
+        let bounds =
+            "\(Quantity.shownMilliseconds(range.lowerBound)) to \(Quantity.shownMilliseconds(range.upperBound))"
+        return quantity(
+            key, scalar.string, position, Quantity.milliseconds, range, Quantity.durationForm, bounds, sizes: false)
+    }
+
+    /// A size in `range`, in bytes.
+    func size(_ key: String, in range: ClosedRange<Int>) -> Located<Int>? {
+        guard let (scalar, position) = scalar(key, Quantity.sizeForm) else { return nil }
+        let bounds = "\(Quantity.shownBytes(range.lowerBound)) to \(Quantity.shownBytes(range.upperBound))"
+        let found = quantity(
+            key, scalar.string, position, Quantity.bytes,
+            UInt64(range.lowerBound)...UInt64(range.upperBound), Quantity.sizeForm, bounds, sizes: true)
+        return found.map { Located(value: Int($0.value), position: $0.position, keyPath: $0.keyPath) }
+    }
+
+    /// One of the words of `Kind`; those that `isAvailable` refuses are reported as not available in this version.
+    func choice<Kind: RawRepresentable<String> & CaseIterable>(
+        _ key: String, as type: Kind.Type, isAvailable: (Kind) -> Bool = { _ in true }
+    ) -> Located<Kind>? {
+        let allowed = Kind.allCases.filter(isAvailable).map(\.rawValue)
+        let list = allowed.map { "`\($0)`" }.joined(separator: ", ")
+        let form = allowed.count == 1 ? list : "one of \(list)"
+        guard let (scalar, position) = scalar(key, form) else { return nil }
+        guard let kind = Kind(rawValue: scalar.string) else {
+            let hint = Suggestion.nearest(to: scalar.string, among: allowed).map { "did you mean `\($0)`?" }
+            problems.add(
+                position, path(key), "unknown value \(shown(scalar.string)); expected \(form)", hint: hint)
+            return nil
+        }
+        if !isAvailable(kind) {
+            problems.add(
+                position, path(key), "`\(kind.rawValue)` is \(Capabilities.notAvailable)", hint: "use \(form)")
+        }
+        return Located(value: kind, position: position, keyPath: path(key))
+    }
+
+    /// The scalar below `key`, without a tag of its own.
+    private func scalar(_ key: String, _ expected: String) -> (Node.Scalar, Position)? {
+        guard let field = field(key) else { return nil }
+        guard case .scalar(let scalar) = field.node else {
+            problems.add(
+                place(field), path(key), "expected \(expected), found \(Self.kind(of: field.node))")
+            return nil
+        }
+        guard ["", "!", "tag:yaml.org,2002:str"].contains(scalar.tag.description) else {
+            problems.add(
+                place(field), path(key), "has the tag \(shown(scalar.tag.description)), and tags are not used here",
+                hint: "write the value without it")
+            return nil
+        }
+        return (scalar, place(field))
+    }
+
+    private func quantity(
+        _ key: String, _ text: String, _ position: Position, _ read: (String) -> UInt64?,
+        _ range: ClosedRange<UInt64>, _ form: String, _ bounds: String, sizes: Bool
+    ) -> Located<UInt64>? {
+        guard let value = read(text) else {
+            let hint = Quantity.suggestion(text, sizes: sizes).map { "did you mean `\($0)`?" }
+            problems.add(position, path(key), "expected \(form), found \(shown(text))", hint: hint)
+            return nil
+        }
+        guard range.contains(value) else {
+            problems.add(position, path(key), "\(shown(text)) is out of range; expected \(bounds)")
+            return nil
+        }
+        return Located(value: value, position: position, keyPath: path(key))
+    }
+}

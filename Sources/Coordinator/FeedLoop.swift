@@ -1,0 +1,64 @@
+public import ExportCore
+import Synchronization
+
+/// Feeds the inputs to the workers, each target at its own pace.
+public struct FeedLoop<Sink: RecordSink>: Sendable {
+    /// How feeding ended.
+    public enum Ending: Sendable, Equatable {
+        /// Every target was given everything.
+        case complete
+        /// Somebody asked to stop.
+        case stopped
+    }
+
+    private let reader: InputReader
+    private let sink: Sink
+    private let fileCount: Int
+    private let stop: StopSignal
+
+    /// A loop over the `fileCount` inputs of `reader`.
+    public init(reader: InputReader, fileCount: Int, sink: Sink, stop: StopSignal) {
+        self.reader = reader
+        self.fileCount = fileCount
+        self.sink = sink
+        self.stop = stop
+    }
+
+    /// Returns when every target was given everything after its start, or after a stop.
+    public func run(from starts: [ChunkRef]) async throws(InputError) -> Ending {
+        var schedule = FeedSchedule(starts: starts)
+        var turns = 0
+        while !stop.isSet {
+            turns += 1
+            // Batches close by age also while chunks keep coming.
+            if turns % 8 == 0 { await sink.closeBatches(force: false) }
+            let next = schedule.next(hasRoom: sink.hasRoom()) { reader.isAvailable($0) }
+            if let (ref, targets) = next, let chunk = try await reader.read(ref) {
+                await sink.take(chunk, for: targets)
+                schedule.advance(
+                    targets,
+                    to: chunk.isLast
+                        ? ChunkRef(file: ref.file + 1, offset: 0) : ChunkRef(file: ref.file, offset: chunk.end))
+                continue
+            }
+            if starts.indices.allSatisfy({ schedule.cursor(of: $0).file >= fileCount }) { return .complete }
+            await sink.waitForProgress(milliseconds: 50)
+            await sink.closeBatches(force: false)
+        }
+        return .stopped
+    }
+}
+
+/// Set once, seen by all: somebody asked the process to stop.
+public final class StopSignal: Sendable {
+    private let flag = Atomic<Bool>(false)
+
+    /// Not set.
+    public init() {}
+
+    /// Whether to stop.
+    public var isSet: Bool { flag.load(ordering: .acquiring) }
+
+    /// Asks to stop.
+    public func set() { flag.store(true, ordering: .releasing) }
+}

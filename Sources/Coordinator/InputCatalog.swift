@@ -1,0 +1,75 @@
+import Crypto
+import Glibc
+public import Ledger
+import Threading
+
+/// The inputs of a run, in the order they are read, each known to the ledger.
+///
+/// An input is the same as before if its path and its first bytes are the same; then its progress counts. A file
+/// that was appended to goes on where it stopped, one that was replaced starts anew.
+public struct InputCatalog: Sendable {
+    /// One input.
+    public struct Entry: Sendable {
+        /// As given, for messages.
+        public var path: String
+        /// The ledger's number.
+        public var source: SourceID
+        /// Bytes, as of the start; a spool may grow.
+        public var size: UInt64
+        let handle: InputHandle
+    }
+
+    /// In reading order.
+    public private(set) var entries: [Entry] = []
+
+    private static let fingerprintBytes = 4096
+
+    /// Paths behind `input`: the file itself, or the NDJSON files of a directory by name.
+    public static func paths(_ input: String) throws(InputError) -> [String] {
+        var status = stat()
+        guard unsafe stat(input, &status) == 0 else {
+            throw InputError("cannot read \(input): \(systemErrorText(errno))")
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else { return [input] }
+        guard let stream = unsafe opendir(input) else {
+            throw InputError("cannot list \(input): \(systemErrorText(errno))")
+        }
+        defer { unsafe closedir(stream) }
+        var names: [String] = []
+        while let entry = unsafe readdir(stream) {
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { raw in
+                unsafe String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if [".ndjson", ".jsonl", ".json"].contains(where: name.hasSuffix) { names.append(name) }
+        }
+        return names.sorted().map { input.hasSuffix("/") ? input + $0 : "\(input)/\($0)" }
+    }
+
+    /// Opens every path and finds it in the ledger, or adds it there.
+    public static func open(_ paths: [String], ledger: Ledger) async throws -> InputCatalog {
+        var catalog = InputCatalog()
+        for path in paths { catalog.entries.append(try await open(path, ledger)) }
+        return catalog
+    }
+
+    private static func open(_ path: String, _ ledger: Ledger) async throws -> Entry {
+        let handle = try InputHandle(path: path)
+        let size = try handle.size()
+        let absolute =
+            unsafe realpath(path, nil).map { pointer in
+                defer { unsafe free(pointer) }
+                return unsafe String(cString: pointer)
+            } ?? path
+        let head = try handle.read(at: 0, count: Int(min(size, UInt64(fingerprintBytes))))
+        for known in try await ledger.knownSources(path: absolute) {
+            let length = known.identity.fingerprintLength
+            guard length <= head.count, length > 0 || head.isEmpty else { continue }
+            if try SHA256.hash(Array(head.prefix(length)).span) == known.identity.fingerprint {
+                return Entry(path: path, source: known.id, size: size, handle: handle)
+            }
+        }
+        let identity = SourceIdentity(
+            path: absolute, fingerprint: try SHA256.hash(head.span), fingerprintLength: head.count)
+        return Entry(path: path, source: try await ledger.addSource(identity), size: size, handle: handle)
+    }
+}

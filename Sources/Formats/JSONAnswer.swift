@@ -1,0 +1,47 @@
+/// Reads the few fields of a receiver's JSON answer that matter, in one pass and without building a tree.
+///
+/// Answers come from outside: whatever they hold, reading them ends, and what is malformed is nil.
+public enum JSONAnswer {
+    /// The members of the object that `bytes[range]` is, each key decoded, with its value; nil if it is none.
+    public static func members(_ bytes: Span<UInt8>, _ range: Range<Int>) -> [(key: String, value: JSONValue)]? {
+        var scanner = JSONScanner(bytes, range, maxDepth: 64)
+        var result: [(key: String, value: JSONValue)] = []
+        do throws(JSONFault) {
+            try scanner.enterObject()
+            var first = true
+            while let key = try scanner.key(first: &first) {
+                let decoded = JSONEntry.decodedKey(key, bytes)
+                result.append((String(decoding: decoded, as: UTF8.self), try scanner.value()))
+            }
+        } catch { return nil }
+        return result
+    }
+
+    /// Where the elements of a list lie; nil if the value is none.
+    public static func elements(_ bytes: Span<UInt8>, _ list: JSONValue) -> [JSONValue]? {
+        guard list.kind == .array else { return nil }
+        var scanner = JSONScanner(bytes, list.range, maxDepth: 64)
+        var result: [JSONValue] = []
+        scanner.at += 1
+        do throws(JSONFault) {
+            var first = true
+            while try scanner.element(first: &first) { result.append(try scanner.value()) }
+        } catch { return nil }
+        return result
+    }
+
+    /// A string's text, at most `limit` bytes of it; nil for other kinds.
+    public static func text(_ value: JSONValue, _ bytes: Span<UInt8>, limit: Int = 300) -> String? {
+        guard value.kind == .string else { return nil }
+        let decoded = JSONEntry.decodedKey(value, bytes)
+        return String(decoding: decoded.prefix(limit), as: UTF8.self)
+    }
+
+    /// An integer that fits; nil for anything else.
+    public static func integer(_ value: JSONValue, _ bytes: Span<UInt8>) -> Int? {
+        guard value.kind == .number else { return nil }
+        var text = ""
+        for index in value.range.prefix(24) { text.unicodeScalars.append(Unicode.Scalar(bytes[index])) }
+        return Int(text)
+    }
+}

@@ -1,0 +1,266 @@
+/// One pass over JSON text (RFC 8259) that checks everything and copies nothing.
+///
+/// Promises:
+/// 1. Text that is not valid JSON in valid UTF-8 is refused, with the offset.
+/// 2. Nesting deeper than `maxDepth` is refused, so the stack is bounded.
+/// 3. Bytes outside `at..<end` are never read.
+struct JSONScanner: ~Copyable, ~Escapable {
+    let bytes: Span<UInt8>
+    let raw: RawSpan
+    var at: Int
+    let end: Int
+    let maxDepth: Int
+    /// Something since this was last cleared is not in the canonical spelling.
+    var untidy = false
+    /// Some string since this was last cleared has an escape.
+    var escaped = false
+
+    @_lifetime(copy bytes)
+    init(_ bytes: Span<UInt8>, _ range: Range<Int>, maxDepth: Int) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count)
+        self.bytes = bytes
+        raw = unsafe bytes.bytes
+        at = range.lowerBound
+        end = range.upperBound
+        self.maxDepth = maxDepth
+    }
+
+    /// The byte at `at`; `at < end` was checked by the caller.
+    @inline(__always) func byte(_ index: Int) -> UInt8 { unsafe bytes[unchecked: index] }
+
+    func fault(_ reason: JSONFault.Reason) -> JSONFault { JSONFault(reason: reason, offset: at) }
+
+    @inline(__always) mutating func skipSpace() {
+        guard at < end, byte(at) <= 0x20 else { return }
+        skipSpaceSlowly()
+    }
+
+    private mutating func skipSpaceSlowly() {
+        while at < end {
+            switch byte(at) {
+            case 0x20, 0x09, 0x0A, 0x0D:
+                untidy = true
+                at &+= 1
+            default: return
+            }
+        }
+    }
+
+    /// Scans a string; `at` stands on its opening quote.
+    mutating func string() throws(JSONFault) -> JSONValue {
+        at &+= 1
+        let start = at
+        var canonical = true
+        var escapes = false
+        while true {
+            skipPlain()
+            guard at < end else { throw fault(.unexpectedEnd) }
+            let found = byte(at)
+            if found == 0x22 { break }
+            if found == 0x5C {
+                escapes = true
+                if try !escape() { canonical = false }
+            } else if found < 0x20 {
+                throw fault(.controlCharacter)
+            } else {
+                let length = UTF8Check.length(raw, at, end)
+                guard length > 0 else { throw fault(.badUTF8) }
+                at &+= length
+            }
+        }
+        let value = JSONValue(
+            start: UInt32(truncatingIfNeeded: start), stop: UInt32(truncatingIfNeeded: at), kind: .string,
+            isCanonical: canonical, hasEscapes: escapes, isSorted: true)
+        at &+= 1
+        if !canonical { untidy = true }
+        if escapes { escaped = true }
+        return value
+    }
+
+    /// Moves to the next byte that is a quote, a backslash, a control character or not ASCII: eight bytes at a time.
+    @inline(__always) private mutating func skipPlain() {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let tops: UInt64 = 0x8080_8080_8080_8080
+        while at &+ 8 <= end {
+            let word = unsafe raw.unsafeLoadUnaligned(fromUncheckedByteOffset: at, as: UInt64.self).littleEndian
+            let quote = word ^ (ones &* 0x22)
+            let slash = word ^ (ones &* 0x5C)
+            // The lowest marked byte is exact; a borrow can only mark bytes above a true one.
+            let marked =
+                (((quote &- ones) & ~quote) | ((slash &- ones) & ~slash) | ((word &- ones &* 0x20) & ~word) | word)
+                & tops
+            if marked != 0 {
+                at &+= marked.trailingZeroBitCount >> 3
+                return
+            }
+            at &+= 8
+        }
+        while at < end {
+            let next = byte(at)
+            if next == 0x22 || next == 0x5C || next < 0x20 || next >= 0x80 { return }
+            at &+= 1
+        }
+    }
+
+    /// Passes an escape; returns whether it is the canonical spelling of its character.
+    private mutating func escape() throws(JSONFault) -> Bool {
+        guard at &+ 1 < end else { throw fault(.unexpectedEnd) }
+        switch byte(at &+ 1) {
+        case 0x22, 0x5C, 0x62, 0x66, 0x6E, 0x72, 0x74:
+            at &+= 2
+            return true
+        case 0x2F:
+            at &+= 2
+            return false
+        case 0x75:
+            guard at &+ 6 <= end else { throw fault(.unexpectedEnd) }
+            for index in at &+ 2..<at &+ 6 where HexDigit.value(byte(index)) == nil { throw fault(.badEscape) }
+            at &+= 6
+            return false
+        default: throw fault(.badEscape)
+        }
+    }
+
+    /// Scans any value; `at` stands on its first byte or on white space before it.
+    mutating func value(depth: Int = 0) throws(JSONFault) -> JSONValue {
+        skipSpace()
+        guard at < end else { throw fault(.unexpectedEnd) }
+        switch byte(at) {
+        case 0x22: return try string()
+        case 0x7B, 0x5B: return try composite(depth: depth)
+        case 0x2D, 0x30...0x39: return try number()
+        case 0x74: return try literal("true", .bool)
+        case 0x66: return try literal("false", .bool)
+        case 0x6E: return try literal("null", .null)
+        default: throw fault(.expectedValue)
+        }
+    }
+
+    private mutating func composite(depth: Int) throws(JSONFault) -> JSONValue {
+        guard depth < maxDepth else { throw fault(.tooDeep) }
+        let outer = (untidy, escaped)
+        untidy = false
+        escaped = false
+        let start = at
+        let isObject = byte(at) == 0x7B
+        if isObject {
+            try enterObject()
+            var first = true
+            while try key(first: &first) != nil { _ = try value(depth: depth &+ 1) }
+        } else {
+            at &+= 1
+            var first = true
+            while try element(first: &first) { _ = try value(depth: depth &+ 1) }
+        }
+        return close(start, isObject ? .object : .array, outer, sorted: false)
+    }
+
+    /// Makes the value of a composite that began at `start`, and hands its flags up to the one around it.
+    mutating func close(
+        _ start: Int, _ kind: JSONValue.Kind, _ outer: (untidy: Bool, escaped: Bool), sorted: Bool
+    ) -> JSONValue {
+        let value = JSONValue(
+            start: UInt32(truncatingIfNeeded: start), stop: UInt32(truncatingIfNeeded: at), kind: kind,
+            isCanonical: !untidy, hasEscapes: escaped, isSorted: sorted)
+        untidy = untidy || outer.untidy
+        escaped = escaped || outer.escaped
+        return value
+    }
+
+    /// Steps over `{`.
+    mutating func enterObject() throws(JSONFault) {
+        skipSpace()
+        guard at < end else { throw fault(.unexpectedEnd) }
+        guard byte(at) == 0x7B else { throw fault(.expectedObject) }
+        at &+= 1
+    }
+
+    /// The next key of an object, with the colon stepped over; nil after `}`.
+    mutating func key(first: inout Bool) throws(JSONFault) -> JSONValue? {
+        skipSpace()
+        guard at < end else { throw fault(.unexpectedEnd) }
+        if byte(at) == 0x7D {
+            at &+= 1
+            return nil
+        }
+        if first {
+            first = false
+        } else {
+            guard byte(at) == 0x2C else { throw fault(.expectedCommaOrEnd) }
+            at &+= 1
+            skipSpace()
+        }
+        guard at < end else { throw fault(.unexpectedEnd) }
+        guard byte(at) == 0x22 else { throw fault(.expectedKey) }
+        let key = try string()
+        skipSpace()
+        guard at < end else { throw fault(.unexpectedEnd) }
+        guard byte(at) == 0x3A else { throw fault(.expectedColon) }
+        at &+= 1
+        return key
+    }
+
+    /// Steps to the next element of a list; false after `]`.
+    mutating func element(first: inout Bool) throws(JSONFault) -> Bool {
+        skipSpace()
+        guard at < end else { throw fault(.unexpectedEnd) }
+        if byte(at) == 0x5D {
+            at &+= 1
+            return false
+        }
+        if first {
+            first = false
+        } else {
+            guard byte(at) == 0x2C else { throw fault(.expectedCommaOrEnd) }
+            at &+= 1
+        }
+        return true
+    }
+
+    private mutating func literal(_ text: StaticString, _ kind: JSONValue.Kind) throws(JSONFault) -> JSONValue {
+        let length = text.utf8CodeUnitCount
+        guard at &+ length <= end, unsafe equal(at, text.utf8Start, length) else { throw fault(.badLiteral) }
+        let start = at
+        at &+= length
+        return JSONValue(
+            start: UInt32(truncatingIfNeeded: start), stop: UInt32(truncatingIfNeeded: at), kind: kind,
+            isCanonical: true, hasEscapes: false, isSorted: true)
+    }
+
+    @unsafe private func equal(_ start: Int, _ other: UnsafePointer<UInt8>, _ length: Int) -> Bool {
+        for index in 0..<length where unsafe byte(start &+ index) != other[index] { return false }
+        return true
+    }
+
+    private mutating func number() throws(JSONFault) -> JSONValue {
+        let start = at
+        if byte(at) == 0x2D { at &+= 1 }
+        let whole = digits()
+        guard whole > 0, whole == 1 || byte(at &- whole) != 0x30 else { throw fault(.badNumber) }
+        if at < end, byte(at) == 0x2E {
+            at &+= 1
+            guard digits() > 0 else { throw fault(.badNumber) }
+        }
+        if at < end, byte(at) | 0x20 == 0x65 {
+            at &+= 1
+            if at < end, byte(at) == 0x2B || byte(at) == 0x2D { at &+= 1 }
+            guard digits() > 0 else { throw fault(.badNumber) }
+        }
+        return JSONValue(
+            start: UInt32(truncatingIfNeeded: start), stop: UInt32(truncatingIfNeeded: at), kind: .number,
+            isCanonical: true, hasEscapes: false, isSorted: true)
+    }
+
+    private mutating func digits() -> Int {
+        let start = at
+        while at < end, byte(at) &- 0x30 < 10 { at &+= 1 }
+        return at &- start
+    }
+
+    /// Whether the bytes of `value` are exactly `text`.
+    @inline(__always) func equals(_ value: JSONValue, _ text: StaticString) -> Bool {
+        let length = text.utf8CodeUnitCount
+        guard value.count == length else { return false }
+        return unsafe equal(Int(value.start), text.utf8Start, length)
+    }
+}

@@ -1,0 +1,227 @@
+/// The resource's schema: which fields must be there, of which type, with which values.
+enum RecordCheck {
+    static func check(_ record: inout ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
+        try constant(record, .apiVersion, "sidereal.cloud/v1alpha1", bytes)
+        try constant(record, .kind, "SiderealProbeResult", bytes)
+        try section(record, .metadata)
+        try section(record, .spec)
+        try section(record, .probe)
+        try section(record, .result)
+        try section(record, .execution)
+        try section(record, .audit)
+        try identity(record, bytes)
+        try optionalString(record, .name)
+        try optionalString(record, .namespace)
+        try optionalString(record, .creationTimestamp)
+        try maps(record, bytes)
+        try probe(record, bytes)
+        try result(&record, bytes)
+        try execution(&record, bytes)
+        try others(&record, bytes)
+    }
+
+    private static func section(_ record: borrowing ProbeResult, _ field: Field) throws(RecordError) {
+        guard record[field].kind == .object else { throw missing(field, "an object") }
+    }
+
+    private static func missing(_ field: Field, _ expected: String) -> RecordError {
+        RecordError(field: field.path, message: "required and missing; expected \(expected)")
+    }
+
+    private static func constant(
+        _ record: borrowing ProbeResult, _ field: Field, _ wanted: StaticString, _ bytes: Span<UInt8>
+    ) throws(RecordError) {
+        let value = record[field]
+        guard value.isPresent else { return }
+        guard value.kind == .string, equals(value, wanted, bytes) else {
+            throw RecordError(field: field.path, message: "expected \"\(wanted)\"\(found(value, bytes))")
+        }
+    }
+
+    /// `metadata.uid` decides the shard and travels in keys and headers of every protocol.
+    private static func identity(_ record: borrowing ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
+        let uid = record[.uid]
+        guard uid.isPresent else { throw missing(.uid, "the identity the API server gave the resource") }
+        guard uid.kind == .string, 1...128 ~= uid.count else {
+            throw RecordError(field: Field.uid.path, message: "expected a string of 1 to 128 characters")
+        }
+        for index in uid.range where bytes[index] <= 0x20 || bytes[index] >= 0x7F || bytes[index] == 0x5C {
+            throw RecordError(field: Field.uid.path, message: "expected printable ASCII without spaces or escapes")
+        }
+    }
+
+    private static func requiredString(_ record: borrowing ProbeResult, _ field: Field) throws(RecordError) -> JSONValue
+    {
+        let value = record[field]
+        guard value.isPresent else { throw missing(field, "a string") }
+        guard value.kind == .string else {
+            throw RecordError(field: field.path, message: "expected a string, found \(name(value.kind))")
+        }
+        return value
+    }
+
+    private static func optionalString(_ record: borrowing ProbeResult, _ field: Field) throws(RecordError) {
+        let value = record[field]
+        guard !value.isPresent || value.kind == .string else {
+            throw RecordError(field: field.path, message: "expected a string, found \(name(value.kind))")
+        }
+    }
+
+    private static func maps(_ record: borrowing ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
+        try map(record, .labels, bytes)
+        try map(record, .annotations, bytes)
+        try map(record, .controlMappings, bytes)
+    }
+
+    private static func map(
+        _ record: borrowing ProbeResult, _ field: Field, _ bytes: Span<UInt8>
+    ) throws(RecordError) {
+        let value = record[field]
+        guard value.kind == .object, !value.isSorted else { return }
+        if let key = JSONEntry.repeated(JSONEntry.sorted(value, bytes)) {
+            throw RecordError(field: field.path, message: "the key \"\(key)\" appears twice")
+        }
+    }
+
+    private static func probe(_ record: borrowing ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
+        let id = try requiredString(record, .probeID)
+        guard isUUID(id, bytes) else {
+            throw RecordError(field: Field.probeID.path, message: "expected a UUID\(found(id, bytes))")
+        }
+        guard try requiredString(record, .profile).count > 0 else {
+            throw RecordError(field: Field.profile.path, message: "must not be empty")
+        }
+        _ = try requiredString(record, .targetNamespace)
+        try optionalString(record, .aoAuthorizationRef)
+    }
+
+    private static func result(_ record: inout ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
+        record.outcome = try choice(record, .outcome, Outcome.allCases, { $0.text }, bytes)
+        record.effectiveness = try choice(
+            record, .controlEffectiveness, Effectiveness.allCases, { $0.text }, bytes)
+        record.integrity = try choice(record, .integrityStatus, Integrity.allCases, { $0.text }, bytes)
+        try optionalString(record, .crosswalkVersion)
+        try optionalString(record, .mitreAttackID)
+        try optionalString(record, .detail)
+        try optionalString(record, .verificationMode)
+        // The schema's default is Pending, so an absent status is no mistake.
+        if record[.exportStatus].isPresent {
+            record.exportStatus = try choice(record, .exportStatus, ExportStatus.allCases, { $0.text }, bytes)
+        } else {
+            record.exportStatus = .pending
+        }
+    }
+
+    private static func execution(
+        _ record: inout ProbeResult, _ bytes: Span<UInt8>
+    ) throws(RecordError) {
+        let stamp = try requiredString(record, .timestamp)
+        guard let time = Timestamp(bytes, stamp.range) else {
+            throw RecordError(
+                field: Field.timestamp.path,
+                message: "expected an RFC 3339 time such as 2026-03-15T08:30:00.123456789Z\(found(stamp, bytes))")
+        }
+        record.executedAt = time
+        let duration = record[.durationMs]
+        guard duration.isPresent else { throw missing(.durationMs, "milliseconds as an integer") }
+        guard duration.kind == .number, let value = integer(duration, bytes) else {
+            throw RecordError(
+                field: Field.durationMs.path, message: "expected an integer of 64 bits\(found(duration, bytes))")
+        }
+        record.durationMs = value
+        _ = try requiredString(record, .jobName)
+    }
+
+    /// Puts unknown members in the order of their parents and keys, and refuses repeated ones.
+    private static func others(_ record: inout ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
+        guard record.others.count > 1 else { return }
+        var keyed: [(entry: JSONEntry, parent: JSONMember.Parent)] = []
+        for member in record.others {
+            let decoded = JSONEntry.decodedKey(member.key, bytes)
+            keyed.append((JSONEntry(decodedKey: decoded, key: member.key, value: member.value), member.parent))
+        }
+        keyed.sort {
+            $0.parent == $1.parent
+                ? $0.entry.decodedKey.lexicographicallyPrecedes($1.entry.decodedKey)
+                : $0.parent.rawValue < $1.parent.rawValue
+        }
+        for (a, b) in zip(keyed, keyed.dropFirst())
+        where a.parent == b.parent && a.entry.decodedKey == b.entry.decodedKey {
+            let key = String(decoding: a.entry.decodedKey, as: UTF8.self)
+            throw RecordError(field: "record", message: "the key \"\(key)\" appears twice in one object")
+        }
+        record.others.removeAll(keepingCapacity: true)
+        for (entry, parent) in keyed {
+            record.others.append(JSONMember(parent: parent, key: entry.key, value: entry.value))
+        }
+    }
+
+    private static func choice<Choice>(
+        _ record: borrowing ProbeResult, _ field: Field, _ choices: [Choice], _ text: (Choice) -> StaticString,
+        _ bytes: Span<UInt8>
+    ) throws(RecordError) -> Choice {
+        let value = try requiredString(record, field)
+        for choice in choices where equals(value, text(choice), bytes) { return choice }
+        let allowed = choices.map { "\(text($0))" }.joined(separator: ", ")
+        throw RecordError(field: field.path, message: "expected one of \(allowed)\(found(value, bytes))")
+    }
+
+    private static func equals(_ value: JSONValue, _ text: StaticString, _ bytes: Span<UInt8>) -> Bool {
+        let length = text.utf8CodeUnitCount
+        guard value.count == length else { return false }
+        let start = value.range.lowerBound
+        let wanted = unsafe UnsafeBufferPointer(start: text.utf8Start, count: length)
+        for index in 0..<length where unsafe bytes[start + index] != wanted[index] { return false }
+        return true
+    }
+
+    private static func isUUID(_ value: JSONValue, _ bytes: Span<UInt8>) -> Bool {
+        guard value.count == 36 else { return false }
+        let start = value.range.lowerBound
+        for index in 0..<36 {
+            let byte = bytes[start + index]
+            let isDash = index == 8 || index == 13 || index == 18 || index == 23
+            guard isDash ? byte == 0x2D : HexDigit.value(byte) != nil else { return false }
+        }
+        return true
+    }
+
+    private static func integer(_ value: JSONValue, _ bytes: Span<UInt8>) -> Int64? {
+        var at = value.range.lowerBound
+        let negative = bytes[at] == 0x2D
+        if negative { at += 1 }
+        var total: Int64 = 0
+        while at < value.range.upperBound {
+            let digit = bytes[at] &- 0x30
+            guard digit < 10 else { return nil }
+            let (product, over) = total.multipliedReportingOverflow(by: 10)
+            let (sum, past) = product.subtractingReportingOverflow(Int64(digit))
+            guard !over, !past else { return nil }
+            total = sum
+            at += 1
+        }
+        guard !negative else { return total }
+        return total == .min ? nil : -total
+    }
+
+    private static func name(_ kind: JSONValue.Kind) -> String {
+        switch kind {
+        case .absent: "nothing"
+        case .string: "a string"
+        case .number: "a number"
+        case .object: "an object"
+        case .array: "a list"
+        case .bool: "true or false"
+        case .null: "null"
+        }
+    }
+
+    /// `, found "…"`, cut where a value is long.
+    private static func found(_ value: JSONValue, _ bytes: Span<UInt8>) -> String {
+        let shown = value.range.lowerBound..<min(value.range.upperBound, value.range.lowerBound + 60)
+        var text = ""
+        for index in shown { text.unicodeScalars.append(Unicode.Scalar(bytes[index])) }
+        let cut = value.count > 60 ? "…" : ""
+        return value.kind == .string ? ", found \"\(text)\(cut)\"" : ", found \(text)\(cut)"
+    }
+}

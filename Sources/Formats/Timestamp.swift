@@ -1,0 +1,194 @@
+public import Model
+
+/// A point in time as a record states it: seconds since 1970-01-01T00:00:00Z and nanoseconds within the second.
+///
+/// Parsed and written by hand after RFC 3339, section 5.6: any offset, 0 to 9 fraction digits, leap days; no leap
+/// seconds, for POSIX time has none. Where a format holds fewer digits they are cut, never rounded up.
+public struct Timestamp: Sendable, Equatable, Comparable {
+    /// Seconds since the epoch; negative before it.
+    public var seconds: Int64
+    /// From 0 to 999 999 999.
+    public var nanoseconds: UInt32
+
+    /// A time made of its two parts.
+    public init(seconds: Int64, nanoseconds: UInt32) {
+        self.seconds = seconds
+        self.nanoseconds = nanoseconds
+    }
+
+    /// Orders by time.
+    public static func < (a: Timestamp, b: Timestamp) -> Bool {
+        (a.seconds, a.nanoseconds) < (b.seconds, b.nanoseconds)
+    }
+
+    /// Reads `bytes[range]`; nil if it is not an RFC 3339 time.
+    public init?(_ bytes: Span<UInt8>, _ range: Range<Int>) {
+        var parser = TimestampParser(at: range.lowerBound, end: range.upperBound)
+        guard let parsed = parser.parse(bytes) else { return nil }
+        self = parsed
+    }
+
+    /// Year, month and day in UTC.
+    public var date: (year: Int, month: Int, day: Int) {
+        Self.civil(days: Int(seconds >= 0 ? seconds / 86_400 : (seconds - 86_399) / 86_400))
+    }
+
+    /// Second of the day in UTC, 0 to 86 399.
+    public var secondOfDay: Int {
+        let rest = seconds % 86_400
+        return Int(rest < 0 ? rest + 86_400 : rest)
+    }
+
+    /// Days since the epoch of a date of the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level
+    /// date algorithms").
+    static func days(year: Int, month: Int, day: Int) -> Int {
+        let shifted = month <= 2 ? year - 1 : year
+        let era = (shifted >= 0 ? shifted : shifted - 399) / 400
+        let yearOfEra = shifted - era * 400
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
+        return era * 146_097 + dayOfEra - 719_468
+    }
+
+    private static func civil(days: Int) -> (year: Int, month: Int, day: Int) {
+        let shifted = days + 719_468
+        let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
+        let dayOfEra = shifted - era * 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let month = (5 * dayOfYear + 2) / 153
+        return (
+            yearOfEra + era * 400 + (month >= 10 ? 1 : 0), month < 10 ? month + 3 : month - 9,
+            dayOfYear - (153 * month + 2) / 5 + 1
+        )
+    }
+}
+
+extension Timestamp {
+    /// Appends `YYYY-MM-DDTHH:MM:SS[.fff…]Z`, with exactly `digits` (0 to 9) fraction digits.
+    public func write(digits: Int, into out: inout ByteWriter) {
+        let (year, month, day) = date
+        out.reserve(40)
+        Self.pad(year, 4, &out)
+        out.append(0x2D)
+        Self.pad(month, 2, &out)
+        out.append(0x2D)
+        Self.pad(day, 2, &out)
+        out.append(0x54)
+        let second = secondOfDay
+        Self.pad(second / 3600, 2, &out)
+        out.append(0x3A)
+        Self.pad(second / 60 % 60, 2, &out)
+        out.append(0x3A)
+        Self.pad(second % 60, 2, &out)
+        writeFraction(digits: digits, into: &out)
+        out.append(0x5A)
+    }
+
+    /// Appends the time as plain decimal seconds with `digits` fraction digits: no exponent, ever.
+    public func writeDecimalSeconds(digits: Int, into out: inout ByteWriter) {
+        if seconds < 0 {
+            // -0.25 s is (-1 s, 750 ms): the fraction counts upwards from the whole second.
+            let total = seconds.magnitude &- (nanoseconds > 0 ? 1 : 0)
+            out.append(0x2D)
+            out.append(decimal: total)
+            let rest = nanoseconds > 0 ? 1_000_000_000 - nanoseconds : 0
+            Timestamp(seconds: 0, nanoseconds: rest).writeFraction(digits: digits, into: &out)
+        } else {
+            out.append(decimal: UInt64(seconds))
+            writeFraction(digits: digits, into: &out)
+        }
+    }
+
+    private func writeFraction(digits: Int, into out: inout ByteWriter) {
+        guard digits > 0 else { return }
+        out.append(0x2E)
+        var divisor: UInt32 = 100_000_000
+        for _ in 0..<min(digits, 9) {
+            out.append(UInt8(truncatingIfNeeded: 0x30 &+ nanoseconds / divisor % 10))
+            divisor = divisor > 1 ? divisor / 10 : 1
+        }
+    }
+
+    /// Appends `value` with leading zeros up to `width` digits.
+    public static func pad(_ value: Int, _ width: Int, _ out: inout ByteWriter) {
+        var divisor = 1
+        for _ in 1..<width { divisor *= 10 }
+        while divisor > 0 {
+            out.append(UInt8(truncatingIfNeeded: 0x30 + value / divisor % 10))
+            divisor /= 10
+        }
+    }
+}
+
+/// The grammar of RFC 3339, section 5.6, read from left to right.
+private struct TimestampParser {
+    var at: Int
+    let end: Int
+
+    mutating func parse(_ bytes: Span<UInt8>) -> Timestamp? {
+        guard let year = digits(4, bytes), take(0x2D, bytes), let month = digits(2, bytes), take(0x2D, bytes),
+            let day = digits(2, bytes), take(0x54, bytes, or: 0x74), let hour = digits(2, bytes), take(0x3A, bytes),
+            let minute = digits(2, bytes), take(0x3A, bytes), let second = digits(2, bytes)
+        else { return nil }
+        guard 1...12 ~= month, 1...Self.daysIn(month, year) ~= day, hour < 24, minute < 60, second < 60 else {
+            return nil
+        }
+        guard let nanoseconds = fraction(bytes), let offset = offset(bytes), at == end else { return nil }
+        let days = Timestamp.days(year: year, month: month, day: day)
+        let local = Int64(days) * 86_400 + Int64(hour * 3600 + minute * 60 + second)
+        return Timestamp(seconds: local - Int64(offset), nanoseconds: nanoseconds)
+    }
+
+    private static func daysIn(_ month: Int, _ year: Int) -> Int {
+        switch month {
+        case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
+        case 4, 6, 9, 11: 30
+        default: 31
+        }
+    }
+
+    private mutating func digits(_ count: Int, _ bytes: Span<UInt8>) -> Int? {
+        guard at + count <= end else { return nil }
+        var value = 0
+        for _ in 0..<count {
+            let digit = bytes[at] &- 0x30
+            guard digit < 10 else { return nil }
+            value = value * 10 + Int(digit)
+            at += 1
+        }
+        return value
+    }
+
+    private mutating func take(_ wanted: UInt8, _ bytes: Span<UInt8>, or other: UInt8? = nil) -> Bool {
+        guard at < end, bytes[at] == wanted || bytes[at] == other else { return false }
+        at += 1
+        return true
+    }
+
+    private mutating func fraction(_ bytes: Span<UInt8>) -> UInt32? {
+        guard at < end, bytes[at] == 0x2E else { return 0 }
+        at += 1
+        var value: UInt32 = 0
+        var scale: UInt32 = 1_000_000_000
+        while at < end, bytes[at] &- 0x30 < 10 {
+            guard scale > 1 else { return nil }
+            scale /= 10
+            value += UInt32(bytes[at] &- 0x30) * scale
+            at += 1
+        }
+        return scale == 1_000_000_000 ? nil : value
+    }
+
+    private mutating func offset(_ bytes: Span<UInt8>) -> Int? {
+        guard at < end else { return nil }
+        let sign = bytes[at]
+        at += 1
+        if sign | 0x20 == 0x7A { return 0 }
+        guard sign == 0x2B || sign == 0x2D, let hours = digits(2, bytes), take(0x3A, bytes),
+            let minutes = digits(2, bytes), hours < 24, minutes < 60
+        else { return nil }
+        let seconds = hours * 3600 + minutes * 60
+        return sign == 0x2D ? -seconds : seconds
+    }
+}

@@ -1,0 +1,92 @@
+import CCurl
+import Model
+
+extension EasyHandle {
+    /// Prepares the handle, which must be fresh or reset, for one request.
+    ///
+    /// - Parameter remaining: milliseconds left of the request's total time.
+    func configure(_ checked: CheckedRequest, pem: PEMContents, remaining: UInt64) {
+        let request = checked.request
+        set(CURLOPT_URL, checked.url)
+        // Signatures cover the path as it stands.
+        set(CURLOPT_PATH_AS_IS, 1)
+        set(CURLOPT_PROTOCOLS_STR, "http,https")
+        set(CURLOPT_FOLLOWLOCATION, 0)
+        set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_2TLS))
+        // Signals and alarms are the process's, not a library's.
+        set(CURLOPT_NOSIGNAL, 1)
+        // Without this the end of a transfer waits for its name lookup, and all other transfers with it.
+        set(CURLOPT_QUICK_EXIT, 1)
+        set(CURLOPT_TCP_NODELAY, 1)
+        set(CURLOPT_TCP_KEEPALIVE, 1)
+        set(CURLOPT_TCP_KEEPIDLE, 30)
+        set(CURLOPT_TCP_KEEPINTVL, 10)
+        set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
+        set(CURLOPT_CONNECTTIMEOUT_MS, EasyHandle.clamped(request.timeouts.connect))
+        set(CURLOPT_TIMEOUT_MS, EasyHandle.clamped(remaining))
+        if let proxy = request.proxy { set(CURLOPT_PROXY, proxy) }
+        if let connectTo = checked.connectTo { set(CURLOPT_CONNECT_TO, list: [connectTo]) }
+        configureTLS(pem)
+        configureMethod(request)
+        set(CURLOPT_HTTPHEADER, list: EasyHandle.lines(request))
+    }
+
+    private func configureTLS(_ pem: PEMContents) {
+        set(CURLOPT_SSL_VERIFYPEER, 1)
+        set(CURLOPT_SSL_VERIFYHOST, 2)
+        set(CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
+        set(CURLOPT_PROXY_SSL_VERIFYPEER, 1)
+        set(CURLOPT_PROXY_SSL_VERIFYHOST, 2)
+        set(CURLOPT_PROXY_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
+        set(CURLOPT_CA_CACHE_TIMEOUT, 0)
+        // A resumed session would skip the certificate, which may have expired or lost its authority since.
+        set(CURLOPT_SSL_SESSIONID_CACHE, 0)
+        // Contents instead of paths: libcurl compares them when it looks for a connection to use again, so a
+        // connection made with replaced files is not found any more. Of the key it compares nothing, but a new key
+        // comes with a new certificate.
+        if let authorities = pem.authorities {
+            set(CURLOPT_CAINFO_BLOB, blob: authorities)
+            // The distribution's default directory would stay trusted beside the given authorities.
+            set(CURLOPT_CAPATH, nil)
+        }
+        if let certificate = pem.certificate { set(CURLOPT_SSLCERT_BLOB, blob: certificate) }
+        if let key = pem.key { set(CURLOPT_SSLKEY_BLOB, blob: key) }
+    }
+
+    private func configureMethod(_ request: HTTPRequest) {
+        switch request.method {
+        case .get: set(CURLOPT_HTTPGET, 1)
+        case .head: set(CURLOPT_NOBODY, 1)
+        case .post, .put:
+            set(CURLOPT_POST, 1)
+            // A null pointer would mean standard input, so an absent body is an empty one.
+            set(body: request.body ?? EasyHandle.emptyBody)
+            // The body then travels the same way as with POST, without a read and a rewind callback.
+            if request.method == .put { set(CURLOPT_CUSTOMREQUEST, "PUT") }
+        }
+    }
+
+    private static let emptyBody = SealedBytes([])
+
+    /// Header lines in libcurl's notation: `Name;` sends an empty value, `Name:` suppresses a field of libcurl's own.
+    private static func lines(_ request: HTTPRequest) -> [String] {
+        var lines: [String] = []
+        lines.reserveCapacity(request.headers.count + 2)
+        var hasType = false
+        for header in request.headers {
+            let value = header.wireValue
+            lines.append(value.allSatisfy { $0 == " " || $0 == "\t" } ? "\(header.name);" : "\(header.name): \(value)")
+            if header.name.lowercased() == "content-type" { hasType = true }
+        }
+        // A server that does not know `100-continue` would cost a second for each large request.
+        lines.append("Expect:")
+        // libcurl would call every body a form.
+        if !hasType { lines.append("Content-Type:") }
+        return lines
+    }
+
+    /// At least 1, as 0 means something else to libcurl.
+    private static func clamped(_ milliseconds: UInt64) -> Int {
+        Int(min(max(milliseconds, 1), UInt64(Int32.max)))
+    }
+}

@@ -1,0 +1,146 @@
+import CCurl
+
+extension CheckedRequest {
+    /// Method and place, for messages.
+    var place: String {
+        guard connectTo != nil, let name = request.tls.serverName else {
+            return "\(request.method.rawValue) \(authority)"
+        }
+        return "\(request.method.rawValue) \(authority) (as \(name))"
+    }
+
+    func failure(_ kind: HTTPFailure.Kind, _ why: String, mayHaveReachedServer: Bool) -> HTTPFailure {
+        let outcome = mayHaveReachedServer ? "; the server may have carried the request out" : ""
+        return HTTPFailure(
+            kind: kind, message: "\(place): \(why)\(outcome)", mayHaveReachedServer: mayHaveReachedServer)
+    }
+
+    /// The request never came to libcurl.
+    func notSent(_ kind: HTTPFailure.Kind, _ why: String) -> HTTPFailure {
+        failure(kind, "not sent: \(why)", mayHaveReachedServer: false)
+    }
+
+    /// Ended by this side.
+    func givenUp(_ kind: HTTPFailure.Kind, _ why: String, _ transfer: Transfer) -> HTTPFailure {
+        failure(kind, why, mayHaveReachedServer: transfer.attempts > 0)
+    }
+
+    func silent(_ transfer: Transfer) -> HTTPFailure {
+        givenUp(
+            .timeout(phase: .firstByte), "no answer within \(request.timeouts.firstByte) ms after the request was sent",
+            transfer)
+    }
+
+    var waitedTooLong: HTTPFailure {
+        notSent(
+            .timeout(phase: .total),
+            "no connection became free within \(request.timeouts.total) ms; other requests to this host hold them all")
+    }
+
+    var tooManyOutstanding: HTTPFailure {
+        notSent(
+            .other(code: Int(CURLE_NO_CONNECTION_AVAILABLE.rawValue)),
+            "\(HTTPClient.maxOutstanding) requests are outstanding already; callers must limit their concurrency")
+    }
+
+    func unreadable(_ file: PEMFiles.Unreadable) -> HTTPFailure {
+        notSent(
+            .tls(reason: .localFile),
+            "cannot read \(file.path): \(file.why). Check that the secret has this key and is mounted")
+    }
+
+    func cannotStart(_ code: CURLcode) -> HTTPFailure {
+        let text = unsafe String(cString: curl_easy_strerror(code))
+        return notSent(.other(code: Int(code.rawValue)), "libcurl cannot prepare the request: \(text)")
+    }
+}
+
+/// What is known of a transfer that failed; from it the failure follows, without I/O.
+struct Trouble {
+    let code: CURLcode
+    /// libcurl's own words.
+    let reason: String
+    /// X509_V_ERR_* of the server's certificate, 0 if there was nothing to object to.
+    let verifyResult: Int
+    let attempts: Int
+    let tooLarge: Bool
+    let resendRefused: Bool
+    let elapsedMilliseconds: UInt64
+
+    /// Every transfer is announced by CURLOPT_PREREQFUNCTION before its first byte is handed to a connection that
+    /// is complete (TCP, proxy, TLS). Without that call no byte has left; after it nothing is certain.
+    private var sent: Bool { attempts > 0 }
+
+    func failure(of checked: CheckedRequest) -> HTTPFailure {
+        let (kind, words) = verdict(checked.request)
+        return checked.failure(kind, words, mayHaveReachedServer: sent)
+    }
+
+    private func verdict(_ request: HTTPRequest) -> (kind: HTTPFailure.Kind, words: String) {
+        if tooLarge {
+            return (
+                .responseTooLarge,
+                "the answer exceeds \(request.maxResponseBytes) bytes (or its header \(HTTPClient.maxHeaderBytes))"
+            )
+        }
+        if resendRefused {
+            return (
+                .connectionLost,
+                "the kept-alive connection was closed before any answer, and a \(request.method.rawValue) is not sent"
+                    + " twice unless it is declared idempotent"
+            )
+        }
+        switch code {
+        case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY:
+            return (.resolve, "\(reason). Check the host's name and this machine's DNS")
+        case CURLE_COULDNT_CONNECT:
+            return (.connect, "\(reason). Check that the server listens on this port and no firewall is between")
+        case CURLE_OPERATION_TIMEDOUT:
+            return timeout(request)
+        case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CERTPROBLEM, CURLE_SSL_CACERT_BADFILE,
+            CURLE_SSL_CIPHER, CURLE_SSL_ISSUER_ERROR, CURLE_SSL_CLIENTCERT:
+            return handshake(request)
+        case CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_GOT_NOTHING, CURLE_PARTIAL_FILE, CURLE_HTTP2,
+            CURLE_HTTP2_STREAM, CURLE_PROXY, CURLE_SEND_FAIL_REWIND:
+            // With TLS 1.3 the server's word on the client certificate comes after the handshake.
+            if let refusal = TLSRefusal(error: reason, hasClientCertificate: request.tls.certificateFile != nil) {
+                return (.tls(reason: refusal.reason), "TLS: \(refusal.words) (\(reason))")
+            }
+            return sent
+                ? (.connectionLost, "the connection ended before the answer was complete (\(reason))")
+                : (.connect, "no connection through the proxy (\(reason)). Check the proxy's address and its rules")
+        default:
+            return (.other(code: Int(code.rawValue)), "\(reason) (libcurl error \(code.rawValue))")
+        }
+    }
+
+    private func timeout(_ request: HTTPRequest) -> (kind: HTTPFailure.Kind, words: String) {
+        if sent || elapsedMilliseconds >= request.timeouts.total {
+            return (.timeout(phase: .total), "not complete within \(request.timeouts.total) ms (\(reason))")
+        }
+        return (
+            .timeout(phase: .connect),
+            "no connection within \(request.timeouts.connect) ms (\(reason)). Check DNS, route and firewall"
+        )
+    }
+
+    private func handshake(_ request: HTTPRequest) -> (kind: HTTPFailure.Kind, words: String) {
+        let hasCertificate = request.tls.certificateFile != nil
+        let refusal: TLSRefusal
+        switch code {
+        case CURLE_SSL_CERTPROBLEM, CURLE_SSL_CACERT_BADFILE:
+            refusal = TLSRefusal(
+                .localFile,
+                "a file of the target's secret is unusable; ca.crt must hold PEM certificates, tls.crt a PEM chain"
+                    + " and tls.key its key without a passphrase")
+        case CURLE_PEER_FAILED_VERIFICATION:
+            refusal = TLSRefusal(verifyResult: verifyResult)
+        default:
+            guard let known = TLSRefusal(error: reason, hasClientCertificate: hasCertificate) else {
+                return (.connectionLost, "the connection ended within the TLS handshake (\(reason))")
+            }
+            refusal = known
+        }
+        return (.tls(reason: refusal.reason), "TLS: \(refusal.words) (\(reason))")
+    }
+}

@@ -1,0 +1,141 @@
+public import Model
+
+/// A request method (RFC 9110 section 9).
+public enum HTTPMethod: String, Sendable, CaseIterable {
+    /// Fetch.
+    case get = "GET"
+    /// Process the body.
+    case post = "POST"
+    /// Store the body.
+    case put = "PUT"
+    /// Fetch the header fields only.
+    case head = "HEAD"
+
+    /// Whether sending twice is the same as sending once (RFC 9110 section 9.2.2).
+    public var isIdempotent: Bool { self != .post }
+}
+
+/// One header field of a request. A value may be a credential, which no description shows.
+@safe public struct HTTPHeader: Sendable, Equatable, CustomStringConvertible, CustomDebugStringConvertible {
+    /// The field's name.
+    public let name: String
+    let value: String
+    let secret: Secret?
+
+    /// A field whose value may be shown.
+    public init(_ name: String, _ value: String) {
+        self.name = name
+        self.value = value
+        secret = nil
+    }
+
+    /// A field whose value is `prefix` and then the credential: `HTTPHeader("Authorization", secret: token,
+    /// prefix: "Splunk ")`.
+    public init(_ name: String, secret: Secret, prefix: String = "") {
+        self.name = name
+        value = prefix
+        self.secret = secret
+    }
+
+    /// What goes over the wire. Only for the bytes that leave.
+    var wireValue: String {
+        guard let secret else { return value }
+        return value + secret.reveal()
+    }
+
+    /// Name and value; of a credential only its prefix.
+    public var description: String { "\(name): \(value)\(secret.map { "\($0)" } ?? "")" }
+    /// As ``description``.
+    public var debugDescription: String { description }
+}
+
+/// How long a request may take, milliseconds. Zero means: no bound of this kind.
+public struct HTTPTimeouts: Sendable, Equatable {
+    /// Name resolution, TCP, proxy and TLS handshake together, for a new connection.
+    public var connect: UInt64
+    /// Silence of the server: from the last progress of the upload (or the last 1xx answer) until the status
+    /// line of the final answer. Never earlier, at most a quarter of a second later.
+    public var firstByte: UInt64
+    /// From the call of ``HTTPClient/send(_:)``, waiting for a free connection included, until the answer is
+    /// complete.
+    public var total: UInt64
+
+    /// The three bounds in milliseconds.
+    public init(connect: UInt64 = 10_000, firstByte: UInt64 = 60_000, total: UInt64 = 120_000) {
+        self.connect = connect
+        self.firstByte = firstByte
+        self.total = total
+    }
+}
+
+/// What a connection trusts and shows. There is no way to switch verification off.
+///
+/// Files are looked at (inode, size, time of change) for every request and read again when they changed. Their
+/// contents, not their paths, identify a connection: after a change no older connection is used again.
+public struct TLSSettings: Sendable, Equatable {
+    /// PEM file of the certificate authorities to trust **instead of** the system's; `nil`: the system's.
+    public var caFile: String?
+    /// PEM file of the client certificate and its chain.
+    public var certificateFile: String?
+    /// PEM file of the client certificate's private key, without a passphrase.
+    public var keyFile: String?
+    /// The server's name for SNI, certificate check and `Host`, if it is not the URL's host.
+    public var serverName: String?
+
+    /// All four, each optional; `certificateFile` and `keyFile` only together.
+    public init(
+        caFile: String? = nil, certificateFile: String? = nil, keyFile: String? = nil, serverName: String? = nil
+    ) {
+        self.caFile = caFile
+        self.certificateFile = certificateFile
+        self.keyFile = keyFile
+        self.serverName = serverName
+    }
+}
+
+/// One request.
+public struct HTTPRequest: Sendable, CustomStringConvertible, CustomReflectable {
+    /// The method.
+    public var method: HTTPMethod
+    /// Absolute `http` or `https` URL, already percent-encoded, without credentials. The path is sent as it is.
+    public var url: String
+    /// Fields to send. `Content-Length`, `Transfer-Encoding` and `Expect` belong to the client and are refused.
+    public var headers: [HTTPHeader]
+    /// The body, which is not copied and is kept until the request has ended. Only with POST and PUT.
+    public var body: SealedBytes?
+    /// How long it may take.
+    public var timeouts: HTTPTimeouts
+    /// Trust and client certificate, for `https`.
+    public var tls: TLSSettings
+    /// Proxy URL; `""`: none; `nil`: as `HTTPS_PROXY`, `http_proxy`, `ALL_PROXY` and `NO_PROXY` say.
+    public var proxy: String?
+    /// Longest response body that is accepted, bytes.
+    public var maxResponseBytes: Int
+    /// Whether the client may send the request a second time by itself when a kept-alive connection dies under it
+    /// before any byte of an answer. By default as the method says; a POST that the receiver recognises when it
+    /// comes twice may set it.
+    public var isIdempotent: Bool
+
+    /// A request with the defaults.
+    public init(
+        method: HTTPMethod, url: String, headers: [HTTPHeader] = [], body: SealedBytes? = nil,
+        timeouts: HTTPTimeouts = HTTPTimeouts(), tls: TLSSettings = TLSSettings(), proxy: String? = nil,
+        maxResponseBytes: Int = Limits().maxResponseBytes, isIdempotent: Bool? = nil
+    ) {
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.timeouts = timeouts
+        self.tls = tls
+        self.proxy = proxy
+        self.maxResponseBytes = maxResponseBytes
+        self.isIdempotent = isIdempotent ?? method.isIdempotent
+    }
+
+    /// Method and URL up to the query, which may hold what logs must not.
+    public var description: String { "\(method.rawValue) \(url.prefix { $0 != "?" })" }
+
+    /// Without query and proxy, which may hold credentials.
+    public var customMirror: Mirror { Mirror(self, children: ["request": description, "headers": headers]) }
+}

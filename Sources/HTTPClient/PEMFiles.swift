@@ -1,0 +1,86 @@
+import Glibc
+import Model
+
+/// Contents of the files that ``TLSSettings`` names.
+struct PEMContents {
+    var authorities: SealedBytes?
+    var certificate: SealedBytes?
+    var key: SealedBytes?
+
+    var all: [SealedBytes] { [authorities, certificate, key].compactMap(\.self) }
+}
+
+/// Reads certificate files and keeps what it read until they change. Only for the loop's thread.
+struct PEMFiles {
+    private struct Identity: Equatable {
+        let device, inode: UInt
+        let size, seconds, nanoseconds: Int
+
+        init(_ status: stat) {
+            device = status.st_dev
+            inode = status.st_ino
+            size = status.st_size
+            seconds = status.st_ctim.tv_sec
+            nanoseconds = status.st_ctim.tv_nsec
+        }
+    }
+
+    /// A file that cannot be used, and why.
+    struct Unreadable: Error {
+        let path: String
+        let why: String
+    }
+
+    /// The largest bundle of a distribution has some 220 kB.
+    private static let maxBytes = 4 << 20
+    private static let maxFiles = 256
+    private var known: [String: (identity: Identity, bytes: SealedBytes)] = [:]
+
+    /// What the three files hold now.
+    mutating func contents(_ settings: TLSSettings) throws(Unreadable) -> PEMContents {
+        var contents = PEMContents()
+        if let path = settings.caFile { contents.authorities = try bytes(path) }
+        if let path = settings.certificateFile { contents.certificate = try bytes(path) }
+        if let path = settings.keyFile { contents.key = try bytes(path) }
+        return contents
+    }
+
+    private mutating func bytes(_ path: String) throws(Unreadable) -> SealedBytes {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { throw PEMFiles.unreadable(path) }
+        if let entry = known[path], entry.identity == Identity(status) { return entry.bytes }
+        let entry = try PEMFiles.read(path)
+        if known.count >= PEMFiles.maxFiles { known.removeAll() }
+        known[path] = entry
+        return entry.bytes
+    }
+
+    private static func read(_ path: String) throws(Unreadable) -> (identity: Identity, bytes: SealedBytes) {
+        let file = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard file >= 0 else { throw unreadable(path) }
+        defer { close(file) }
+        var status = stat()
+        guard unsafe fstat(file, &status) == 0 else { throw unreadable(path) }
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_size > 0, status.st_size <= maxBytes else {
+            throw Unreadable(path: path, why: "not a regular file of 1 to \(maxBytes) bytes")
+        }
+        var bytes = [UInt8](repeating: 0, count: status.st_size)
+        var filled = 0
+        while filled < bytes.count {
+            let count = unsafe bytes.withUnsafeMutableBytes {
+                unsafe Glibc.read(file, $0.baseAddress.map { unsafe $0 + filled }, $0.count - filled)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                throw count < 0 ? unreadable(path) : Unreadable(path: path, why: "it became shorter while being read")
+            }
+            filled += count
+        }
+        return (Identity(status), SealedBytes(bytes))
+    }
+
+    private static func unreadable(_ path: String) -> Unreadable {
+        let code = errno
+        return Unreadable(path: path, why: unsafe String(cString: strerror(code)))
+    }
+}

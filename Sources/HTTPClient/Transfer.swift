@@ -1,0 +1,135 @@
+import CCurl
+import Glibc
+import Model
+
+/// Monotonic time of this machine.
+func monotonicNow() -> Tick {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+    return Tick(nanoseconds: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
+}
+
+/// One request on its way through libcurl: what its callbacks collect. Only for the loop's thread.
+final class Transfer {
+    let submission: Submission
+    let easy: EasyHandle
+    /// Certificates and key that libcurl reads from without a copy.
+    private let pinned: [SealedBytes]
+    private(set) var body: [UInt8] = []
+    /// Field lines of the answer's current header.
+    private(set) var fieldLines: [UInt8] = []
+    /// Bytes of all headers, interim answers and trailers included.
+    private var headerBytes = 0
+    /// The header of the final answer has come to its end.
+    private(set) var headerComplete = false
+    /// The status line of the final answer has come.
+    private(set) var answered = false
+    private(set) var tooLarge = false
+    /// libcurl wanted to send a request a second time that must not be.
+    private(set) var resendRefused = false
+    /// How often the request was handed to a connection.
+    private(set) var attempts = 0
+    /// When the server last had no reason to have answered.
+    private(set) var progressAt: Tick
+    private var uploaded = 0
+
+    init(_ submission: Submission, easy: EasyHandle, pinned: [SealedBytes]) {
+        self.submission = submission
+        self.easy = easy
+        self.pinned = pinned
+        progressAt = submission.submittedAt
+    }
+
+    var request: HTTPRequest { submission.checked.request }
+
+    /// False ends the transfer: it would exceed its bound.
+    func appendBody(_ piece: UnsafeRawBufferPointer) -> Bool {
+        guard piece.count <= request.maxResponseBytes - body.count else {
+            tooLarge = true
+            return false
+        }
+        unsafe body.append(contentsOf: piece)
+        return true
+    }
+
+    /// Takes one line of a header, its end included. False ends the transfer.
+    func appendHeaderLine(_ line: UnsafeRawBufferPointer) -> Bool {
+        headerBytes += line.count
+        guard headerBytes <= HTTPClient.maxHeaderBytes else {
+            tooLarge = true
+            return false
+        }
+        if unsafe line.starts(with: "HTTP/".utf8) {
+            startHeader(interim: unsafe Transfer.isInterim(statusLine: line))
+        } else if line.count <= 2, unsafe line.allSatisfy({ $0 == 0x0D || $0 == 0x0A }) {
+            headerComplete = answered
+        } else if answered, !headerComplete {
+            unsafe fieldLines.append(contentsOf: line)
+        }
+        return true
+    }
+
+    private func startHeader(interim: Bool) {
+        fieldLines.removeAll(keepingCapacity: true)
+        headerComplete = false
+        answered = !interim
+        if interim { progressAt = monotonicNow() }
+    }
+
+    /// 1xx: another header follows (RFC 9110 section 15.2).
+    private static func isInterim(statusLine line: UnsafeRawBufferPointer) -> Bool {
+        guard let space = unsafe line.firstIndex(of: 0x20), space + 1 < line.count else { return false }
+        return unsafe line[space + 1] == 0x31
+    }
+
+    /// libcurl is about to hand the request to a connection: the only place it does so, for the first time and when
+    /// a connection that it had used again died without a byte. In that case the server may have acted on the
+    /// request and died before its answer, so what is not idempotent is not sent again (RFC 9110 section 9.2.2).
+    func mayStartSending() -> Bool {
+        guard attempts == 0 || request.isIdempotent else {
+            resendRefused = true
+            return false
+        }
+        attempts += 1
+        uploaded = 0
+        progressAt = monotonicNow()
+        return true
+    }
+
+    /// Whether the server has been silent for longer than the request allows.
+    func isSilent(now: Tick) -> Bool {
+        guard attempts > 0, !answered else { return false }
+        let sent = easy.uploadedBytes
+        if sent != uploaded {
+            uploaded = sent
+            progressAt = now
+        }
+        return now.milliseconds(since: progressAt) >= max(1, request.timeouts.firstByte)
+    }
+
+    /// What becomes of the request now that libcurl is done with it.
+    func outcome(_ code: CURLcode) -> Result<HTTPResponse, HTTPFailure> {
+        guard code == CURLE_OK else {
+            let trouble = Trouble(
+                code: code, reason: easy.reason(code), verifyResult: easy.verifyResult, attempts: attempts,
+                tooLarge: tooLarge, resendRefused: resendRefused,
+                elapsedMilliseconds: monotonicNow().milliseconds(since: submission.submittedAt))
+            return .failure(trouble.failure(of: submission.checked))
+        }
+        // libcurl takes a header that ends with the connection for a complete answer.
+        guard headerComplete else {
+            return .failure(
+                submission.checked.failure(
+                    .connectionLost, "the server closed the connection within the answer's header",
+                    mayHaveReachedServer: true))
+        }
+        let version: HTTPVersion =
+            switch easy.httpVersion {
+            case Int(CURL_HTTP_VERSION_2_0): .http2
+            case Int(CURL_HTTP_VERSION_1_0): .http10
+            default: .http11
+            }
+        return .success(
+            HTTPResponse(status: easy.status, fieldLines: fieldLines, body: body, protocolVersion: version))
+    }
+}

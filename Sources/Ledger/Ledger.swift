@@ -1,0 +1,142 @@
+public import Model
+
+/// What was accepted where, how far each input was settled, and what was given up: in one SQLite file,
+/// `ledger.db`, in the state directory.
+///
+/// Promises:
+/// 1. When ``commit(_:)`` returns, its changes survive the death of the process and of the machine's power, at any
+///    instruction, as far as the disk keeps what it has synchronized.
+/// 2. The changes of one ``commit(_:)`` count all or not at all, and commits count in the order they were asked
+///    for: after a crash a prefix of them is there, with every one that had returned.
+/// 3. When ``commit(_:)`` throws, nothing of it counts while this process runs, and the ledger can be used again.
+///    Should the process then die at once, the changes may be found committed after all: they are facts, told
+///    twice.
+/// 4. One process at a time uses a state directory; a second one is refused with the first one's process id.
+/// 5. One interval per target and source while work settles in order; each gap costs one more.
+///
+/// It does not promise to notice every accident to the file: SQLite's structure is checked at opening, and positions,
+/// committed lengths and dead letters carry checksums, but the texts beside them do not.
+///
+/// Calls are answered in the order they were made, and a cancelled task gets its answer all the same: what was asked
+/// is done.
+public final class Ledger: Sendable {
+    private let thread: LedgerThread
+
+    private init(_ thread: LedgerThread) { self.thread = thread }
+
+    deinit {
+        thread.stop { _ in }
+    }
+
+    /// Opens the ledger in `directory`, which is created if need be, and checks it.
+    ///
+    /// - Throws: `LedgerError`: `.locked`, `.notWritable`, `.diskFull`, `.corrupt`, `.newerSchema`, `.notALedger`,
+    ///   `.inputOutput`, `.other`.
+    public static func open(directory: String) async throws(LedgerError) -> Ledger {
+        try await open(directory: directory, options: LedgerOptions())
+    }
+
+    static func open(directory: String, options: LedgerOptions) async throws(LedgerError) -> Ledger {
+        let thread = LedgerThread()
+        let opened = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<Void, LedgerError>, Never>) in
+            thread.start(
+                open: { () throws(LedgerError) in try LedgerStore(directory: directory, options: options) },
+                opened: { continuation.resume(returning: $0) })
+        }
+        try opened.get()
+        return Ledger(thread)
+    }
+
+    /// Remembers `changes`, all or none, and returns when they are on the disk.
+    ///
+    /// - Throws: `LedgerError`: `.diskFull`, `.inputOutput`, `.corrupt`; `.invalid` for a negative count or a position
+    ///   over 2^63-1; `.closed`. Commits that were grouped with a failed one fail with it.
+    public func commit(_ changes: [LedgerChange]) async throws(LedgerError) {
+        for change in changes { try change.validate() }
+        guard !changes.isEmpty else { return }
+        let thread = thread
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<Void, LedgerError>, Never>) in
+            thread.commit(changes) { continuation.resume(returning: $0) }
+        }
+        try result.get()
+    }
+
+    /// The sources ever seen at `path`, the latest first. The one whose fingerprint equals the hash of the file's
+    /// first `fingerprintLength` bytes is the same input.
+    public func knownSources(path: String) async throws(LedgerError) -> [KnownSource] {
+        try await ask { store throws(LedgerError) in try store.knownSources(path: path) }
+    }
+
+    /// Adds a source and returns its number when it is on the disk; the number it has already, if it is known.
+    public func addSource(_ identity: SourceIdentity) async throws(LedgerError) -> SourceID {
+        try await ask { store throws(LedgerError) in try store.addSource(identity) }
+    }
+
+    /// What is settled of `source` for `target`: accepted, given up, or refused at intake.
+    public func progress(target: String, source: SourceID) async throws(LedgerError) -> PositionSet {
+        try await ask { store throws(LedgerError) in try store.loaded(target, source) }
+    }
+
+    /// What `target` accepted of `source`, or of all sources together.
+    public func totals(target: String, source: SourceID? = nil) async throws(LedgerError) -> AcceptedTotals {
+        try await ask { store throws(LedgerError) in try store.totals(target: target, source: source) }
+    }
+
+    /// The output file of `target` and how many of its bytes count.
+    public func fileLength(target: String) async throws(LedgerError) -> (path: String, length: UInt64)? {
+        try await ask { store throws(LedgerError) in try store.fileLength(target: target) }
+    }
+
+    /// Dead letter `id`.
+    public func deadLetter(id: Int64) async throws(LedgerError) -> DeadLetter? {
+        try await ask { store throws(LedgerError) in try store.deadLetter(id: id) }
+    }
+
+    /// The first `limit` dead letters of `target`, or of all, whose number is over `after`; oldest first. Each may
+    /// hold up to `Limits.maxDeadLetterBytes`.
+    public func deadLetters(
+        target: String? = nil, after: Int64 = 0, limit: Int
+    ) async throws(LedgerError) -> [DeadLetter] {
+        try await ask { store throws(LedgerError) in
+            try store.deadLetters(target: target, after: after, limit: limit)
+        }
+    }
+
+    /// How many dead letters `target` has, or all together.
+    public func deadLetterCount(target: String? = nil) async throws(LedgerError) -> Int {
+        try await ask { store throws(LedgerError) in try store.deadLetterCount(target: target) }
+    }
+
+    /// Finishes what was asked before, closes the file and releases the state directory. Whatever comes later is
+    /// answered with `.closed`; closing again does nothing. A ledger that is merely released closes itself, later.
+    ///
+    /// - Throws: `LedgerError` if the write-ahead log could not be moved into the database, for want of space for
+    ///   example. Nothing is lost by that: the next opener does it.
+    public func close() async throws(LedgerError) {
+        let thread = thread
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<Void, LedgerError>, Never>) in
+            thread.stop { continuation.resume(returning: $0) }
+        }
+        try result.get()
+    }
+
+    private func ask<R: Sendable>(
+        _ body: @escaping @Sendable (LedgerStore) throws(LedgerError) -> R
+    ) async throws(LedgerError) -> R {
+        let thread = thread
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<R, LedgerError>, Never>) in
+            thread.work { store in
+                do throws(LedgerError) {
+                    continuation.resume(returning: .success(try body(store.get())))
+                } catch {
+                    continuation.resume(returning: .failure(error))
+                }
+            }
+        }
+        return try result.get()
+    }
+}

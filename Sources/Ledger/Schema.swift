@@ -1,0 +1,92 @@
+/// The tables, as steps from one version to the next.
+///
+/// The file's `user_version` counts the steps taken, its `application_id` says that it is ours. A step is never
+/// edited once released: a new one is added at the end.
+enum Schema {
+    /// "SdLg".
+    static let applicationID: Int64 = 0x5364_4C67
+
+    static let migrations: [String] = [
+        """
+        CREATE TABLE source (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            path TEXT NOT NULL,
+            fingerprint BLOB NOT NULL,
+            fingerprint_length INTEGER NOT NULL,
+            finished INTEGER NOT NULL DEFAULT 0,
+            UNIQUE (path, fingerprint_length, fingerprint)
+        ) STRICT;
+        CREATE TABLE progress (
+            target TEXT NOT NULL,
+            source INTEGER NOT NULL,
+            start INTEGER NOT NULL,
+            end INTEGER NOT NULL,
+            sum INTEGER NOT NULL,
+            PRIMARY KEY (target, source, start)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE total (
+            target TEXT NOT NULL,
+            source INTEGER NOT NULL,
+            records INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            PRIMARY KEY (target, source)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE file_length (
+            target TEXT NOT NULL PRIMARY KEY,
+            path TEXT NOT NULL,
+            length INTEGER NOT NULL,
+            sum INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE dead_letter (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            target TEXT NOT NULL,
+            source INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            uid TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            code TEXT NOT NULL,
+            first_attempt INTEGER NOT NULL,
+            last_attempt INTEGER NOT NULL,
+            attempts INTEGER NOT NULL,
+            bytes BLOB NOT NULL,
+            sum INTEGER NOT NULL,
+            UNIQUE (target, source, position)
+        ) STRICT;
+        PRAGMA application_id = \(applicationID);
+        """
+    ]
+
+    /// Refuses a file that is not ours or too new for us, before anything is written to it.
+    static func check(_ connection: Connection) throws(LedgerError) {
+        let version = Int(try connection.integer("PRAGMA user_version"))
+        let application = try connection.integer("PRAGMA application_id")
+        // A crash before the first step leaves an empty file: that one is ours to fill.
+        let isEmpty = try connection.integer("SELECT count(*) FROM sqlite_schema") == 0
+        if application != applicationID, !(isEmpty && application == 0 && version == 0) {
+            throw LedgerError(
+                .notALedger,
+                "\(connection.path) is a database of another program (application id \(application)). Choose another"
+                    + " state directory")
+        }
+        if version > migrations.count {
+            throw LedgerError(
+                .newerSchema(found: version, supported: migrations.count),
+                "the ledger \(connection.path) has schema version \(version), and this program knows versions up to"
+                    + " \(migrations.count). Use the newer program that wrote it")
+        }
+    }
+
+    /// Takes the steps that are missing, each in a transaction of its own.
+    static func migrate(_ connection: Connection) throws(LedgerError) {
+        let version = Int(try connection.integer("PRAGMA user_version"))
+        guard version >= 0 else {
+            throw .corrupt(connection.path, "its schema version is \(version)")
+        }
+        for step in version..<migrations.count {
+            try connection.transaction { () throws(LedgerError) in
+                try connection.execute(migrations[step], doing: "create the tables of")
+                try connection.execute("PRAGMA user_version = \(step + 1)", doing: "create the tables of")
+            }
+        }
+    }
+}

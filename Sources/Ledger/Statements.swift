@@ -1,0 +1,76 @@
+/// Every statement of the ledger, compiled once.
+final class Statements {
+    let progress: Statement
+    let allProgress: Statement
+    let deleteProgress: Statement
+    let insertProgress: Statement
+    let targetsOfSource: Statement
+    let addTotal: Statement
+    let totalOfSource: Statement
+    let totalOfTarget: Statement
+    let sourcesOfPath: Statement
+    let addSource: Statement
+    let findSource: Statement
+    let finishSource: Statement
+    let setFileLength: Statement
+    let fileLength: Statement
+    let allFileLengths: Statement
+    let addDeadLetter: Statement
+    let deleteDeadLetter: Statement
+    let deadLetter: Statement
+    let deadLetters: Statement
+    let deadLettersOfTarget: Statement
+    let deadLetterCount: Statement
+    let deadLetterCountOfTarget: Statement
+
+    init(_ connection: Connection) throws(LedgerError) {
+        func compile(_ sql: String) throws(LedgerError) -> Statement { try Statement(connection, sql) }
+        progress = try compile("SELECT start, end, sum FROM progress WHERE target = ?1 AND source = ?2")
+        allProgress = try compile("SELECT target, source, start, end, sum FROM progress")
+        // Every stored range lies inside the one that replaces it or outside it altogether.
+        deleteProgress = try compile(
+            "DELETE FROM progress WHERE target = ?1 AND source = ?2 AND start >= ?3 AND start < ?4")
+        insertProgress = try compile(
+            "INSERT INTO progress (target, source, start, end, sum) VALUES (?1, ?2, ?3, ?4, ?5)")
+        targetsOfSource = try compile("SELECT DISTINCT target FROM progress WHERE source = ?1")
+        addTotal = try compile(
+            """
+            INSERT INTO total (target, source, records, bytes) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT DO UPDATE SET records = records + excluded.records, bytes = bytes + excluded.bytes
+            """)
+        totalOfSource = try compile("SELECT records, bytes FROM total WHERE target = ?1 AND source = ?2")
+        totalOfTarget = try compile("SELECT sum(records), sum(bytes) FROM total WHERE target = ?1")
+        sourcesOfPath = try compile(
+            "SELECT id, path, fingerprint, fingerprint_length, finished FROM source WHERE path = ?1 ORDER BY id DESC")
+        addSource = try compile(
+            """
+            INSERT INTO source (path, fingerprint, fingerprint_length) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING
+            """)
+        findSource = try compile(
+            "SELECT id FROM source WHERE path = ?1 AND fingerprint = ?2 AND fingerprint_length = ?3")
+        finishSource = try compile("UPDATE source SET finished = 1 WHERE id = ?1")
+        setFileLength = try compile(
+            "INSERT OR REPLACE INTO file_length (target, path, length, sum) VALUES (?1, ?2, ?3, ?4)")
+        fileLength = try compile("SELECT target, path, length, sum FROM file_length WHERE target = ?1")
+        allFileLengths = try compile("SELECT target, path, length, sum FROM file_length")
+        addDeadLetter = try compile(
+            """
+            INSERT INTO dead_letter (target, source, position, uid, reason, code, first_attempt, last_attempt,
+                attempts, bytes, sum)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+            ON CONFLICT (target, source, position) DO UPDATE SET
+                reason = excluded.reason, code = excluded.code, attempts = max(attempts, excluded.attempts),
+                first_attempt = min(first_attempt, excluded.first_attempt),
+                last_attempt = max(last_attempt, excluded.last_attempt)
+            """)
+        deleteDeadLetter = try compile("DELETE FROM dead_letter WHERE id = ?1")
+        let columns =
+            "id, target, source, position, uid, reason, code, first_attempt, last_attempt, attempts, bytes, sum"
+        deadLetter = try compile("SELECT \(columns) FROM dead_letter WHERE id = ?1")
+        deadLetters = try compile("SELECT \(columns) FROM dead_letter WHERE id > ?1 ORDER BY id LIMIT ?2")
+        deadLettersOfTarget = try compile(
+            "SELECT \(columns) FROM dead_letter WHERE id > ?1 AND target = ?3 ORDER BY id LIMIT ?2")
+        deadLetterCount = try compile("SELECT count(*) FROM dead_letter")
+        deadLetterCountOfTarget = try compile("SELECT count(*) FROM dead_letter WHERE target = ?1")
+    }
+}

@@ -1,0 +1,104 @@
+import ExportCore
+public import Formats
+import Model
+import Threading
+
+/// A record that was refused before any target saw it.
+public struct BadRecord: Sendable {
+    /// The input.
+    public var source: Int64
+    /// Where it lies in the input, with its line end.
+    public var range: Range<UInt64>
+    /// What is wrong.
+    public var error: RecordError
+    /// Its bytes, perhaps cut.
+    public var bytes: [UInt8]
+}
+
+/// Reads each record once and writes it down for every target that still needs it.
+///
+/// Promises:
+/// 1. Every line of a chunk is settled with some batch: written for each target, or handed to `refuse` first.
+/// 2. Batches of a target are handed over in the order of the input.
+/// 3. A record costs no task, no actor hop and, once buffers have grown, no allocation.
+actor Intake {
+    /// Writes refused records down, for good, before anything that lies behind them can be settled.
+    typealias Refuse = @Sendable ([BadRecord]) async -> Void
+
+    private let limits: Limits
+    private let refuse: Refuse
+    private var reader: ProbeResultReader
+    private var builders: [LaneBuilder]
+    /// Up to where refused records of an input were reported; targets that lag read them again.
+    private var reportedTo: [Int64: UInt64] = [:]
+
+    init(limits: Limits, builders: sending [LaneBuilder], refuse: @escaping Refuse) {
+        self.limits = limits
+        self.builders = builders
+        self.refuse = refuse
+        reader = ProbeResultReader(limits: limits)
+    }
+
+    /// Takes the lines of a chunk for the targets named.
+    func take(_ chunk: Chunk, for targets: [Int]) async {
+        let bad = encode(chunk, targets, now: SystemClock.now())
+        if !bad.isEmpty { await refuse(bad) }
+        await handOver(targets)
+    }
+
+    /// Closes open batches: those that are due, or all.
+    func close(force: Bool) async {
+        let now = SystemClock.now()
+        for builder in builders { builder.closeIfDue(now: now, force: force) }
+        await handOver(Array(builders.indices))
+    }
+
+    private func handOver(_ targets: [Int]) async {
+        for target in targets {
+            let lane = builders[target].lane
+            for batch in builders[target].takeClosed() { await lane.enqueue(batch) }
+        }
+    }
+
+    private func encode(_ chunk: Chunk, _ targets: [Int], now: Tick) -> [BadRecord] {
+        let span = chunk.bytes.span
+        var bad: [BadRecord] = []
+        for target in targets { builders[target].begin(chunk) }
+        var lines = LineCutter(0..<chunk.bytes.count)
+        while let (whole, text) = lines.next(span) {
+            let isCut = chunk.isCut && whole.upperBound == chunk.bytes.count
+            let stop = isCut ? chunk.end : chunk.start + UInt64(whole.upperBound)
+            let place = chunk.start + UInt64(whole.lowerBound)..<stop
+            if LineCutter.isBlank(span, text) { continue }
+            let wanting = targets.contains { !builders[$0].has(place.lowerBound) }
+            guard wanting else { continue }
+            do throws(RecordError) {
+                guard !isCut, text.count <= limits.maxRecordBytes else {
+                    throw RecordError(
+                        field: "record",
+                        message: "\(place.count) bytes long; at most \(limits.maxRecordBytes) are accepted"
+                            + " (limits.maxRecordBytes)")
+                }
+                try reader.read(span, text)
+                for target in targets where !builders[target].has(place.lowerBound) {
+                    builders[target].append(reader.record, of: span, at: place, now: now)
+                }
+            } catch {
+                note(&bad, chunk, place, text, error)
+            }
+        }
+        for target in targets { builders[target].end(chunk) }
+        return bad
+    }
+
+    private func note(
+        _ bad: inout [BadRecord], _ chunk: Chunk, _ place: Range<UInt64>, _ text: Range<Int>, _ error: RecordError
+    ) {
+        guard place.lowerBound >= reportedTo[chunk.source, default: 0] else { return }
+        reportedTo[chunk.source] = place.upperBound
+        let kept = text.prefix(limits.maxDeadLetterBytes)
+        let bytes = chunk.bytes.span
+        bad.append(
+            BadRecord(source: chunk.source, range: place, error: error, bytes: kept.map { bytes[$0] }))
+    }
+}

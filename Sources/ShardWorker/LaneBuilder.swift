@@ -1,0 +1,106 @@
+import Backends
+import ExportCore
+import Formats
+import Model
+
+/// Collects one target's records into batches. Confined to the intake that owns it.
+final class LaneBuilder {
+    let lane: TargetLane
+    private let writer: RecordWriter
+    private let bounds: BatchBounds
+    private var batching: Batching
+    private var out: ByteWriter
+    private var scratch = ByteWriter()
+    private var ends: [UInt32] = []
+    private var starts: [UInt64] = []
+    private var lengths: [UInt32] = []
+    private var segments: [LaneBatch.Segment] = []
+    /// Batches that are full and have not been handed over.
+    private(set) var closed: [LaneBatch] = []
+    /// What the ledger already had of each input when this run began.
+    private var settled: [Int64: PositionSet]
+    private var skips: PositionSet?
+
+    init(lane: TargetLane, writer: RecordWriter, bounds: BatchBounds, settled: [Int64: PositionSet]) {
+        self.lane = lane
+        self.writer = writer
+        self.bounds = bounds
+        self.settled = settled
+        batching = Batching(bounds)
+        out = ByteWriter(capacity: bounds.maxBytes + (64 << 10))
+    }
+
+    /// Starts on a chunk: what it holds will be settled by the batches it goes into.
+    func begin(_ chunk: Chunk) {
+        let known = settled[chunk.source]
+        let reaches = known?.ranges.last.map { $0.upperBound > chunk.start } ?? false
+        skips = reaches ? known : nil
+        if let last = segments.last, last.source == chunk.source, last.range.upperBound == chunk.start { return }
+        segments.append(
+            LaneBatch.Segment(source: chunk.source, range: chunk.start..<chunk.start, firstItem: starts.count))
+    }
+
+    /// Whether the target has the record at `position` already.
+    func has(_ position: UInt64) -> Bool { skips?.contains(position) ?? false }
+
+    /// Appends a record that lies at `place` of the input.
+    func append(
+        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, at place: Range<UInt64>, now: Tick
+    ) {
+        let mark = out.count
+        writer.append(record, of: bytes, into: &out, scratch: &scratch)
+        let size = out.count - mark
+        if batching.mustClose(before: size) { close(keepingFrom: mark) }
+        ends.append(UInt32(out.count))
+        starts.append(place.lowerBound)
+        lengths.append(UInt32(place.count))
+        cover(upTo: place.upperBound)
+        if batching.add(size: size, now: now) { close(keepingFrom: out.count) }
+    }
+
+    /// Ends a chunk: blank lines and refused records at its end are settled with the rest.
+    func end(_ chunk: Chunk) { cover(upTo: chunk.end) }
+
+    /// Closes the open batch if it is too old, or in any case.
+    func closeIfDue(now: Tick, force: Bool) {
+        if let due = batching.dueAt, due <= now { return close(keepingFrom: out.count) }
+        if force, !segments.isEmpty { close(keepingFrom: out.count) }
+    }
+
+    /// Hands over what is closed.
+    func takeClosed() -> [LaneBatch] {
+        let batches = closed
+        closed = []
+        return batches
+    }
+
+    private func cover(upTo position: UInt64) {
+        let last = segments.count - 1
+        segments[last].range = segments[last].range.lowerBound..<max(position, segments[last].range.upperBound)
+    }
+
+    /// Closes the batch; bytes from `mark` on belong to the next one.
+    private func close(keepingFrom mark: Int) {
+        var next = ByteWriter(capacity: bounds.maxBytes + (64 << 10))
+        if mark < out.count { next.append(out.span, mark..<out.count) }
+        out.truncate(to: mark)
+        swap(&out, &next)
+        let last = segments.last
+        let used = segments.filter { !$0.range.isEmpty }
+        if !used.isEmpty {
+            closed.append(
+                LaneBatch(
+                    encoded: EncodedBatch(bytes: next.seal(), ends: ends), segments: used, starts: starts,
+                    lengths: lengths))
+        }
+        ends.removeAll(keepingCapacity: true)
+        starts.removeAll(keepingCapacity: true)
+        lengths.removeAll(keepingCapacity: true)
+        segments.removeAll(keepingCapacity: true)
+        if let last {
+            let end = last.range.upperBound
+            segments.append(LaneBatch.Segment(source: last.source, range: end..<end, firstItem: 0))
+        }
+        batching.reset()
+    }
+}

@@ -1,0 +1,88 @@
+public import ExportCore
+public import Model
+import Synchronization
+
+/// How one target fares: what progress bars, summaries and the feed read.
+public struct LaneStatus: Sendable {
+    /// Records written for the target in this run.
+    public var taken = 0
+    /// Records it accepted in this run.
+    public var delivered = 0
+    /// Their encoded bytes, before compression.
+    public var deliveredBytes = 0
+    /// Bytes of the input that are settled, in this run.
+    public var settledInput: UInt64 = 0
+    /// Batches settled.
+    public var batches = 0
+    /// Attempts that failed and were or will be made again.
+    public var retries = 0
+    /// Records given up in this run.
+    public var dead = 0
+    /// Encoded bytes that wait or are under way.
+    public var queuedBytes = 0
+    /// Failed attempts since the last success.
+    public var consecutiveFailures = 0
+    /// Why the last attempt failed; nil after a success.
+    public var lastFailure: Reason?
+    /// When something was last settled.
+    public var lastProgress: Tick
+    /// Nothing waits and nothing is under way.
+    public var isIdle = true
+    /// Some request or commit is under way right now.
+    public var isActive = false
+}
+
+/// A lane's status, shared between the parts that change it and those that look. Touched per batch, not per record.
+public final class LaneGauge: Sendable {
+    /// The target.
+    public let target: Target
+    private let state: Mutex<LaneStatus>
+
+    init(target: Target, now: Tick) {
+        self.target = target
+        state = Mutex(LaneStatus(lastProgress: now))
+    }
+
+    /// The status as it is now.
+    public func snapshot() -> LaneStatus { state.withLock { $0 } }
+
+    func update(_ change: (inout LaneStatus) -> Void) { state.withLock { change(&$0) } }
+}
+
+/// Wakes the one task that waits for any lane to have made progress.
+final class Doorbell: Sendable {
+    private struct State {
+        var isRung = false
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    private let state = Mutex(State())
+
+    /// Wakes the waiter, or the next one to come.
+    func ring() {
+        let waiter = state.withLock { state in
+            let waiter = state.waiter
+            state.waiter = nil
+            state.isRung = waiter == nil
+            return waiter
+        }
+        waiter?.resume()
+    }
+
+    /// Returns at the next ring, or after `milliseconds`.
+    func wait(milliseconds: UInt64) async {
+        let alarm = Task {
+            if (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil { ring() }
+        }
+        await withCheckedContinuation { continuation in
+            let isRung = state.withLock { state in
+                let isRung = state.isRung
+                state.isRung = false
+                if !isRung { state.waiter = continuation }
+                return isRung
+            }
+            if isRung { continuation.resume() }
+        }
+        alarm.cancel()
+    }
+}

@@ -1,0 +1,233 @@
+import Backends
+import ExportCore
+import Ledger
+import Logging
+import Model
+import Threading
+
+/// Carries out what `Delivery` decides for one target: requests, commits, waiting.
+///
+/// Every lane has its own queue, permits and timer, so one target's trouble changes nothing for another.
+actor TargetLane {
+    /// Reads a record's own bytes out of its input again, for dead letters.
+    typealias Lookup = @Sendable (_ source: Int64, _ range: Range<UInt64>) async -> [UInt8]?
+
+    nonisolated let gauge: LaneGauge
+    private let backend: any Backend
+    private let ledger: Ledger
+    private let lookup: Lookup
+    private let doorbell: Doorbell
+    private let log: Logger
+    private var delivery: Delivery
+    private var rng: PRNG
+    private var queue: [LaneBatch] = []
+    private var batches: [BatchID: LaneBatch] = [:]
+    private var outputFiles: [BatchID: OutputFile] = [:]
+    private var nextNumber: UInt64 = 0
+    /// Commits under way of stretches without records.
+    private var coverings = 0
+    private var timer: (due: Tick, task: Task<Void, Never>)?
+    private var isStopped = false
+
+    init(
+        gauge: LaneGauge, backend: any Backend, ledger: Ledger, doorbell: Doorbell, log: Logger, seed: UInt64,
+        lookup: @escaping Lookup
+    ) {
+        self.gauge = gauge
+        self.backend = backend
+        self.ledger = ledger
+        self.doorbell = doorbell
+        self.log = log
+        self.lookup = lookup
+        let target = gauge.target
+        delivery = Delivery(policy: RetryPolicy(target.retry), maxConcurrency: target.maxConcurrency)
+        rng = PRNG(seed: seed)
+    }
+
+    /// Queues a batch. The feed looks at the gauge before it brings more, which bounds the queue.
+    func enqueue(_ batch: LaneBatch) {
+        gauge.update {
+            $0.taken += batch.count
+            $0.queuedBytes += batch.encoded.bytes.count
+            $0.isIdle = false
+        }
+        queue.append(batch)
+        pump()
+    }
+
+    /// Ends: nothing more is sent. What is under way and has no answer yet was not acknowledged.
+    func stop() async {
+        isStopped = true
+        timer?.task.cancel()
+        await backend.close()
+    }
+
+    private func pump() {
+        guard !isStopped else { return }
+        while let first = queue.first, delivery.hasPermit || first.count == 0 {
+            queue.removeFirst()
+            if first.count == 0 {
+                cover(first)
+                continue
+            }
+            let id = BatchID(nextNumber)
+            nextNumber += 1
+            batches[id] = first
+            perform(delivery.handle(.submit(id, items: first.count), now: SystemClock.now(), rng: &rng))
+        }
+        settleTimer()
+        let isIdle = queue.isEmpty && delivery.isIdle && coverings == 0
+        let isActive = delivery.isActive || coverings > 0
+        let failures = delivery.consecutiveFailures
+        gauge.update {
+            $0.isIdle = isIdle
+            $0.isActive = isActive
+            $0.consecutiveFailures = failures
+        }
+        doorbell.ring()
+    }
+
+    private func handle(_ event: Delivery.Event) {
+        guard !isStopped else { return }
+        perform(delivery.handle(event, now: SystemClock.now(), rng: &rng))
+        pump()
+    }
+
+    private func perform(_ effects: [Delivery.Effect]) {
+        for effect in effects {
+            switch effect {
+            case .send(let id, let items): send(id, items)
+            case .commit(let id, let dead): Task { await commit(id, dead) }
+            case .failed(_, let kind, let reason): note(kind, reason)
+            }
+        }
+    }
+
+    private func send(_ id: BatchID, _ items: [Range<Int>]) {
+        guard let batch = batches[id] else { return }
+        let parcel = Parcel(batch: batch.encoded, items: items)
+        let backend = backend
+        Task {
+            let answer = await backend.deliver(parcel)
+            if let file = answer.outputFile { outputFiles[id] = file }
+            handle(.answered(id, answer.verdict))
+        }
+    }
+
+    private func commit(_ id: BatchID, _ dead: [Delivery.DeadItem]) async {
+        guard let batch = batches[id] else { return }
+        let now = SystemClock.now()
+        let wall = SystemClock.unixMilliseconds()
+        var changes: [LedgerChange] = []
+        for item in dead { changes.append(.deadLetter(await letter(item, batch, now, wall))) }
+        let deadItems = Set(dead.map(\.item))
+        for (index, segment) in batch.segments.enumerated() {
+            let items = batch.items(of: index)
+            var bytes = 0
+            var records = 0
+            for item in items where !deadItems.contains(item) {
+                bytes += batch.encoded.range(of: item).count
+                records += 1
+            }
+            changes.append(
+                .accepted(
+                    target: gauge.target.name, source: SourceID(rawValue: segment.source), range: segment.range,
+                    records: records, bytes: bytes))
+        }
+        if let file = outputFiles[id] {
+            changes.append(.fileLength(target: gauge.target.name, path: file.path, length: file.length))
+        }
+        guard await write(changes) else { return handle(.commitFailed(id)) }
+        batches[id] = nil
+        outputFiles[id] = nil
+        settled(batch, dead: dead.count)
+        handle(.committed(id))
+    }
+
+    /// Commits a stretch that held no record for this target.
+    private func cover(_ batch: LaneBatch) {
+        coverings += 1
+        Task {
+            let changes = batch.segments.map { segment in
+                LedgerChange.accepted(
+                    target: gauge.target.name, source: SourceID(rawValue: segment.source), range: segment.range,
+                    records: 0, bytes: 0)
+            }
+            // If the ledger refuses, the stretch is read again by the next run: nothing of it was for this target.
+            if await write(changes) { settled(batch, dead: 0) }
+            coverings -= 1
+            pump()
+        }
+    }
+
+    private func write(_ changes: [LedgerChange]) async -> Bool {
+        do throws(LedgerError) {
+            try await ledger.commit(changes)
+            return true
+        } catch {
+            let metadata: Logger.Metadata = ["target": "\(gauge.target.name)", "why": "\(error)"]
+            log.error("the ledger did not take a batch", metadata: metadata)
+            let reason = Reason(code: "ledger", message: "\(error)")
+            gauge.update { $0.lastFailure = reason }
+            return false
+        }
+    }
+
+    private func settled(_ batch: LaneBatch, dead: Int) {
+        let input = batch.segments.reduce(0) { $0 + UInt64($1.range.count) }
+        let now = SystemClock.now()
+        gauge.update {
+            $0.delivered += batch.count - dead
+            $0.deliveredBytes += batch.encoded.bytes.count
+            $0.settledInput += input
+            $0.batches += batch.count > 0 ? 1 : 0
+            $0.dead += dead
+            $0.queuedBytes -= batch.encoded.bytes.count
+            $0.lastProgress = now
+            if dead == 0, batch.count > 0 { $0.lastFailure = nil }
+        }
+    }
+
+    private func letter(
+        _ item: Delivery.DeadItem, _ batch: LaneBatch, _ now: Tick, _ wall: Int64
+    ) async -> NewDeadLetter {
+        let range = batch.starts[item.item]..<batch.starts[item.item] + UInt64(batch.lengths[item.item])
+        let source = batch.source(of: item.item)
+        let bytes = await lookup(source, range)
+        let reason = bytes == nil ? "\(item.reason.message) (its bytes could not be read again)" : item.reason.message
+        return NewDeadLetter(
+            target: gauge.target.name, source: SourceID(rawValue: source), range: range,
+            uid: RecordIdentity.uid(of: bytes ?? []), reason: reason, code: item.reason.code,
+            firstAttempt: wall - Int64(now.milliseconds(since: item.firstAttempt)),
+            lastAttempt: wall - Int64(now.milliseconds(since: item.lastAttempt)), attempts: item.attempts,
+            bytes: bytes ?? [])
+    }
+
+    private func note(_ kind: Delivery.FailureClass, _ reason: Reason) {
+        gauge.update {
+            $0.lastFailure = reason
+            if kind != .poison, kind != .tooLarge { $0.retries += 1 }
+        }
+        let metadata: Logger.Metadata = [
+            "target": "\(gauge.target.name)", "class": "\(kind.rawValue)", "code": "\(reason.code)",
+            "failures": "\(delivery.consecutiveFailures)",
+        ]
+        log.warning("\(reason.message)", metadata: metadata)
+    }
+
+    private func settleTimer() {
+        let due = delivery.nextTick
+        if timer?.due == due { return }
+        timer?.task.cancel()
+        timer = nil
+        guard let due else { return }
+        let task = Task {
+            let now = SystemClock.now()
+            let wait = due.nanoseconds > now.nanoseconds ? due.nanoseconds - now.nanoseconds : 0
+            guard (try? await Task.sleep(for: .nanoseconds(Int64(clamping: wait)))) != nil else { return }
+            timer = nil
+            handle(.tick)
+        }
+        timer = (due, task)
+    }
+}

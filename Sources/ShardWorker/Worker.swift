@@ -1,0 +1,102 @@
+public import Backends
+public import ExportCore
+import Formats
+public import Ledger
+public import Logging
+public import Model
+import Threading
+
+/// Everything between a chunk of records and their receivers: one intake, and a lane per target.
+public final class Worker: RecordSink {
+    /// What a worker needs from those who start it.
+    public struct Parts: Sendable {
+        /// What was delivered where.
+        public var ledger: Ledger
+        /// For what goes wrong on the way.
+        public var log: Logger
+        /// Bounds.
+        public var limits: Limits
+        /// For jitter.
+        public var seed: UInt64
+        /// Reads the bytes of single records again.
+        public var lookup: @Sendable (_ source: Int64, _ range: Range<UInt64>) async -> [UInt8]?
+        /// Writes refused records down, for good.
+        public var refuse: @Sendable ([BadRecord]) async -> Void
+
+        /// All of them.
+        public init(
+            ledger: Ledger, log: Logger, limits: Limits, seed: UInt64,
+            lookup: @escaping @Sendable (Int64, Range<UInt64>) async -> [UInt8]?,
+            refuse: @escaping @Sendable ([BadRecord]) async -> Void
+        ) {
+            self.ledger = ledger
+            self.log = log
+            self.limits = limits
+            self.seed = seed
+            self.lookup = lookup
+            self.refuse = refuse
+        }
+    }
+
+    /// One per target, in the order of the configuration.
+    public let gauges: [LaneGauge]
+    private let lanes: [TargetLane]
+    private let intake: Intake
+    private let doorbell = Doorbell()
+    private let maxQueuedBytes: Int
+
+    /// - Parameter settled: per target, what the ledger already has of each input.
+    public init(_ plans: [LanePlan], settled: [[Int64: PositionSet]], parts: Parts) {
+        precondition(plans.count == settled.count)
+        let now = SystemClock.now()
+        var seeds = PRNG(seed: parts.seed)
+        var lanes: [TargetLane] = []
+        var builders: [LaneBuilder] = []
+        for (plan, known) in zip(plans, settled) {
+            let lane = TargetLane(
+                gauge: LaneGauge(target: plan.target, now: now), backend: plan.backend, ledger: parts.ledger,
+                doorbell: doorbell, log: parts.log, seed: seeds.next(), lookup: parts.lookup)
+            lanes.append(lane)
+            builders.append(
+                LaneBuilder(lane: lane, writer: plan.writer, bounds: plan.target.batch, settled: known))
+        }
+        self.lanes = lanes
+        gauges = lanes.map(\.gauge)
+        intake = Intake(limits: parts.limits, builders: builders, refuse: parts.refuse)
+        maxQueuedBytes = parts.limits.maxQueuedBytesPerTarget
+    }
+
+    /// True for targets whose queue has room.
+    public func hasRoom() -> [Bool] { gauges.map { $0.snapshot().queuedBytes < maxQueuedBytes } }
+
+    /// Writes the chunk's records down for the targets.
+    public func take(_ chunk: Chunk, for targets: [Int]) async { await intake.take(chunk, for: targets) }
+
+    /// Closes open batches.
+    public func closeBatches(force: Bool) async { await intake.close(force: force) }
+
+    /// Waits for any lane.
+    public func waitForProgress(milliseconds: UInt64) async { await doorbell.wait(milliseconds: milliseconds) }
+
+    /// Ends all lanes.
+    public func stop() async {
+        for lane in lanes { await lane.stop() }
+    }
+}
+
+/// A target with what it takes to serve it.
+public struct LanePlan: Sendable {
+    /// The target.
+    public var target: Target
+    /// How its records are written.
+    public var writer: RecordWriter
+    /// Its receiver.
+    public var backend: any Backend
+
+    /// All three.
+    public init(target: Target, writer: RecordWriter, backend: any Backend) {
+        self.target = target
+        self.writer = writer
+        self.backend = backend
+    }
+}

@@ -1,0 +1,138 @@
+import Backends
+import Configuration
+import Coordinator
+import Crypto
+import ExportCore
+import Formats
+import Glibc
+import HTTPClient
+import Ledger
+import Logging
+import Model
+import Secrets
+import Threading
+
+/// A whole run: what is set up once, and the sessions it consists of.
+///
+/// A file or directory is one session. A pipe is one session per segment of its spool, after one for what an earlier
+/// run left behind there.
+final class ExportRun: Sendable {
+    /// What the command line says.
+    struct Options: Sendable {
+        var config: String
+        var input: String
+        var secrets: String
+        var state: String
+        var deadlineMilliseconds: UInt64
+    }
+
+    let options: Options
+    let console: Console
+    let log: Logger
+    let configuration: Configuration
+    let secrets: SecretDirectory
+    let ledger: Ledger
+    let client = HTTPClient()
+    let stop = StopSignal()
+    let startedAt = SystemClock.now()
+    private let paths: [String]
+
+    /// Checks and opens everything a run needs; what is wrong is thrown as `SetupRefusal`.
+    init(options: Options, console: Console) async throws {
+        self.options = options
+        self.console = console
+        log = Logger(label: "sidereal-export") { _ in ConsoleLogHandler(console: console) }
+        do throws(ConfigurationError) {
+            configuration = try Configuration.load(path: options.config)
+        } catch {
+            let count = error.problems.count
+            let said = "\(count) \(count == 1 ? "mistake" : "mistakes") in \(options.config)"
+            throw SetupRefusal(lines: error.problems.map { "\($0)" } + [said])
+        }
+        secrets = SecretDirectory(root: options.secrets)
+        let missing = configuration.secretProblems(root: options.secrets, state: secrets.state)
+        guard missing.isEmpty else { throw SetupRefusal(lines: missing.map { "\($0)" }) }
+        do {
+            if configuration.fips { try FIPS.require() }
+            paths = options.input == "-" ? [] : try InputCatalog.paths(options.input)
+            ledger = try await Ledger.open(directory: options.state)
+        } catch {
+            throw SetupRefusal(lines: ["error: \(error)"])
+        }
+    }
+
+    /// Runs to the end and says how it went. The ledger is closed after.
+    func execute() async -> RunSummary {
+        let signals = watchSignals()
+        var summary = RunSummary(targets: configuration.targets.map(\.name))
+        do {
+            if options.input == "-" {
+                try await executePipe(&summary)
+            } else {
+                try await session(paths, spool: nil, &summary)
+            }
+        } catch {
+            log.error("\(error)")
+            summary.failure = "\(error)"
+        }
+        signals.cancel()
+        await client.shutdown()
+        do throws(LedgerError) {
+            try await ledger.close()
+        } catch {
+            log.error("closing the ledger: \(error)")
+        }
+        summary.milliseconds = SystemClock.now().milliseconds(since: startedAt)
+        return summary
+    }
+
+    private func executePipe(_ summary: inout RunSummary) async throws {
+        let left = try StdinSpool.leftBehind(state: options.state)
+        if !left.isEmpty {
+            log.info("going on with what an earlier run took from its pipe", metadata: ["segments": "\(left.count)"])
+            try await session(left, spool: nil, &summary)
+            if summary.isAllDelivered { for path in left { StdinSpool.remove(path) } }
+        }
+        var hasMore = true
+        while hasMore, !stop.isSet, summary.isAllDelivered {
+            let spool = try StdinSpool.start(state: options.state)
+            try await session([spool.path], spool: spool, &summary)
+            let progress = spool.progress
+            if let failure = progress.failure { throw failure }
+            hasMore = progress.hasMore
+            // Kept if anything of it is still owed: the next run finds it.
+            if summary.isAllDelivered, progress.isFinal { StdinSpool.remove(spool.path) }
+        }
+    }
+
+    private func session(_ paths: [String], spool: StdinSpool?, _ summary: inout RunSummary) async throws {
+        let catalog = try await InputCatalog.open(paths, ledger: ledger)
+        let session = try await RunSession(run: self, catalog: catalog, spool: spool)
+        let display = RunDisplay(session: session, console: console, log: log, startedAt: startedAt)
+        let showing = Task { await display.run() }
+        let result: Result<Void, InputError>
+        do throws(InputError) {
+            try await session.execute()
+            result = .success(())
+        } catch {
+            result = .failure(error)
+        }
+        showing.cancel()
+        await showing.value
+        console.live([])
+        session.report(into: &summary)
+        try result.get()
+    }
+
+    /// The first signal asks to stop, the second ends the process at once: what was acknowledged is in the ledger.
+    private func watchSignals() -> Task<Void, Never> {
+        let signals = StopSignals([SIGINT, SIGTERM])
+        return Task { [stop, console] in
+            for await number in signals.arrivals {
+                guard !stop.isSet else { _exit(128 + number) }
+                stop.set()
+                console.line("stopping: delivering what is in hand (again to stop at once)")
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+import Backends
+import Configuration
+import Coordinator
+import ExportCore
+import Formats
+import Ledger
+import Logging
+import Model
+import ShardWorker
+import Synchronization
+import Threading
+
+/// One pass over a set of inputs: the coordinator's feed, the worker, and the end of both.
+final class RunSession: Sendable {
+    private let run: ExportRun
+    private let reader: InputReader
+    private let catalog: InputCatalog
+    private let spool: StdinSpool?
+    private let starts: [ChunkRef]
+    /// Per target, bytes of the input that were settled before this session.
+    private let settledBefore: [UInt64]
+    /// Per target, records of these inputs that earlier runs delivered.
+    private let deliveredBefore: [Int]
+    private let refusals: RefusalLog
+    let worker: Worker
+    private let undelivered = Mutex<[String]>([])
+
+    init(run: ExportRun, catalog: InputCatalog, spool: StdinSpool?) async throws {
+        self.run = run
+        self.catalog = catalog
+        self.spool = spool
+        let reader = InputReader(catalog: catalog, limits: run.configuration.limits, spool: spool)
+        self.reader = reader
+        let refusals = RefusalLog(ledger: run.ledger, reader: reader, console: run.console, log: run.log)
+        self.refusals = refusals
+        let stamp = ExportStamp(version: ExporterVersion.current, cluster: run.configuration.clusterName)
+        let factory = BackendFactory(client: run.client, secrets: run.secrets, stamp: stamp)
+        var plans: [LanePlan] = []
+        var settled: [[Int64: PositionSet]] = []
+        var starts: [ChunkRef] = []
+        var delivered: [Int] = []
+        for target in run.configuration.targets {
+            plans.append(try await Self.plan(target, factory, run.ledger))
+            var known: [Int64: PositionSet] = [:]
+            for entry in catalog.entries {
+                known[entry.source.rawValue] = try await run.ledger.progress(target: target.name, source: entry.source)
+            }
+            settled.append(known)
+            var records = 0
+            for entry in catalog.entries {
+                records += try await run.ledger.totals(target: target.name, source: entry.source).records
+            }
+            delivered.append(records)
+            starts.append(Self.start(catalog, known))
+        }
+        self.starts = starts
+        deliveredBefore = delivered
+        settledBefore = starts.map { start in
+            catalog.entries.prefix(start.file).reduce(start.offset) { $0 + $1.size }
+        }
+        var seeds = SystemRandomNumberGenerator()
+        let parts = Worker.Parts(
+            ledger: run.ledger, log: run.log, limits: run.configuration.limits, seed: seeds.next(),
+            lookup: { await reader.record(source: $0, range: $1) }, refuse: { await refusals.take($0) })
+        worker = Worker(plans, settled: settled, parts: parts)
+    }
+
+    private static func plan(_ target: Target, _ factory: BackendFactory, _ ledger: Ledger) async throws -> LanePlan {
+        let known = try await ledger.fileLength(target: target.name)
+        let announce: FileBackend.Announce = { file in
+            do throws(LedgerError) {
+                try await ledger.commit([.fileLength(target: target.name, path: file.path, length: file.length)])
+                return nil
+            } catch {
+                return Reason(code: "ledger", message: "\(error)")
+            }
+        }
+        let committed = known.map { OutputFile(path: $0.path, length: $0.length) }
+        guard let made = factory.make(target, committed: committed, announce: announce) else {
+            throw SetupRefusal(lines: ["error: \(target.name): not available in this version"])
+        }
+        return LanePlan(target: target, writer: made.writer, backend: made.backend)
+    }
+
+    /// Where the first input begins that the target does not have whole.
+    private static func start(_ catalog: InputCatalog, _ settled: [Int64: PositionSet]) -> ChunkRef {
+        for (index, entry) in catalog.entries.enumerated() {
+            let mark = settled[entry.source.rawValue]?.highWaterMark ?? 0
+            if mark < entry.size || entry.size == 0 { return ChunkRef(file: index, offset: mark) }
+        }
+        return ChunkRef(file: catalog.entries.count, offset: 0)
+    }
+
+    /// Feeds, drains and ends.
+    func execute() async throws(InputError) {
+        let overseer = Task { await watchDeadline() }
+        let loop = FeedLoop(reader: reader, fileCount: catalog.entries.count, sink: worker, stop: run.stop)
+        let result: Result<Void, InputError>
+        do throws(InputError) {
+            _ = try await loop.run(from: starts)
+            result = .success(())
+        } catch {
+            result = .failure(error)
+        }
+        await worker.closeBatches(force: true)
+        await drain()
+        overseer.cancel()
+        let left = worker.gauges.filter { !$0.snapshot().isIdle }.map(\.target.name)
+        undelivered.withLock { $0 = left }
+        await worker.stop()
+        await reader.close()
+        try result.get()
+    }
+
+    /// Waits for what is in hand. After a stop, no longer than a stop may take, and not for what waits for a retry.
+    private func drain() async {
+        let stopLimit = run.configuration.limits.stopMilliseconds - 3_000
+        var stopSeen: Tick?
+        while true {
+            let statuses = worker.gauges.map { $0.snapshot() }
+            if statuses.allSatisfy(\.isIdle) { return }
+            if run.stop.isSet {
+                let now = SystemClock.now()
+                let since = stopSeen ?? now
+                stopSeen = since
+                if now.milliseconds(since: since) >= stopLimit { return }
+                if statuses.allSatisfy({ $0.isIdle || !$0.isActive }) { return }
+            }
+            await worker.waitForProgress(milliseconds: 50)
+        }
+    }
+
+    /// Asks to stop once every target has either everything or accepted nothing for too long.
+    private func watchDeadline() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(100))
+            let now = SystemClock.now()
+            var overdue: [LaneGauge] = []
+            var pending = 0
+            for (index, gauge) in worker.gauges.enumerated() where !isComplete(index, gauge.snapshot()) {
+                let status = gauge.snapshot()
+                let waited = now.milliseconds(since: status.lastProgress)
+                let isOverdue = !status.isIdle && waited >= run.options.deadlineMilliseconds
+                if isOverdue { overdue.append(gauge) } else { pending += 1 }
+            }
+            guard pending == 0, !overdue.isEmpty, !run.stop.isSet else { continue }
+            for gauge in overdue {
+                let status = gauge.snapshot()
+                let why = status.lastFailure.map { "\($0)" } ?? "no answer yet"
+                run.log.error(
+                    "giving up at the deadline: \(why)",
+                    metadata: ["target": "\(gauge.target.name)", "queued": "\(status.taken - status.delivered)"])
+            }
+            run.stop.set()
+        }
+    }
+
+    private func isComplete(_ index: Int, _ status: LaneStatus) -> Bool {
+        guard let total = totalInput else { return false }
+        return status.isIdle && settledBefore[index] + status.settledInput >= total
+    }
+
+    /// Bytes of all inputs; nil while a pipe still brings more.
+    var totalInput: UInt64? {
+        guard let spool else { return catalog.entries.reduce(0) { $0 + $1.size } }
+        let progress = spool.progress
+        return progress.isFinal ? progress.written : nil
+    }
+
+    /// How much of the input a target has settled, from 0 to 1; nil while the end is not known.
+    func fraction(_ index: Int) -> Double? {
+        guard let total = totalInput, total > 0 else { return nil }
+        return min(1, Double(settledBefore[index] + worker.gauges[index].snapshot().settledInput) / Double(total))
+    }
+
+    /// Adds what this session did to the summary.
+    func report(into summary: inout RunSummary) {
+        let total = totalInput
+        for (index, gauge) in worker.gauges.enumerated() {
+            let status = gauge.snapshot()
+            let isComplete = total.map { settledBefore[index] + status.settledInput >= $0 } ?? false
+            summary.add(
+                index, status, isComplete: isComplete && !undelivered.withLock { $0.contains(gauge.target.name) },
+                earlier: deliveredBefore[index],
+                milliseconds: status.lastProgress.milliseconds(since: run.startedAt))
+        }
+        summary.refused += refusals.count
+        summary.inputBytes += total ?? spool?.progress.written ?? 0
+        summary.inputs += catalog.entries.count
+    }
+}
+
+/// Writes refused records down and says which they were.
+final class RefusalLog: Sendable {
+    private let ledger: Ledger
+    private let reader: InputReader
+    private let console: Console
+    private let log: Logger
+    private let counter = Atomic<Int>(0)
+
+    init(ledger: Ledger, reader: InputReader, console: Console, log: Logger) {
+        self.ledger = ledger
+        self.reader = reader
+        self.console = console
+        self.log = log
+    }
+
+    /// Records refused so far.
+    var count: Int { counter.load(ordering: .relaxed) }
+
+    /// Returns when the ledger has them: what lies behind them may be settled only then.
+    func take(_ records: [BadRecord]) async {
+        let now = SystemClock.unixMilliseconds()
+        let changes = records.map { record in
+            LedgerChange.deadLetter(
+                NewDeadLetter(
+                    target: "", source: SourceID(rawValue: record.source), range: record.range,
+                    uid: RecordIdentity.uid(of: record.bytes), reason: "\(record.error)", code: "invalid-record",
+                    firstAttempt: now, lastAttempt: now, attempts: 0, bytes: record.bytes))
+        }
+        for record in records {
+            let place = await reader.place(source: record.source, offset: record.range.lowerBound)
+            if console.isTerminal {
+                console.line("\(place): \(record.error)")
+            } else {
+                log.error("\(place): \(record.error)")
+            }
+        }
+        counter.add(records.count, ordering: .relaxed)
+        while true {
+            do throws(LedgerError) {
+                return try await ledger.commit(changes)
+            } catch {
+                log.error("the ledger did not take refused records; trying again: \(error)")
+                try? await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+import ArgumentParser
+import Glibc
+import ShardWorker
+
+/// What a run did, per target.
+struct RunSummary: Sendable {
+    struct Row: Sendable {
+        var name: String
+        var status = LaneSums()
+        var isComplete = true
+        var lastFailure: String?
+    }
+
+    /// The figures that add up over sessions.
+    struct LaneSums: Sendable {
+        var taken = 0
+        var delivered = 0
+        var bytes = 0
+        var batches = 0
+        var retries = 0
+        var dead = 0
+        /// Records that earlier runs delivered of the same inputs.
+        var earlier = 0
+        /// From the start until the target's last acceptance.
+        var milliseconds: UInt64 = 0
+    }
+
+    private(set) var rows: [Row]
+    /// Records refused before any target saw them.
+    var refused = 0
+    var inputs = 0
+    var inputBytes: UInt64 = 0
+    var milliseconds: UInt64 = 0
+    /// Why the run ended early, if the input is to blame.
+    var failure: String?
+
+    init(targets: [String]) { rows = targets.map { Row(name: $0) } }
+
+    mutating func add(
+        _ index: Int, _ status: LaneStatus, isComplete: Bool, earlier: Int, milliseconds: UInt64
+    ) {
+        rows[index].status.milliseconds = max(rows[index].status.milliseconds, milliseconds)
+        rows[index].status.taken += status.taken
+        rows[index].status.delivered += status.delivered
+        rows[index].status.bytes += status.deliveredBytes
+        rows[index].status.batches += status.batches
+        rows[index].status.retries += status.retries
+        rows[index].status.dead += status.dead
+        rows[index].isComplete = rows[index].isComplete && isComplete
+        rows[index].status.earlier += earlier
+        if !isComplete { rows[index].lastFailure = status.lastFailure.map { "\($0)" } }
+    }
+
+    /// Whether every target has, or has as a dead letter, everything that was read so far.
+    var isAllDelivered: Bool { rows.allSatisfy(\.isComplete) && failure == nil }
+
+    private var dead: Int { rows.reduce(refused) { $0 + $1.status.dead } }
+
+    /// Nil for success.
+    var exitCode: ExitCode? {
+        if !isAllDelivered { return Exit.undelivered }
+        return dead > 0 ? Exit.deadLetters : nil
+    }
+
+    /// The table and what there is to say about it.
+    var text: String {
+        guard inputs > 0, inputBytes > 0 else { return "The input is empty: nothing to export." }
+        var table = Table(
+            ["target", "records", "bytes", "batches", "retries", "dead letters", "rate"],
+            rightAligned: [1, 2, 3, 4, 5, 6])
+        for row in rows {
+            let sums = row.status
+            table.add([
+                row.name, "\(Human.count(sums.delivered)) of \(Human.count(sums.taken))", Human.bytes(sums.bytes),
+                Human.count(sums.batches), Human.count(sums.retries), Human.count(sums.dead),
+                Human.rate(sums.delivered, milliseconds: sums.milliseconds),
+            ])
+        }
+        var lines = table.lines
+        lines.append("")
+        lines.append(
+            "\(Human.bytes(Int(inputBytes))) of input in \(Human.duration(milliseconds: milliseconds))."
+                + " \(verdict)")
+        let earlier = rows.filter { $0.status.earlier > 0 }
+        if !earlier.isEmpty {
+            let counts = earlier.map { "\($0.name) \(Human.count($0.status.earlier))" }.joined(separator: ", ")
+            lines.append("Not sent again, as earlier runs delivered them: \(counts).")
+        }
+        if refused > 0 {
+            lines.append("\(Human.count(refused)) refused as no valid probe result; kept as dead letters.")
+        }
+        for row in rows where !row.isComplete {
+            lines.append("\(row.name): not everything delivered\(row.lastFailure.map { ": \($0)" } ?? "").")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private var verdict: String {
+        if let failure { return "Ended early: \(failure)" }
+        guard rows.allSatisfy(\.isComplete) else {
+            return "Not everything was delivered; the same command goes on where this one stopped."
+        }
+        return dead > 0 ? "Everything is delivered or among the dead letters." : "Everything is delivered."
+    }
+
+    /// The most memory the process had at once (getrusage(2), `ru_maxrss`, which counts in units of 1024 bytes).
+    private static var peakMemoryBytes: Int {
+        var usage = rusage()
+        unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        return usage.ru_maxrss * 1024
+    }
+
+    /// The same as one JSON object.
+    var json: String {
+        let targets = rows.map { row in
+            var object = JSONObject()
+            object.add("name", row.name)
+            object.add("taken", row.status.taken)
+            object.add("delivered", row.status.delivered)
+            object.add("deliveredEarlier", row.status.earlier)
+            object.add("bytes", row.status.bytes)
+            object.add("batches", row.status.batches)
+            object.add("retries", row.status.retries)
+            object.add("deadLetters", row.status.dead)
+            object.add("complete", raw: row.isComplete ? "true" : "false")
+            if let failure = row.lastFailure { object.add("lastFailure", failure) }
+            return object.text
+        }
+        var object = JSONObject()
+        object.add("inputs", inputs)
+        object.add("inputBytes", Int(inputBytes))
+        object.add("refused", refused)
+        object.add("milliseconds", Int(milliseconds))
+        object.add("peakMemoryBytes", Self.peakMemoryBytes)
+        object.add("delivered", raw: isAllDelivered ? "true" : "false")
+        if let failure { object.add("failure", failure) }
+        object.add("targets", raw: "[\(targets.joined(separator: ","))]")
+        return object.text
+    }
+}

@@ -1,0 +1,172 @@
+import ArgumentParser
+import Backends
+import Configuration
+import ExportCore
+import Formats
+import Glibc
+import HTTPClient
+import Model
+import Secrets
+
+/// `validate`: every mistake of a configuration file at once.
+struct ValidateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "validate",
+        abstract: "Check a configuration file and the secrets it names.",
+        discussion: """
+            Every mistake is reported at once, as file:line:column: key: what is wrong, with a hint how to mend it.
+            Nothing is sent anywhere unless --connect asks for it. Secrets are read as files, <secrets>/<secretRef>/<key>, and never shown.
+
+            Exit codes: 0 the file is valid (and every target can be used), 2 it is not.
+
+            Examples:
+              sidereal-export validate --config values.yaml
+              sidereal-export validate --config values.yaml --secrets ./secrets
+              sidereal-export validate --config values.yaml --connect
+              sidereal-export validate --config values.yaml --json | jq '.problems[].message'
+            """)
+
+    @Option(help: ArgumentHelp("The Helm values, or a file with the same sections.", valueName: "file"))
+    var config: String
+
+    @Option(help: ArgumentHelp("Directory with a folder for each secret.", valueName: "dir"))
+    var secrets = "/etc/sidereal/secrets"
+
+    @Flag(help: "Also try each target: reachable, certificate, credentials. No record is sent.")
+    var connect = false
+
+    @Flag(help: "Print one JSON object on standard output.")
+    var json = false
+
+    // A few small files are read on the calling thread; nothing else runs in this process that could wait for it.
+    func run() async throws {
+        // A receiver that closes its end is an error where we write, not the end of the process.
+        signal(SIGPIPE, SIG_IGN)
+        var report = ValidationReport()
+        do throws(ConfigurationError) {
+            let configuration = try Configuration.load(path: config)
+            let directory = SecretDirectory(root: secrets)
+            report.targets = configuration.targets
+            report.problems = configuration.secretProblems(root: secrets, state: directory.state)
+            if connect, report.problems.isEmpty {
+                report.connections = await TargetProbe.run(configuration, secrets: directory)
+            }
+        } catch {
+            report.problems = error.problems
+        }
+        if json { print(report.json) } else { printText(report) }
+        if !report.isValid { throw Exit.badSetup }
+    }
+
+    private func printText(_ report: ValidationReport) {
+        let console = Console()
+        for problem in report.problems { console.line("\(problem)") }
+        if !report.problems.isEmpty {
+            let count = report.problems.count
+            return console.line("\(count) \(count == 1 ? "mistake" : "mistakes") in \(config)")
+        }
+        for line in report.table.lines { print(line) }
+        let failures = report.failures
+        for (name, reason) in failures { console.line("\(name): \(reason)") }
+        guard failures.isEmpty else {
+            return console.line("\(config) is valid, but not every target can be used")
+        }
+        print("\(config) is valid\(connect ? ", and every target can be used" : "")")
+    }
+}
+
+/// What `validate` found.
+private struct ValidationReport {
+    var targets: [Target] = []
+    var problems: [ConfigurationProblem] = []
+    /// What trying each target brought, in their order; nil if none was tried.
+    var connections: [Reason?]?
+
+    var isValid: Bool { problems.isEmpty && failures.isEmpty }
+
+    /// The targets that cannot be used, and why.
+    var failures: [(name: String, reason: Reason)] {
+        zip(targets, connections ?? []).compactMap { target, reason in reason.map { (target.name, $0) } }
+    }
+
+    /// One line for each target. Only for a report without problems, whose secrets were all found.
+    var table: Table {
+        let tried = connections == nil ? [] : ["connection"]
+        var table = Table(["target", "backend", "format", "endpoint", "secret found"] + tried)
+        for (index, target) in targets.enumerated() {
+            let secret = target.secretRef.map { "yes (\($0))" } ?? "none needed"
+            var row = [target.name, target.backend.rawValue, target.format.rawValue, target.endpoint.base, secret]
+            if let connections { row.append(connections[index].map { $0.code } ?? "ok") }
+            table.add(row)
+        }
+        return table
+    }
+
+    var json: String {
+        var object = JSONObject()
+        object.add("valid", raw: isValid ? "true" : "false")
+        object.add("problems", raw: "[\(problems.map(Self.json).joined(separator: ","))]")
+        if let connections {
+            let tried = zip(targets, connections).map { target, reason in
+                var object = JSONObject()
+                object.add("target", target.name)
+                object.add("ok", raw: reason == nil ? "true" : "false")
+                if let reason {
+                    object.add("code", reason.code)
+                    object.add("message", reason.message)
+                }
+                return object.text
+            }
+            object.add("connections", raw: "[\(tried.joined(separator: ","))]")
+        }
+        return object.text
+    }
+
+    private static func json(_ problem: ConfigurationProblem) -> String {
+        var object = JSONObject()
+        object.add("file", problem.file)
+        if let line = problem.line { object.add("line", line) }
+        if let column = problem.column { object.add("column", column) }
+        object.add("key", problem.keyPath)
+        object.add("message", problem.message)
+        if let hint = problem.hint { object.add("hint", hint) }
+        return object.text
+    }
+}
+
+/// Tries every target at once, without sending a record.
+private enum TargetProbe {
+    static func run(_ configuration: Configuration, secrets: SecretDirectory) async -> [Reason?] {
+        let client = HTTPClient()
+        let stamp = ExportStamp(version: ExporterVersion.current, cluster: configuration.clusterName)
+        let factory = BackendFactory(client: client, secrets: secrets, stamp: stamp)
+        let results = await withTaskGroup(of: (Int, Reason?).self) { group in
+            for (index, target) in configuration.targets.enumerated() {
+                group.addTask {
+                    guard let backend = factory.make(target, committed: nil, announce: { _ in nil })?.backend else {
+                        return (index, Reason(code: "unavailable", message: "not available in this version"))
+                    }
+                    let reason = await backend.probe()
+                    await backend.close()
+                    return (index, reason)
+                }
+            }
+            return await group.reduce(into: [Int: Reason?]()) { $0[$1.0] = .some($1.1) }
+        }
+        await client.shutdown()
+        return configuration.targets.indices.map { results[$0] ?? nil }
+    }
+}
+
+extension SecretDirectory {
+    /// What is on disk for a key, in the words of ``Configuration/secretProblems(root:state:)``.
+    func state(_ ref: String, key: String) -> SecretState {
+        // Certificates are handed on by path; only credentials are read.
+        guard !key.contains(".") else { return path(ref, key: key) == nil ? .absent : .present }
+        do throws(SecretError) {
+            return try read(ref, key: key) == nil ? .absent : .present
+        } catch {
+            return .unusable(error.message)
+        }
+    }
+}

@@ -1,0 +1,170 @@
+import FoundationEssentials
+import Ledger
+import Model
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Calls `body` with a fresh directory and removes it afterwards.
+func withTemporaryDirectory<R>(_ body: (String) async throws -> R) async throws -> R {
+    var template = Array("/tmp/sidereal-ledger-XXXXXX".utf8CString)
+    guard unsafe mkdtemp(&template) != nil else { throw CocoaError(.fileWriteUnknown) }
+    let path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    return try await body(path)
+}
+
+func contents(_ path: String) -> [UInt8] {
+    FileManager.default.contents(atPath: path).map(Array.init) ?? []
+}
+
+func write(_ bytes: [UInt8], to path: String) throws {
+    try Data(bytes).write(to: URL(filePath: path))
+}
+
+func fingerprint(_ byte: UInt8) -> [UInt8] { [UInt8](repeating: byte, count: 32) }
+
+func deadLetter(
+    _ target: String, _ source: SourceID, _ range: Range<UInt64>, reason: String = "mapping", attempts: Int = 1,
+    at time: Int64 = 1_000, bytes: [UInt8] = Array("{}".utf8)
+) -> NewDeadLetter {
+    NewDeadLetter(
+        target: target, source: source, range: range, uid: "uid-\(range.lowerBound)", reason: reason, code: "400",
+        firstAttempt: time, lastAttempt: time + 5, attempts: attempts, bytes: bytes)
+}
+
+/// All that a ledger answers about the given targets and sources, comparable.
+struct Snapshot: Equatable {
+    struct Key: Hashable {
+        var target: String
+        var source: SourceID
+    }
+
+    struct Letter: Equatable {
+        var reason: String
+        var attempts: Int
+        var firstAttempt: Int64
+        var lastAttempt: Int64
+        var bytes: [UInt8]
+    }
+
+    struct File: Equatable {
+        var path: String
+        var length: UInt64
+    }
+
+    var progress: [Key: PositionSet] = [:]
+    var totals: [Key: AcceptedTotals] = [:]
+    var files: [String: File] = [:]
+    var letters: [Key: [UInt64: Letter]] = [:]
+
+    init() {}
+
+    init(of ledger: Ledger, targets: [String], sources: [SourceID]) async throws {
+        for target in targets {
+            for source in sources {
+                let key = Key(target: target, source: source)
+                let set = try await ledger.progress(target: target, source: source)
+                if !set.ranges.isEmpty { progress[key] = set }
+                let total = try await ledger.totals(target: target, source: source)
+                if total.records + total.bytes > 0 { totals[key] = total }
+            }
+            if let file = try await ledger.fileLength(target: target) {
+                files[target] = File(path: file.path, length: file.length)
+            }
+        }
+        for letter in try await ledger.deadLetters(limit: 100_000) {
+            letters[Key(target: letter.target, source: letter.source), default: [:]][letter.position] = Letter(
+                reason: letter.reason, attempts: letter.attempts, firstAttempt: letter.firstAttempt,
+                lastAttempt: letter.lastAttempt, bytes: letter.bytes)
+        }
+    }
+}
+
+/// The ledger's meaning, without a disk.
+struct ModelLedger {
+    private var state = Snapshot()
+    /// Progress without what was refused at intake.
+    private var own: [Snapshot.Key: PositionSet] = [:]
+
+    mutating func apply(_ changes: [LedgerChange]) {
+        for change in changes {
+            switch change {
+            case .accepted(let target, let source, let range, let records, let bytes):
+                let key = Snapshot.Key(target: target, source: source)
+                own[key, default: PositionSet()].insert(range)
+                if records + bytes > 0 {
+                    state.totals[key, default: AcceptedTotals(records: 0, bytes: 0)].records += records
+                    state.totals[key]?.bytes += bytes
+                }
+            case .deadLetter(let letter):
+                let key = Snapshot.Key(target: letter.target, source: letter.source)
+                own[key, default: PositionSet()].insert(letter.range)
+                let kept = state.letters[key]?[letter.range.lowerBound]
+                state.letters[key, default: [:]][letter.range.lowerBound] = Snapshot.Letter(
+                    reason: letter.reason, attempts: max(letter.attempts, kept?.attempts ?? 0),
+                    firstAttempt: min(letter.firstAttempt, kept?.firstAttempt ?? .max),
+                    lastAttempt: max(letter.lastAttempt, kept?.lastAttempt ?? .min),
+                    bytes: kept?.bytes ?? letter.bytes)
+            case .fileLength(let target, let path, let length):
+                state.files[target] = Snapshot.File(path: path, length: length)
+            case .deadLetterSettled, .finished:
+                break
+            }
+        }
+    }
+
+    func snapshot(targets: [String], sources: [SourceID]) -> Snapshot {
+        var result = state
+        for target in targets {
+            for source in sources {
+                var set = own[Snapshot.Key(target: target, source: source)] ?? PositionSet()
+                let refused = own[Snapshot.Key(target: "", source: source)] ?? PositionSet()
+                for range in refused.ranges { set.insert(range) }
+                if !set.ranges.isEmpty { result.progress[Snapshot.Key(target: target, source: source)] = set }
+            }
+        }
+        return result
+    }
+}
+
+/// Random changes, the same for the same seed.
+struct History {
+    static let targets = ["", "splunk", "elastic \u{e9}"]
+    private var rng: PRNG
+
+    init(seed: UInt64) { rng = PRNG(seed: seed) }
+
+    mutating func below(_ bound: UInt64) -> UInt64 { rng.below(bound) }
+
+    private mutating func range() -> Range<UInt64> {
+        let start = rng.below(60)
+        return start..<(start + rng.below(8))
+    }
+
+    mutating func change(_ sources: [SourceID]) -> LedgerChange {
+        let target = Self.targets[Int(rng.below(3))]
+        let source = sources[Int(rng.below(UInt64(sources.count)))]
+        switch rng.below(10) {
+        case 0, 1:
+            let bytes = (0..<rng.below(200)).map { _ in UInt8(truncatingIfNeeded: rng.next()) }
+            return .deadLetter(
+                deadLetter(
+                    target, source, range(), reason: "r\(rng.below(9))", attempts: Int(rng.below(5)),
+                    at: Int64(rng.below(1_000)), bytes: bytes))
+        case 2:
+            return .fileLength(target: target, path: "/out/\(rng.below(3))", length: rng.below(1 << 40))
+        case 3:
+            return .finished(source: source)
+        default:
+            return .accepted(
+                target: target, source: source, range: range(), records: Int(rng.below(9)),
+                bytes: Int(rng.below(900)))
+        }
+    }
+
+    mutating func changes(_ sources: [SourceID]) -> [LedgerChange] {
+        (0...rng.below(4)).map { _ in change(sources) }
+    }
+}

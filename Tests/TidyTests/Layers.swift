@@ -1,0 +1,67 @@
+/// Which target may import which.
+enum Layers {
+    static let table: [String: Int] = [
+        "CCurl": 0, "COpenSSL": 0, "CSQLite": 0, "CISAL": 0,
+        "Model": 1,
+        "Formats": 2, "Protocol": 2, "ExportCore": 2, "Synthetic": 2, "Threading": 2,
+        "Crypto": 3, "Compression": 3, "HTTPClient": 3, "Ledger": 3, "Secrets": 3, "Configuration": 3,
+        "KubernetesAPI": 4, "Backends": 4, "PeerTransport": 4,
+        "Coordinator": 5, "ShardWorker": 5, "Sandbox": 5,
+        "SiderealExport": 6,
+    ]
+
+    /// The one target that may import a C module.
+    static let owners = ["CCurl": "HTTPClient", "COpenSSL": "Crypto", "CSQLite": "Ledger", "CISAL": "Compression"]
+
+    /// Directories below Sources that the table does not know.
+    static func unknown(_ directories: [String]) -> [String] {
+        directories.filter { table[$0] == nil }.sorted()
+    }
+}
+
+extension Rules {
+    /// Modules imported, with the offset of each `import`.
+    static func importedModules(_ text: SwiftText) -> [(module: String, offset: Int)] {
+        SwiftText.offsets(of: "import ", in: text.code).compactMap { offset in
+            let line = text.code[offset...].prefix { $0 != UInt8(ascii: "\n") }
+            var words = String(decoding: line, as: UTF8.self).split { $0 == " " || $0 == ";" }.dropFirst()
+            let kinds: Set = ["struct", "class", "enum", "protocol", "typealias", "func", "let", "var"]
+            if let first = words.first, kinds.contains(String(first)) { words = words.dropFirst() }
+            guard let module = words.first?.split(separator: ".").first else { return nil }
+            return (String(module), offset)
+        }
+    }
+
+    static func imports(_ file: SourceFile) -> [Violation] {
+        guard let target = file.target, let layer = Layers.table[target] else { return [] }
+        return importedModules(file.text).compactMap { module, offset in
+            guard let imported = Layers.table[module] else { return nil }
+            if imported >= layer {
+                return file.violation(
+                    at: offset, "\(target) (layer \(layer)) imports \(module) (layer \(imported)): imports point down")
+            }
+            if let owner = Layers.owners[module], owner != target {
+                return file.violation(at: offset, "\(target) imports \(module), which only \(owner) may")
+            }
+            return nil
+        }
+    }
+
+    /// What is missing in which backend's folder. Files are compared without the backend's name at their start, with
+    /// the folder that comes first in the alphabet as the pattern.
+    static func unevenBackends(_ folders: [String: [String]]) -> [String] {
+        let roles = folders.map { folder, files in
+            (folder: folder, roles: Set(files.map { role($0, of: folder) }))
+        }.sorted { $0.folder < $1.folder }
+        guard let pattern = roles.first else { return [] }
+        return roles.dropFirst().flatMap { folder, found in
+            pattern.roles.subtracting(found).sorted().map { "\(folder) lacks \($0), which \(pattern.folder) has" }
+                + found.subtracting(pattern.roles).sorted().map { "\(pattern.folder) lacks \($0), which \(folder) has" }
+        }
+    }
+
+    private static func role(_ file: String, of folder: String) -> String {
+        let isNamed = file.lowercased().hasPrefix(folder.lowercased())
+        return isNamed ? String(file.dropFirst(folder.count)) : file
+    }
+}
