@@ -172,9 +172,13 @@ import Testing
     }
 
     @Test func concurrency() throws {
+        let remote = ["backend: elasticsearch", "endpoint: https://a", "secretRef: s"]
         try expect(
-            file("concurrency: {min: 3, max: 2}"), at: (5, 26), "\(Self.path).concurrency.min",
+            target(remote + ["concurrency: {min: 3, max: 2}"]), at: (6, 26), "\(Self.path).concurrency.min",
             "3 is more than max, which is 2", hint: "raise `max`")
+        try expect(
+            file("concurrency: {max: 2}"), at: (5, 26), "\(Self.path).concurrency.max",
+            "2, but a file is written by one batch at a time", hint: "set `max` to 1")
         try expect(
             file("concurrency: {min: 2}"), at: (5, 26), "\(Self.path).concurrency.min", "which is 1 (the default)",
             hint: "raise `max`")
