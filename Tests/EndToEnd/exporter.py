@@ -70,12 +70,17 @@ class Running:
     """A started process whose output goes to files, so that it never waits for a reader."""
 
     def __init__(
-        self, arguments: Sequence[str | Path], directory: Path, stdin: int | IO[bytes] = subprocess.DEVNULL
+        self,
+        arguments: Sequence[str | Path],
+        directory: Path,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
     ) -> None:
         self._stdout = directory / f"{time.monotonic_ns()}.out"
         self._stderr = self._stdout.with_suffix(".err")
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
-            self.process = subprocess.Popen([str(a) for a in arguments], stdin=stdin, stdout=out, stderr=err)
+            self.process = subprocess.Popen(
+                [str(a) for a in arguments], stdin=stdin, stdout=out, stderr=err
+            )
 
     @property
     def is_running(self) -> bool:
@@ -97,7 +102,9 @@ class Running:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"still running after {seconds} s; it said:\n{self.stderr[-4000:]}") from None
+            raise AssertionError(
+                f"still running after {seconds} s; it said:\n{self.stderr[-4000:]}"
+            ) from None
         return Finished(code, self._stdout.read_text(), self._stderr.read_text())
 
     def kill(self) -> None:
@@ -177,14 +184,26 @@ class Workbench:
     def all_three(self, sandbox: Sandbox, **settings: Any) -> list[Target]:
         """A target of each backend."""
         hec, elasticsearch = sandbox.hec_port, sandbox.elasticsearch_port
-        return [self.splunk(hec, **settings), self.elasticsearch(elasticsearch, **settings), self.file(**settings)]
+        return [
+            self.splunk(hec, **settings),
+            self.elasticsearch(elasticsearch, **settings),
+            self.file(**settings),
+        ]
 
     @staticmethod
     def _target(backend: str, endpoint: str, settings: Target) -> Target:
-        target: Target = {"name": backend, "backend": backend, "format": "json", "endpoint": endpoint, "retry": RETRY}
+        target: Target = {
+            "name": backend,
+            "backend": backend,
+            "format": "json",
+            "endpoint": endpoint,
+            "retry": RETRY,
+        }
         return target | settings
 
-    def make_config(self, targets: Sequence[Target], name: str = "sidereal.yaml", **sections: Any) -> Path:
+    def make_config(
+        self, targets: Sequence[Target], name: str = "sidereal.yaml", **sections: Any
+    ) -> Path:
         """Writes a configuration. JSON is YAML too."""
         values = {"tls": {"required": False}, "export": {"targets": list(targets)}} | sections
         return self.write(name, json.dumps(values, indent=2))
@@ -195,7 +214,9 @@ class Workbench:
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
 
-    def start(self, *arguments: str | Path, stdin: int | IO[bytes] = subprocess.DEVNULL) -> Running:
+    def start(
+        self, *arguments: str | Path, stdin: int | IO[bytes] = subprocess.DEVNULL
+    ) -> Running:
         """Starts the program with `arguments`."""
         running = Running([self.program, *arguments], self._outputs, stdin)
         self._running.append(running)
@@ -206,19 +227,38 @@ class Workbench:
         return self.start(*arguments, stdin=stdin).wait()
 
     def start_export(
-        self, config: Path, source: str | Path, *options: str | Path, state: Path | None = None,
+        self,
+        config: Path,
+        source: str | Path,
+        *options: str | Path,
+        state: Path | None = None,
         stdin: int | IO[bytes] = subprocess.DEVNULL,
     ) -> Running:
         """Starts `run`."""
-        arguments: list[str | Path] = ["run", "--config", config, "--input", source, "--secrets", self.secrets]
+        arguments: list[str | Path] = [
+            "run",
+            "--config",
+            config,
+            "--input",
+            source,
+            "--secrets",
+            self.secrets,
+        ]
         return self.start(*arguments, "--state", state or self.state, *options, stdin=stdin)
 
     def run_export(
-        self, config: Path, source: str | Path, *options: str | Path, state: Path | None = None,
-        stdin: int | IO[bytes] = subprocess.DEVNULL, seconds: float = TIMEOUT_SECONDS,
+        self,
+        config: Path,
+        source: str | Path,
+        *options: str | Path,
+        state: Path | None = None,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        seconds: float = TIMEOUT_SECONDS,
     ) -> Finished:
         """Runs `run --json` to its end."""
-        return self.start_export(config, source, "--json", *options, state=state, stdin=stdin).wait(seconds)
+        return self.start_export(
+            config, source, "--json", *options, state=state, stdin=stdin
+        ).wait(seconds)
 
 
 def is_root() -> bool:

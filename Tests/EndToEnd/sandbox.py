@@ -25,7 +25,10 @@ class Sandbox:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [str(program), "sandbox", "--ready-file", str(ready), *options],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         self._await(ready)
         ports = json.loads(ready.read_text())
         self.hec_port: int = ports["hecPort"]
@@ -44,7 +47,10 @@ class Sandbox:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -74,7 +80,9 @@ class Sandbox:
 
     def fault(self, target: str, **values: float) -> None:
         """Sets how `target` misbehaves from now on; what is not named stays."""
-        answer = json.loads(self._request("POST", "/sandbox/fault", json.dumps({"target": target} | values)))
+        answer = json.loads(
+            self._request("POST", "/sandbox/fault", json.dumps({"target": target} | values))
+        )
         assert answer == {"acknowledged": True}, answer
 
     def _request(self, method: str, path: str, body: str | None = None) -> bytes:
@@ -83,7 +91,9 @@ class Sandbox:
             context: Any = ssl.create_default_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-            connection = http.client.HTTPSConnection("127.0.0.1", self.hec_port, timeout=30, context=context)
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.hec_port, timeout=30, context=context
+            )
         else:
             connection = http.client.HTTPConnection("127.0.0.1", self.hec_port, timeout=30)
         try:

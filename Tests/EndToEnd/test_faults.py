@@ -7,14 +7,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from evidence import archived, assert_at_least_once, assert_delivered_everywhere, assert_each_once, duplicates, uids
+from evidence import (
+    archived,
+    assert_at_least_once,
+    assert_delivered_everywhere,
+    assert_each_once,
+    duplicates,
+    uids,
+)
 from exporter import DEAD_LETTERS, OK, TOKEN, UNDELIVERED, Workbench
 from receiver import Receiver
 
 COUNT = 2_000
 # Many small requests, so that rates have something to work on.
-SETTINGS = {"batch": {"maxRecords": 50}, "retry": {"initial": "10ms", "max": "100ms", "window": "24h"}}
+SETTINGS = {
+    "batch": {"maxRecords": 50},
+    "retry": {"initial": "10ms", "max": "100ms", "window": "24h"},
+}
 Results = Callable[[int], Path]
 
 
@@ -35,13 +44,16 @@ def receiver() -> Iterator[Receiver]:
         {"resetRate": 0.1},
         {"failRate": 0.2, "resetRate": 0.1, "latencyMs": 5},
     ],
-    ids=lambda faults: " ".join(f"{key}={value}" for key, value in faults.items()))
+    ids=lambda faults: " ".join(f"{key}={value}" for key, value in faults.items()),
+)
 def test_refusals(bench: Workbench, results: Results, faults: dict[str, float]) -> None:
     """Refused before anything was stored: retried, and there once at every target, HEC too."""
     sandbox = bench.sandbox()
     for target in ("hec", "elasticsearch"):
         sandbox.fault(target, **faults)
-    finished = bench.run_export(bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT))
+    finished = bench.run_export(
+        bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT)
+    )
     assert finished.code == OK, finished
     for target in ("hec", "elasticsearch"):
         stats = sandbox.stats(target)
@@ -55,7 +67,9 @@ def test_single_documents_are_refused(bench: Workbench, results: Results) -> Non
     """200 with a few 429 inside: only those few are sent again."""
     sandbox = bench.sandbox()
     sandbox.fault("elasticsearch", itemFailRate=0.05)
-    finished = bench.run_export(bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT))
+    finished = bench.run_export(
+        bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT)
+    )
     assert finished.code == OK, finished
     stats = sandbox.stats("elasticsearch")
     assert stats["itemFailuresInjected"] > 0
@@ -68,7 +82,9 @@ def test_answers_lost_after_the_commit(bench: Workbench, results: Results) -> No
     sandbox = bench.sandbox()
     for target in ("hec", "elasticsearch"):
         sandbox.fault(target, commitThenResetRate=0.1)
-    finished = bench.run_export(bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT))
+    finished = bench.run_export(
+        bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT)
+    )
     assert finished.code == OK, finished
     hec, elasticsearch = sandbox.stats("hec"), sandbox.stats("elasticsearch")
     assert hec["resetsInjected"] > 0 and elasticsearch["resetsInjected"] > 0
@@ -82,7 +98,9 @@ def test_everything_at_once(bench: Workbench, results: Results) -> None:
     faults = {"failRate": 0.3, "resetRate": 0.1, "commitThenResetRate": 0.1}
     sandbox.fault("hec", **faults)
     sandbox.fault("elasticsearch", itemFailRate=0.05, **faults)
-    finished = bench.run_export(bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT))
+    finished = bench.run_export(
+        bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT)
+    )
     assert finished.code == OK, finished
     assert_delivered_everywhere(results(COUNT), sandbox, bench.archive)
 
@@ -92,13 +110,19 @@ def test_retry_after_is_a_floor(bench: Workbench, results: Results) -> None:
     sandbox = bench.sandbox()
     sandbox.fault("hec", failRate=1, status=429, retryAfter=2, outageMs=0)
     finished = bench.run_export(
-        bench.make_config([bench.splunk(sandbox.hec_port, **SETTINGS)]), results(200), "--deadline", "3s")
+        bench.make_config([bench.splunk(sandbox.hec_port, **SETTINGS)]),
+        results(200),
+        "--deadline",
+        "3s",
+    )
     assert finished.code == UNDELIVERED, finished
     assert sandbox.stats("hec")["requests"] <= 3
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
-def test_bodies_that_are_too_large_are_halved(bench: Workbench, results: Results, compression: str) -> None:
+def test_bodies_that_are_too_large_are_halved(
+    bench: Workbench, results: Results, compression: str
+) -> None:
     """413: until they fit, without loss and without burying anything."""
     sandbox = bench.sandbox("--max-body", "20000")
     hec = bench.splunk(sandbox.hec_port, compression=compression)
@@ -106,7 +130,10 @@ def test_bodies_that_are_too_large_are_halved(bench: Workbench, results: Results
     source = results(COUNT)
     finished = bench.run_export(bench.make_config([hec, elasticsearch, bench.file()]), source)
     assert finished.code == OK, finished
-    assert sandbox.stats("hec")["requestsRefused"] > 0 and sandbox.stats("elasticsearch")["requestsRefused"] > 0
+    assert (
+        sandbox.stats("hec")["requestsRefused"] > 0
+        and sandbox.stats("elasticsearch")["requestsRefused"] > 0
+    )
     assert_delivered_everywhere(source, sandbox, bench.archive)
     assert duplicates(sandbox.ids("hec")) == 0
 
@@ -140,7 +167,9 @@ def test_poison_event(bench: Workbench, results: Results, receiver: Receiver) ->
     assert finished.code == DEAD_LETTERS, finished
     splunk = finished.targets["splunk"]
     assert (splunk["taken"], splunk["delivered"], splunk["deadLetters"]) == (COUNT, COUNT - 4, 4)
-    assert_each_once([uid for uid in expected if uid not in receiver.poison], receiver.uids, "splunk")
+    assert_each_once(
+        [uid for uid in expected if uid not in receiver.poison], receiver.uids, "splunk"
+    )
     assert archived(bench.archive) == expected, "another target's poison is no concern of the file"
     assert "code 6" in finished.stderr
     again = bench.run_export(config, source)
@@ -172,7 +201,9 @@ def test_a_receiver_that_is_not_splunk(bench: Workbench, results: Results) -> No
 def test_two_receivers_agree(bench: Workbench, results: Results, receiver: Receiver) -> None:
     """The bodies are what an independent reader of HEC's format expects."""
     source = results(COUNT)
-    finished = bench.run_export(bench.make_config([bench.splunk(receiver.port, index="audit")]), source)
+    finished = bench.run_export(
+        bench.make_config([bench.splunk(receiver.port, index="audit")]), source
+    )
     assert finished.code == OK, finished
     assert_at_least_once(uids(source), receiver.uids, "splunk")
     envelope, _ = json.JSONDecoder().raw_decode(receiver.bodies[0].decode())

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from evidence import archived_sizes, assert_delivered_everywhere, duplicates
 from exporter import OK, Workbench
 from sandbox import Sandbox
@@ -28,13 +27,17 @@ def kill_at_random(
         life = rng.uniform(0.02, seconds)
         time.sleep(life)
         if not running.is_running:
-            raise AssertionError(f"run {len(lives) + 1} ended by itself before its kill: {running.wait()}")
+            raise AssertionError(
+                f"run {len(lives) + 1} ended by itself before its kill: {running.wait()}"
+            )
         running.kill()
         lives.append(life)
     return lives
 
 
-def prove(bench: Workbench, source: Path, count: int, kills: int, latency: str, seconds: float) -> None:
+def prove(
+    bench: Workbench, source: Path, count: int, kills: int, latency: str, seconds: float
+) -> None:
     """The whole proof, for `kills` kills over `count` results."""
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
@@ -64,7 +67,9 @@ def assert_duplicates_within(
     repeats = {uid: times - 1 for uid, times in counts.items() if times > 1}
     repeated_bytes = sum(times * (sizes[uid] + envelope) for uid, times in repeats.items())
     batches = repeated_bytes / HEC_BATCH_BYTES
-    print(f"{count} results, {kills} kills: {repeated} HEC duplicates, {batches:.2f} batches; {told}")
+    print(
+        f"{count} results, {kills} kills: {repeated} HEC duplicates, {batches:.2f} batches; {told}"
+    )
     assert max(repeats.values(), default=0) <= kills, told
     assert repeated <= kills * HEC_BATCH_RECORDS, told
     assert batches <= kills * 1.005, told
