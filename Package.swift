@@ -40,8 +40,8 @@ let package = Package(
         // Layer 3: one owner for each C library, and the configuration file.
         .target(name: "Crypto", dependencies: ["COpenSSL", "Model"], swiftSettings: strict),
         .target(name: "Compression", dependencies: ["CISAL", "Model"], swiftSettings: strict),
-        .target(name: "HTTPClient", dependencies: ["CCurl", "Model"], swiftSettings: strict),
-        .target(name: "Ledger", dependencies: ["CSQLite", "Model"], swiftSettings: strict),
+        .target(name: "HTTPClient", dependencies: ["CCurl", "Model", "Threading"], swiftSettings: strict),
+        .target(name: "Ledger", dependencies: ["CSQLite", "Model", "Threading"], swiftSettings: strict),
         .target(name: "Secrets", dependencies: ["Model", "Threading"], swiftSettings: strict),
         .target(
             name: "Configuration",

@@ -1,4 +1,5 @@
 internal import Glibc
+import Threading
 
 /// The state directory, held by this process alone as long as this object lives.
 ///
@@ -109,11 +110,4 @@ internal import Glibc
             "cannot create or write \(path): \(systemErrorText(cause)). The state directory must be on a writable file"
                 + " system and belong to this user", systemError: cause)
     }
-}
-
-/// What `strerror_r(3)` says.
-func systemErrorText(_ number: Int32) -> String {
-    var buffer = [CChar](repeating: 0, count: 256)
-    guard unsafe strerror_r(number, &buffer, buffer.count) == 0 else { return "errno \(number)" }
-    return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
 }
