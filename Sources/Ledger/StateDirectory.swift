@@ -16,8 +16,8 @@ import Threading
         let lockPath = directory + "/lock"
         let descriptor = unsafe open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Self.notWritable(lockPath, errno) }
-        if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-            let cause = errno
+        let cause = Self.lock(descriptor)
+        if cause != 0 {
             let holder = Self.readProcessID(descriptor)
             close(descriptor)
             throw Self.locked(directory, by: holder, cause)
@@ -83,6 +83,18 @@ import Threading
                 kind, "cannot write \(path): \(systemErrorText(cause)). Make room, or the directory writable",
                 systemError: cause)
         }
+    }
+
+    /// Returns 0, or the error number. Waits half a second for a holder that is going: one that was killed a moment
+    /// ago, or a child that has been forked and still has our descriptors because it has not come to its exec.
+    private static func lock(_ descriptor: Int32) -> Int32 {
+        for attempt in 0... {
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return 0 }
+            let cause = errno
+            guard cause == EWOULDBLOCK || cause == EINTR, attempt < 25 else { return cause }
+            usleep(20_000)
+        }
+        return EWOULDBLOCK
     }
 
     private static func locked(_ directory: String, by holder: Int32?, _ cause: Int32) -> LedgerError {
