@@ -22,9 +22,9 @@ help: ## List the targets
 
 deps: .make/apt ## Install missing Debian packages (root or sudo)
 
-.make/apt: scripts/install-packages
+.make/apt: deploy/local/install-packages
 	@mkdir -p .make
-	@scripts/install-packages $(APT_PACKAGES)
+	@deploy/local/install-packages $(APT_PACKAGES)
 	@touch $@
 
 .venv/ready: Makefile .make/apt
@@ -43,7 +43,7 @@ $(BINARY): .make/apt $(SWIFT_SOURCES)
 	@touch $@
 
 run: $(BINARY) ## Export COUNT (10000) synthetic results to HEC, Elasticsearch and a file on this machine
-	@scripts/demo $(BINARY) $(COUNT)
+	@deploy/local/demo $(BINARY) $(COUNT)
 
 test: lint unit end-to-end ## All tests: style, unit, end to end against real sockets, TLS and kill -9
 

@@ -42,14 +42,16 @@ let package = Package(
         .target(name: "Compression", dependencies: ["CISAL", "Model"], swiftSettings: strict),
         .target(name: "HTTPClient", dependencies: ["CCurl", "Model"], swiftSettings: strict),
         .target(name: "Ledger", dependencies: ["CSQLite", "Model"], swiftSettings: strict),
-        .target(name: "Secrets", dependencies: ["Model"], swiftSettings: strict),
+        .target(name: "Secrets", dependencies: ["Model", "Threading"], swiftSettings: strict),
         .target(
             name: "Configuration",
-            dependencies: ["Model", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+            dependencies: ["Model", "Threading", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
         // Layer 4.
         .target(
             name: "Backends",
-            dependencies: ["Model", "Formats", "ExportCore", "Crypto", "Compression", "HTTPClient", "Secrets", "Threading"],
+            dependencies: [
+                "Model", "Formats", "ExportCore", "Crypto", "Compression", "HTTPClient", "Secrets", "Threading",
+            ],
             swiftSettings: strict),
         .target(
             name: "PeerTransport",

@@ -40,7 +40,8 @@ import Model
         while done < bytes.count {
             let wanted = bytes.count - done
             let (count, code) = unsafe bytes.withUnsafeMutableBytes { buffer in
-                let read = unsafe pread(descriptor, buffer.baseAddress?.advanced(by: done), wanted, off_t(offset) + off_t(done))
+                let place = off_t(offset) + off_t(done)
+                let read = unsafe pread(descriptor, buffer.baseAddress?.advanced(by: done), wanted, place)
                 return (read, errno)
             }
             guard count > 0 else { throw Failure(code: count < 0 ? code : EIO, what: "read", path: path) }
@@ -54,7 +55,8 @@ import Model
         var at = range.lowerBound
         while at < range.upperBound {
             let (count, code) = unsafe span.withUnsafeBufferPointer { buffer in
-                let written = unsafe Glibc.write(descriptor, buffer.baseAddress?.advanced(by: at), range.upperBound - at)
+                let rest = range.upperBound - at
+                let written = unsafe Glibc.write(descriptor, buffer.baseAddress?.advanced(by: at), rest)
                 return (written, errno)
             }
             if count < 0, code == EINTR { continue }

@@ -2,8 +2,6 @@ public import Model
 
 /// What this version can do, in one table. A later version extends it here and nowhere else.
 public enum Capabilities {
-    /// Version of this program.
-    public static let version = "0.1.0"
     /// Backends that are implemented.
     public static let backends: Set<BackendKind> = [.splunk, .elasticsearch, .file]
     /// Formats that are implemented.
@@ -15,7 +13,7 @@ public enum Capabilities {
     }
 
     /// Said of everything that is planned and not there yet.
-    static let notAvailable = "not available in this version (\(version))"
+    static let notAvailable = "not available in this version (\(ExporterVersion.current))"
 
     /// Keys of a target, and the backends they belong to.
     static let targetKeys: [(key: String, backends: Set<BackendKind>)] = [

@@ -66,28 +66,39 @@ struct SyntaxMistake {
     private let message: String
     private let position: Position?
 
+    private init(_ message: String, _ position: Position?) {
+        self.message = message
+        self.position = position
+    }
+
     init(_ error: any Error) {
         switch error as? YamlError {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
+            guard !problem.hasPrefix("Maximum nesting level") else {
+                self.init("the values are nested too deeply", Position(mark))
+                return
+            }
             let around = context.map { " (\($0.text.trimmed) that starts in line \($0.mark.line))" } ?? ""
-            message = problem + around
-            position = Position(mark)
+            self.init(problem + around, Position(mark))
         case .reader(let problem, _, _, _):
-            message = problem
-            position = nil
+            self.init(problem, nil)
         case .memory:
-            // libyaml reports its bound of 1000 levels as a lack of memory.
-            message = "the values are nested too deeply"
-            position = nil
+            self.init("the parser ran out of memory", nil)
         default:
-            message = "the parser failed"
-            position = nil
+            self.init("the parser failed", nil)
         }
     }
 
     func report(_ problems: Problems, _ scalars: [Unicode.Scalar]) {
-        problems.add(position, "", "not valid YAML: \(message)", hint: hint(scalars))
+        // Where text is missing at the end, libyaml points to a line after the last.
+        var cursor = LineCursor()
+        for scalar in scalars { _ = cursor.position(before: scalar) }
+        let end = cursor.position(before: " ")
+        let isAtEnd = position.map { ($0.line, $0.column) >= (end.line, end.column) } ?? false
+        problems.add(
+            isAtEnd ? end : position, "", "not valid YAML: \(message)\(isAtEnd ? "; the file ends here" : "")",
+            hint: hint(scalars))
     }
 
     private func hint(_ scalars: [Unicode.Scalar]) -> String? {

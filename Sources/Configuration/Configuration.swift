@@ -8,8 +8,8 @@ public import Model
 ///
 /// The top level has the sections `global`, `audit`, `tls`, `export` and `limits`. Any other key is a mistake, at every
 /// level, because a misspelt setting would otherwise be a setting not made; only top-level keys that start with `x-`
-/// are left alone, for whatever else the file has to hold. A key without a value (`key:`, `~`, `null`) counts as not
-/// given, as it does for Helm.
+/// are left alone, for whatever else the file has to hold. A known key without a value (`key:`, `~`, `null`) counts as
+/// not given, as it does for Helm.
 public struct Configuration: Sendable {
     /// `global.impactLevel`, default high.
     public var impactLevel = ImpactLevel.high

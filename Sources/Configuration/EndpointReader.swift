@@ -125,14 +125,15 @@ struct EndpointReader {
     /// The endpoint as the backend wants it. Plain http is for this machine only, and only if TLS is not required.
     func endpoint(_ text: String) throws(AddressMistake) -> Endpoint {
         if backend == .file { return try directory(text) }
+        if text.lowercased().hasPrefix("file:") {
+            throw AddressMistake(
+                message: "`file://` belongs to the backend `file`; expected `https://host:port`",
+                hint: "set `backend: file`, or give the address of the server")
+        }
         let address = try Address(text)
         switch address.scheme {
         case "https": break
         case "http": try checkPlain(address)
-        case "file":
-            throw AddressMistake(
-                message: "`file://` belongs to the backend `file`; expected `https://host:port`",
-                hint: "set `backend: file`, or give the address of the server")
         default:
             throw AddressMistake(
                 message: "unknown scheme \(shown(address.scheme)); expected `https://`",

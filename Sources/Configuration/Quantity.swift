@@ -35,7 +35,9 @@ enum Quantity {
                 "seconds": "s", "m": "m", "min": "m", "mins": "m", "minute": "m", "minutes": "m", "h": "h", "hr": "h",
                 "hour": "h", "hours": "h", "d": "d", "day": "d", "days": "d",
             ]
-        return words[unit].map { "\(digits)\($0)" }
+        let meant = words[unit].map { "\(digits)\($0)" }
+        // Written rightly already: then it is the number that is too large.
+        return meant == text ? nil : meant
     }
 
     /// Bytes as people write them: the largest unit that divides them.

@@ -12,7 +12,7 @@ extension TargetReader {
         let limit = Quantity.shownBytes(limits.maxQueuedBytesPerTarget)
         let isGiven = given?.field("maxBytes") != nil
         section.problems.add(
-            (given ?? section).position(of: "maxBytes"), section.path("batch.maxBytes"),
+            (given ?? section).position(of: "maxBytes"), section.path("batch") + ".maxBytes",
             "\(size)\(isGiven ? "" : " (the default)") is more than limits.maxQueuedBytesPerTarget, which is \(limit)",
             hint: "lower the batch's size or raise the limit")
     }
@@ -23,6 +23,11 @@ extension TargetReader {
         let low = given.whole("min", in: 1...64)
         let high = given.whole("max", in: 1...64)
         if let high { target.maxConcurrency = high.value }
+        if let high, target.backend == .file, high.value > 1 {
+            given.problems.add(
+                high.position, high.keyPath, "\(high.value), but a file is written by one batch at a time",
+                hint: "remove `concurrency`, or set `max` to 1")
+        }
         // A minimum alone raises nothing by itself: the maximum must be said as well where it is too low.
         target.minConcurrency = low?.value ?? min(target.minConcurrency, target.maxConcurrency)
         if let low, low.value > target.maxConcurrency {

@@ -46,22 +46,29 @@ public struct InputCatalog: Sendable {
     }
 
     /// Opens every path and finds it in the ledger, or adds it there.
-    public static func open(_ paths: [String], ledger: Ledger) async throws -> InputCatalog {
+    ///
+    /// - Parameter knownByPath: the path alone tells which input it is. For segments of a spool, which nobody else
+    ///   writes and which are still empty when the ledger first hears of them.
+    public static func open(
+        _ paths: [String], ledger: Ledger, knownByPath: Bool = false
+    ) async throws -> InputCatalog {
         var catalog = InputCatalog()
-        for path in paths { catalog.entries.append(try await open(path, ledger)) }
+        for path in paths { catalog.entries.append(try await open(path, ledger, knownByPath)) }
         return catalog
     }
 
-    private static func open(_ path: String, _ ledger: Ledger) async throws -> Entry {
+    private static func open(_ path: String, _ ledger: Ledger, _ knownByPath: Bool) async throws -> Entry {
         let handle = try InputHandle(path: path)
         let size = try handle.size()
-        let absolute = unsafe realpath(path, nil).map { pointer in
-            defer { unsafe free(pointer) }
-            return unsafe String(cString: pointer)
-        } ?? path
+        let absolute =
+            unsafe realpath(path, nil).map { pointer in
+                defer { unsafe free(pointer) }
+                return unsafe String(cString: pointer)
+            } ?? path
         let head = try handle.read(at: 0, count: Int(min(size, UInt64(fingerprintBytes))))
         for known in try await ledger.knownSources(path: absolute) {
             let length = known.identity.fingerprintLength
+            if knownByPath { return Entry(path: path, source: known.id, size: size, handle: handle) }
             guard length <= head.count, length > 0 || head.isEmpty else { continue }
             if try SHA256.hash(Array(head.prefix(length)).span) == known.identity.fingerprint {
                 return Entry(path: path, source: known.id, size: size, handle: handle)

@@ -26,7 +26,8 @@ public struct JSONRecordEncoder: RecordEncoder {
 
     /// Appends the record as one JSON object without a line end.
     public func encode(_ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter) {
-        out.append("{\"apiVersion\":\"sidereal.cloud/v1alpha1\",\"kind\":\"SiderealProbeResult\",\"metadata\":{\"uid\":")
+        out.append("{\"apiVersion\":\"sidereal.cloud/v1alpha1\",\"kind\":\"SiderealProbeResult\"")
+        out.append(",\"metadata\":{\"uid\":")
         JSONText.writeString(record[.uid], of: bytes, into: &out)
         member(",\"name\":", .name, record, bytes, &out)
         member(",\"namespace\":", .namespace, record, bytes, &out)

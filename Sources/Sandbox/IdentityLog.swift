@@ -18,11 +18,6 @@ struct IdentityLog: Sendable {
         return Self.note(identity, in: &others, mayGrow: mayGrow)
     }
 
-    func contains(_ identity: String) -> Bool {
-        if let uuid = Self.pack(identity) { return uuids[uuid] != nil }
-        return others[identity] != nil
-    }
-
     private static func note<Key: Hashable>(
         _ key: Key, in seen: inout [Key: UInt32], mayGrow: Bool
     ) -> Arrival {

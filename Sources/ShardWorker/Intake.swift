@@ -23,7 +23,8 @@ public struct BadRecord: Sendable {
 /// 3. A record costs no task, no actor hop and, once buffers have grown, no allocation.
 actor Intake {
     /// Writes refused records down, for good, before anything that lies behind them can be settled.
-    typealias Refuse = @Sendable ([BadRecord]) async -> Void
+    /// False if they could not be: then nothing more may be settled.
+    typealias Refuse = @Sendable ([BadRecord]) async -> Bool
 
     private let limits: Limits
     private let refuse: Refuse
@@ -31,6 +32,8 @@ actor Intake {
     private var builders: [LaneBuilder]
     /// Up to where refused records of an input were reported; targets that lag read them again.
     private var reportedTo: [Int64: UInt64] = [:]
+    /// A refused record could not be written down, and what lies around it must not be settled.
+    private var isBroken = false
 
     init(limits: Limits, builders: sending [LaneBuilder], refuse: @escaping Refuse) {
         self.limits = limits
@@ -42,7 +45,7 @@ actor Intake {
     /// Takes the lines of a chunk for the targets named.
     func take(_ chunk: Chunk, for targets: [Int]) async {
         let bad = encode(chunk, targets, now: SystemClock.now())
-        if !bad.isEmpty { await refuse(bad) }
+        if !bad.isEmpty, await !refuse(bad) { isBroken = true }
         await handOver(targets)
     }
 
@@ -54,6 +57,7 @@ actor Intake {
     }
 
     private func handOver(_ targets: [Int]) async {
+        guard !isBroken else { return }
         for target in targets {
             let lane = builders[target].lane
             for batch in builders[target].takeClosed() { await lane.enqueue(batch) }

@@ -46,7 +46,10 @@ actor TargetLane {
 
     /// Queues a batch. The feed looks at the gauge before it brings more, which bounds the queue.
     func enqueue(_ batch: LaneBatch) {
+        let now = SystemClock.now()
         gauge.update {
+            // Waiting for a receiver begins with something to wait for.
+            if $0.isIdle { $0.lastProgress = now }
             $0.taken += batch.count
             $0.queuedBytes += batch.encoded.bytes.count
             $0.isIdle = false
@@ -165,7 +168,8 @@ actor TargetLane {
             try await ledger.commit(changes)
             return true
         } catch {
-            log.error("the ledger did not take a batch", metadata: ["target": "\(gauge.target.name)", "why": "\(error)"])
+            let metadata: Logger.Metadata = ["target": "\(gauge.target.name)", "why": "\(error)"]
+            log.error("the ledger did not take a batch", metadata: metadata)
             let reason = Reason(code: "ledger", message: "\(error)")
             gauge.update { $0.lastFailure = reason }
             return false

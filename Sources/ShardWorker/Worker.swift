@@ -20,14 +20,14 @@ public final class Worker: RecordSink {
         public var seed: UInt64
         /// Reads the bytes of single records again.
         public var lookup: @Sendable (_ source: Int64, _ range: Range<UInt64>) async -> [UInt8]?
-        /// Writes refused records down, for good.
-        public var refuse: @Sendable ([BadRecord]) async -> Void
+        /// Writes refused records down, for good; false if that could not be done.
+        public var refuse: @Sendable ([BadRecord]) async -> Bool
 
         /// All of them.
         public init(
             ledger: Ledger, log: Logger, limits: Limits, seed: UInt64,
             lookup: @escaping @Sendable (Int64, Range<UInt64>) async -> [UInt8]?,
-            refuse: @escaping @Sendable ([BadRecord]) async -> Void
+            refuse: @escaping @Sendable ([BadRecord]) async -> Bool
         ) {
             self.ledger = ledger
             self.log = log

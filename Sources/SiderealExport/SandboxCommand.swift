@@ -15,7 +15,7 @@ struct SandboxCommand: AsyncParsableCommand {
             Examples:
               sidereal-export sandbox
                   both, on ports of the kernel's choice, until Ctrl-C
-              sidereal-export sandbox --hec-port 8088 --elasticsearch-port 9200 --fail-rate 0.1 --latency 20ms
+              sidereal-export sandbox --fail-rate 0.1 --latency 20ms
                   every tenth request gets 503, every answer comes 20 ms late
               sidereal-export sandbox --outage 10s --outage-after 5s
                   both are down from the 5th to the 15th second
@@ -23,11 +23,13 @@ struct SandboxCommand: AsyncParsableCommand {
                   accept everything at little cost, to measure a sender
 
             While it runs, on either port:
-              GET  /sandbox/stats               counters of both, as JSON
-              GET  /sandbox/ids[?target=hec]    every identity that arrived, with its count, as NDJSON
-              POST /sandbox/fault               {"target":"hec","failRate":0.5}; also latencyMs, outageMs,
-                                                outageAfterMs, status, retryAfter, itemFailRate, resetRate,
-                                                commitThenResetRate; what is not named stays
+              GET  /sandbox/stats   counters of both, as JSON
+              GET  /sandbox/ids     every identity that arrived, with its count,
+                                    as NDJSON; ?target=hec for one of the two
+              POST /sandbox/fault   {"target":"hec","failRate":0.5} and likewise
+                                    latencyMs, outageMs, outageAfterMs, status,
+                                    retryAfter, itemFailRate, resetRate,
+                                    commitThenResetRate; the others stay
             """)
 
     @Option(help: "Port of the HEC look-alike; 0 for a free one.")
@@ -51,10 +53,11 @@ struct SandboxCommand: AsyncParsableCommand {
     @Option(help: "Part of the requests that fail with 503, from 0 to 1.")
     var failRate = 0.0
 
-    @Option(help: "Delay of every answer, such as 20ms.")
+    @Option(help: "Delay of every answer, such as 250ms, 10s or 1m.")
     var latency = DurationArgument(milliseconds: 0)
 
-    @Option(help: "Length of an outage during which every request fails, such as 10s.")
+    @Option(
+        help: "Length of an outage during which every request fails, such as 10s or 1m.")
     var outage = DurationArgument(milliseconds: 0)
 
     @Option(help: "Time until the outage begins, such as 5s.")
@@ -79,6 +82,14 @@ struct SandboxCommand: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
+        for (name, port) in [("--hec-port", hecPort), ("--elasticsearch-port", elasticsearchPort)]
+        where !(0...65_535).contains(port) {
+            throw ValidationError("\(name) is \(port), but a port is 0 to 65535.")
+        }
+        if !(0...1).contains(failRate) {
+            throw ValidationError("--fail-rate is \(failRate), but a rate is a probability from 0 to 1.")
+        }
+        if maxBody < 1 { throw ValidationError("--max-body is \(maxBody), but must be at least 1 byte.") }
         if (tlsCert == nil) != (tlsKey == nil) {
             throw ValidationError("--tls-cert and --tls-key belong together; give both or neither.")
         }

@@ -1,7 +1,10 @@
 import ArgumentParser
+import Backends
 import Configuration
-import FoundationEssentials
+import ExportCore
+import Formats
 import Glibc
+import HTTPClient
 import Model
 import Secrets
 
@@ -12,13 +15,14 @@ struct ValidateCommand: AsyncParsableCommand {
         abstract: "Check a configuration file and the secrets it names.",
         discussion: """
             Every mistake is reported at once, as file:line:column: key: what is wrong, with a hint how to mend it.
-            Nothing is sent anywhere. Secrets are read as files, <secrets>/<secretRef>/<key>, and never shown.
+            Nothing is sent anywhere unless --connect asks for it. Secrets are read as files, <secrets>/<secretRef>/<key>, and never shown.
 
-            Exit codes: 0 the file is valid, 2 it is not.
+            Exit codes: 0 the file is valid (and every target can be used), 2 it is not.
 
             Examples:
               sidereal-export validate --config values.yaml
               sidereal-export validate --config values.yaml --secrets ./secrets
+              sidereal-export validate --config values.yaml --connect
               sidereal-export validate --config values.yaml --json | jq '.problems[].message'
             """)
 
@@ -28,99 +32,129 @@ struct ValidateCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Directory with a folder for each secret.", valueName: "dir"))
     var secrets = "/etc/sidereal/secrets"
 
+    @Flag(help: "Also try each target: reachable, certificate, credentials. No record is sent.")
+    var connect = false
+
     @Flag(help: "Print one JSON object on standard output.")
     var json = false
 
     // A few small files are read on the calling thread; nothing else runs in this process that could wait for it.
     func run() async throws {
-        let report = check()
-        try json ? printJSON(report) : printText(report)
-        if !report.problems.isEmpty { throw ExitCode(2) }
-    }
-
-    /// The configuration if it could be read, and everything that is wrong.
-    private func check() -> ValidationReport {
+        // A receiver that closes its end is an error where we write, not the end of the process.
+        signal(SIGPIPE, SIG_IGN)
+        var report = ValidationReport()
         do throws(ConfigurationError) {
             let configuration = try Configuration.load(path: config)
             let directory = SecretDirectory(root: secrets)
-            let problems = configuration.secretProblems(root: secrets, state: directory.state)
-            return ValidationReport(targets: configuration.targets, problems: problems)
+            report.targets = configuration.targets
+            report.problems = configuration.secretProblems(root: secrets, state: directory.state)
+            if connect, report.problems.isEmpty {
+                report.connections = await TargetProbe.run(configuration, secrets: directory)
+            }
         } catch {
-            return ValidationReport(targets: [], problems: error.problems)
+            report.problems = error.problems
         }
+        if json { print(report.json) } else { printText(report) }
+        if !report.isValid { throw Exit.badSetup }
     }
 
     private func printText(_ report: ValidationReport) {
-        guard report.problems.isEmpty else {
+        let console = Console()
+        for problem in report.problems { console.line("\(problem)") }
+        if !report.problems.isEmpty {
             let count = report.problems.count
-            let lines = report.problems.map { "\($0)\n" }.joined()
-            write(lines + "\(count) \(count == 1 ? "mistake" : "mistakes") in \(config)\n", to: STDERR_FILENO)
-            return
+            return console.line("\(count) \(count == 1 ? "mistake" : "mistakes") in \(config)")
         }
-        write(report.table() + "\(config) is valid\n", to: STDOUT_FILENO)
-    }
-
-    private func printJSON(_ report: ValidationReport) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let text = String(decoding: try encoder.encode(report.answer), as: UTF8.self)
-        write(text + "\n", to: STDOUT_FILENO)
-    }
-
-    private func write(_ text: String, to descriptor: Int32) {
-        let bytes = Array(text.utf8)
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            // Whoever read our output has seen enough; the exit code says the rest.
-            guard count > 0 || errno == EINTR else { return }
-            rest = rest.dropFirst(max(count, 0))
+        for line in report.table.lines { print(line) }
+        let failures = report.failures
+        for (name, reason) in failures { console.line("\(name): \(reason)") }
+        guard failures.isEmpty else {
+            return console.line("\(config) is valid, but not every target can be used")
         }
+        print("\(config) is valid\(connect ? ", and every target can be used" : "")")
     }
 }
 
 /// What `validate` found.
 private struct ValidationReport {
-    let targets: [Target]
-    let problems: [ConfigurationProblem]
+    var targets: [Target] = []
+    var problems: [ConfigurationProblem] = []
+    /// What trying each target brought, in their order; nil if none was tried.
+    var connections: [Reason?]?
 
-    /// One line for each target, in aligned columns. Only for a report without problems, whose secrets were all found.
-    func table() -> String {
-        var rows = [["TARGET", "BACKEND", "FORMAT", "ENDPOINT", "SECRET FOUND"]]
-        for target in targets {
+    var isValid: Bool { problems.isEmpty && failures.isEmpty }
+
+    /// The targets that cannot be used, and why.
+    var failures: [(name: String, reason: Reason)] {
+        zip(targets, connections ?? []).compactMap { target, reason in reason.map { (target.name, $0) } }
+    }
+
+    /// One line for each target. Only for a report without problems, whose secrets were all found.
+    var table: Table {
+        let tried = connections == nil ? [] : ["connection"]
+        var table = Table(["target", "backend", "format", "endpoint", "secret found"] + tried)
+        for (index, target) in targets.enumerated() {
             let secret = target.secretRef.map { "yes (\($0))" } ?? "none needed"
-            rows.append([
-                target.name, target.backend.rawValue, target.format.rawValue, target.endpoint.base, secret,
-            ])
+            var row = [target.name, target.backend.rawValue, target.format.rawValue, target.endpoint.base, secret]
+            if let connections { row.append(connections[index].map { $0.code } ?? "ok") }
+            table.add(row)
         }
-        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        return rows.map { row in
-            let cells = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
-            return cells.joined(separator: "  ").droppingTrailingSpaces + "\n"
-        }.joined()
+        return table
     }
 
-    var answer: Answer {
-        Answer(
-            valid: problems.isEmpty,
-            problems: problems.map {
-                Answer.Problem(
-                    file: $0.file, line: $0.line, column: $0.column, key: $0.keyPath, message: $0.message,
-                    hint: $0.hint)
-            })
+    var json: String {
+        var object = JSONObject()
+        object.add("valid", raw: isValid ? "true" : "false")
+        object.add("problems", raw: "[\(problems.map(Self.json).joined(separator: ","))]")
+        if let connections {
+            let tried = zip(targets, connections).map { target, reason in
+                var object = JSONObject()
+                object.add("target", target.name)
+                object.add("ok", raw: reason == nil ? "true" : "false")
+                if let reason {
+                    object.add("code", reason.code)
+                    object.add("message", reason.message)
+                }
+                return object.text
+            }
+            object.add("connections", raw: "[\(tried.joined(separator: ","))]")
+        }
+        return object.text
     }
 
-    struct Answer: Encodable {
-        struct Problem: Encodable {
-            var file: String
-            var line: Int?
-            var column: Int?
-            var key: String
-            var message: String
-            var hint: String?
+    private static func json(_ problem: ConfigurationProblem) -> String {
+        var object = JSONObject()
+        object.add("file", problem.file)
+        if let line = problem.line { object.add("line", line) }
+        if let column = problem.column { object.add("column", column) }
+        object.add("key", problem.keyPath)
+        object.add("message", problem.message)
+        if let hint = problem.hint { object.add("hint", hint) }
+        return object.text
+    }
+}
+
+/// Tries every target at once, without sending a record.
+private enum TargetProbe {
+    static func run(_ configuration: Configuration, secrets: SecretDirectory) async -> [Reason?] {
+        let client = HTTPClient()
+        let stamp = ExportStamp(version: ExporterVersion.current, cluster: configuration.clusterName)
+        let factory = BackendFactory(client: client, secrets: secrets, stamp: stamp)
+        let results = await withTaskGroup(of: (Int, Reason?).self) { group in
+            for (index, target) in configuration.targets.enumerated() {
+                group.addTask {
+                    guard let backend = factory.make(target, committed: nil, announce: { _ in nil })?.backend else {
+                        return (index, Reason(code: "unavailable", message: "not available in this version"))
+                    }
+                    let reason = await backend.probe()
+                    await backend.close()
+                    return (index, reason)
+                }
+            }
+            return await group.reduce(into: [Int: Reason?]()) { $0[$1.0] = .some($1.1) }
         }
-        var valid: Bool
-        var problems: [Problem]
+        await client.shutdown()
+        return configuration.targets.indices.map { results[$0] ?? nil }
     }
 }
 
@@ -134,13 +168,5 @@ extension SecretDirectory {
         } catch {
             return .unusable(error.message)
         }
-    }
-}
-
-extension String {
-    fileprivate var droppingTrailingSpaces: String {
-        var rest = self[...]
-        while rest.last == " " { rest.removeLast() }
-        return String(rest)
     }
 }

@@ -25,18 +25,18 @@ import Testing
         #expect(packed.count <= count + count / 1000 + 64)
     }
 
-    @Test func textShrinksAndTheGzipProgramReadsIt() throws {
+    @Test func textShrinksAndTheGzipProgramReadsIt() async throws {
         let bytes = Self.text(20_000)
         let packed = try Gzip.compress(bytes.span)
         #expect(packed.count < bytes.count / 3)
-        let program = try Program.run(["gzip", "-dc"], input: packed.array)
+        let program = try await Program.run(["gzip", "-dc"], input: packed.array)
         #expect(program.status == 0)
         #expect(program.output == bytes)
     }
 
-    @Test(arguments: ["-1", "-9"]) func readsWhatTheGzipProgramWrote(level: String) throws {
+    @Test(arguments: ["-1", "-9"]) func readsWhatTheGzipProgramWrote(level: String) async throws {
         let bytes = Self.text(5_000) + Self.random(10_000, seed: 3)
-        let program = try Program.run(["gzip", level, "-c"], input: bytes)
+        let program = try await Program.run(["gzip", level, "-c"], input: bytes)
         #expect(try Gzip.decompress(program.output.span, limit: bytes.count) == bytes)
     }
 
@@ -106,6 +106,20 @@ import Testing
     @Test func bytesBehindTheLastMemberAreRefused() throws {
         let packed = try Gzip.compress(Self.text(3).span).array + Array("garbage behind the end".utf8)
         #expect(throws: CompressionError.self) { try Gzip.decompress(packed.span, limit: 1 << 20) }
+    }
+
+    @Test func piecesAreBoundedAndGiveTheWhole() throws {
+        let bytes = Self.text(20_000)
+        let packed = try Gzip.compress(bytes.span)
+        var decompressor = try Gzip.Decompressor()
+        var joined: [UInt8] = []
+        var longest = 0
+        try decompressor.forEachPiece(of: packed.span, limit: bytes.count) { piece in
+            longest = max(longest, piece.count)
+            for index in piece.indices { joined.append(piece[index]) }
+        }
+        #expect(joined == bytes)
+        #expect((1...256 << 10).contains(longest))
     }
 
     @Test func decompressorStartsAfreshAfterAnError() throws {

@@ -6,7 +6,7 @@ struct Program {
     var output: [UInt8]
 
     /// - Parameter input: given on standard input, from a file so that no pipe can fill up.
-    static func run(_ arguments: [String], input: [UInt8] = []) throws -> Program {
+    static func run(_ arguments: [String], input: [UInt8] = []) async throws -> Program {
         let directory = try TemporaryDirectory()
         let inputFile = directory.url.appendingPathComponent("in")
         let outputFile = directory.url.appendingPathComponent("out")
@@ -18,8 +18,10 @@ struct Program {
         process.standardInput = try FileHandle(forReadingFrom: inputFile)
         process.standardOutput = try FileHandle(forWritingTo: outputFile)
         process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
+        try await withCheckedThrowingContinuation { (ended: CheckedContinuation<Void, any Error>) in
+            process.terminationHandler = { _ in ended.resume() }
+            do { try process.run() } catch { ended.resume(throwing: error) }
+        }
         return Program(status: process.terminationStatus, output: [UInt8](try Data(contentsOf: outputFile)))
     }
 }

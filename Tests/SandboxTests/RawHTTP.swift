@@ -31,7 +31,7 @@ struct RawHTTP {
 
     /// Sends bytes as they are and reads to the end.
     func exchange(_ bytes: [UInt8]) throws -> Answer {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Failure(what: "socket", code: errno) }
         defer { close(descriptor) }
         var limit = timeval(tv_sec: 20, tv_usec: 0)
@@ -51,7 +51,7 @@ struct RawHTTP {
             let count = unsafe bytes.withUnsafeBytes { source in
                 unsafe Glibc.send(
                     descriptor, source.baseAddress.map { unsafe $0 + sent }, bytes.count - sent,
-                    Int32(MSG_NOSIGNAL.rawValue))
+                    Int32(MSG_NOSIGNAL))
             }
             guard count > 0 else { throw Failure(what: "send", code: errno) }
             sent += count

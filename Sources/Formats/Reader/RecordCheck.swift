@@ -50,7 +50,8 @@ enum RecordCheck {
         }
     }
 
-    private static func requiredString(_ record: borrowing ProbeResult, _ field: Field) throws(RecordError) -> JSONValue {
+    private static func requiredString(_ record: borrowing ProbeResult, _ field: Field) throws(RecordError) -> JSONValue
+    {
         let value = record[field]
         guard value.isPresent else { throw missing(field, "a string") }
         guard value.kind == .string else {

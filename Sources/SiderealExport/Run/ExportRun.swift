@@ -106,7 +106,7 @@ final class ExportRun: Sendable {
     }
 
     private func session(_ paths: [String], spool: StdinSpool?, _ summary: inout RunSummary) async throws {
-        let catalog = try await InputCatalog.open(paths, ledger: ledger)
+        let catalog = try await InputCatalog.open(paths, ledger: ledger, knownByPath: options.input == "-")
         let session = try await RunSession(run: self, catalog: catalog, spool: spool)
         let display = RunDisplay(session: session, console: console, log: log, startedAt: startedAt)
         let showing = Task { await display.run() }

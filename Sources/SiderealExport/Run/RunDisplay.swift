@@ -29,7 +29,8 @@ struct RunDisplay: Sendable {
     private func log(_ gauge: LaneGauge) {
         let status = gauge.snapshot()
         var metadata: Logger.Metadata = [
-            "target": "\(gauge.target.name)", "delivered": "\(status.delivered)", "queuedBytes": "\(status.queuedBytes)",
+            "target": "\(gauge.target.name)", "delivered": "\(status.delivered)",
+            "queuedBytes": "\(status.queuedBytes)",
             "retries": "\(status.retries)", "deadLetters": "\(status.dead)",
         ]
         if let failure = status.lastFailure { metadata["lastFailure"] = "\(failure)" }
@@ -41,11 +42,13 @@ struct RunDisplay: Sendable {
         let width = session.worker.gauges.map(\.target.name.count).max() ?? 0
         return session.worker.gauges.enumerated().map { index, gauge in
             let status = gauge.snapshot()
+            // A target that is done keeps its rate while the others go on.
+            let busy = status.isIdle ? status.lastProgress.milliseconds(since: startedAt) : elapsed
             let name = gauge.target.name + String(repeating: " ", count: width - gauge.target.name.count)
             let fraction = session.fraction(index)
             var parts = [
                 name, Self.bar(fraction), "\(Human.count(status.delivered)) records",
-                Human.rate(status.delivered, milliseconds: elapsed),
+                Human.rate(status.delivered, milliseconds: busy),
             ]
             if let fraction, fraction > 0.01, fraction < 1, !status.isIdle {
                 let left = Double(elapsed) * (1 - fraction) / fraction

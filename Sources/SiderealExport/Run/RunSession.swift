@@ -19,6 +19,8 @@ final class RunSession: Sendable {
     private let starts: [ChunkRef]
     /// Per target, bytes of the input that were settled before this session.
     private let settledBefore: [UInt64]
+    /// Per target, records of these inputs that earlier runs delivered.
+    private let deliveredBefore: [Int]
     private let refusals: RefusalLog
     let worker: Worker
     private let undelivered = Mutex<[String]>([])
@@ -29,13 +31,15 @@ final class RunSession: Sendable {
         self.spool = spool
         let reader = InputReader(catalog: catalog, limits: run.configuration.limits, spool: spool)
         self.reader = reader
-        let refusals = RefusalLog(ledger: run.ledger, reader: reader, console: run.console, log: run.log)
+        let refusals = RefusalLog(
+            ledger: run.ledger, reader: reader, console: run.console, log: run.log, stop: run.stop)
         self.refusals = refusals
         let stamp = ExportStamp(version: ExporterVersion.current, cluster: run.configuration.clusterName)
         let factory = BackendFactory(client: run.client, secrets: run.secrets, stamp: stamp)
         var plans: [LanePlan] = []
         var settled: [[Int64: PositionSet]] = []
         var starts: [ChunkRef] = []
+        var delivered: [Int] = []
         for target in run.configuration.targets {
             plans.append(try await Self.plan(target, factory, run.ledger))
             var known: [Int64: PositionSet] = [:]
@@ -43,9 +47,15 @@ final class RunSession: Sendable {
                 known[entry.source.rawValue] = try await run.ledger.progress(target: target.name, source: entry.source)
             }
             settled.append(known)
+            var records = 0
+            for entry in catalog.entries {
+                records += try await run.ledger.totals(target: target.name, source: entry.source).records
+            }
+            delivered.append(records)
             starts.append(Self.start(catalog, known))
         }
         self.starts = starts
+        deliveredBefore = delivered
         settledBefore = starts.map { start in
             catalog.entries.prefix(start.file).reduce(start.offset) { $0 + $1.size }
         }
@@ -131,7 +141,8 @@ final class RunSession: Sendable {
             for (index, gauge) in worker.gauges.enumerated() where !isComplete(index, gauge.snapshot()) {
                 let status = gauge.snapshot()
                 let waited = now.milliseconds(since: status.lastProgress)
-                if !status.isIdle, waited >= run.options.deadlineMilliseconds { overdue.append(gauge) } else { pending += 1 }
+                let isOverdue = !status.isIdle && waited >= run.options.deadlineMilliseconds
+                if isOverdue { overdue.append(gauge) } else { pending += 1 }
             }
             guard pending == 0, !overdue.isEmpty, !run.stop.isSet else { continue }
             for gauge in overdue {
@@ -171,7 +182,8 @@ final class RunSession: Sendable {
             let isComplete = total.map { settledBefore[index] + status.settledInput >= $0 } ?? false
             summary.add(
                 index, status, isComplete: isComplete && !undelivered.withLock { $0.contains(gauge.target.name) },
-                wasComplete: settledBefore[index] > 0)
+                earlier: deliveredBefore[index],
+                milliseconds: status.lastProgress.milliseconds(since: run.startedAt))
         }
         summary.refused += refusals.count
         summary.inputBytes += total ?? spool?.progress.written ?? 0
@@ -185,20 +197,23 @@ final class RefusalLog: Sendable {
     private let reader: InputReader
     private let console: Console
     private let log: Logger
+    private let stop: StopSignal
     private let counter = Atomic<Int>(0)
 
-    init(ledger: Ledger, reader: InputReader, console: Console, log: Logger) {
+    init(ledger: Ledger, reader: InputReader, console: Console, log: Logger, stop: StopSignal) {
         self.ledger = ledger
         self.reader = reader
         self.console = console
         self.log = log
+        self.stop = stop
     }
 
     /// Records refused so far.
     var count: Int { counter.load(ordering: .relaxed) }
 
-    /// Returns when the ledger has them: what lies behind them may be settled only then.
-    func take(_ records: [BadRecord]) async {
+    /// Returns when the ledger has them, for what lies behind them may be settled only then; false if the run was
+    /// asked to stop before.
+    func take(_ records: [BadRecord]) async -> Bool {
         let now = SystemClock.unixMilliseconds()
         let changes = records.map { record in
             LedgerChange.deadLetter(
@@ -218,9 +233,11 @@ final class RefusalLog: Sendable {
         counter.add(records.count, ordering: .relaxed)
         while true {
             do throws(LedgerError) {
-                return try await ledger.commit(changes)
+                try await ledger.commit(changes)
+                return true
             } catch {
                 log.error("the ledger did not take refused records; trying again: \(error)")
+                if stop.isSet { return false }
                 try? await Task.sleep(for: .seconds(1))
             }
         }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import ShardWorker
 
 /// What a run did, per target.
@@ -7,8 +8,6 @@ struct RunSummary: Sendable {
         var name: String
         var status = LaneSums()
         var isComplete = true
-        /// Something of the input had been delivered by an earlier run.
-        var wasResumed = false
         var lastFailure: String?
     }
 
@@ -20,6 +19,10 @@ struct RunSummary: Sendable {
         var batches = 0
         var retries = 0
         var dead = 0
+        /// Records that earlier runs delivered of the same inputs.
+        var earlier = 0
+        /// From the start until the target's last acceptance.
+        var milliseconds: UInt64 = 0
     }
 
     private(set) var rows: [Row]
@@ -33,7 +36,10 @@ struct RunSummary: Sendable {
 
     init(targets: [String]) { rows = targets.map { Row(name: $0) } }
 
-    mutating func add(_ index: Int, _ status: LaneStatus, isComplete: Bool, wasComplete: Bool) {
+    mutating func add(
+        _ index: Int, _ status: LaneStatus, isComplete: Bool, earlier: Int, milliseconds: UInt64
+    ) {
+        rows[index].status.milliseconds = max(rows[index].status.milliseconds, milliseconds)
         rows[index].status.taken += status.taken
         rows[index].status.delivered += status.delivered
         rows[index].status.bytes += status.deliveredBytes
@@ -41,7 +47,7 @@ struct RunSummary: Sendable {
         rows[index].status.retries += status.retries
         rows[index].status.dead += status.dead
         rows[index].isComplete = rows[index].isComplete && isComplete
-        rows[index].wasResumed = rows[index].wasResumed || wasComplete
+        rows[index].status.earlier += earlier
         if !isComplete { rows[index].lastFailure = status.lastFailure.map { "\($0)" } }
     }
 
@@ -67,7 +73,7 @@ struct RunSummary: Sendable {
             table.add([
                 row.name, "\(Human.count(sums.delivered)) of \(Human.count(sums.taken))", Human.bytes(sums.bytes),
                 Human.count(sums.batches), Human.count(sums.retries), Human.count(sums.dead),
-                Human.rate(sums.delivered, milliseconds: milliseconds),
+                Human.rate(sums.delivered, milliseconds: sums.milliseconds),
             ])
         }
         var lines = table.lines
@@ -75,8 +81,10 @@ struct RunSummary: Sendable {
         lines.append(
             "\(Human.bytes(Int(inputBytes))) of input in \(Human.duration(milliseconds: milliseconds))."
                 + " \(verdict)")
-        if rows.contains(where: \.wasResumed) {
-            lines.append("Counts are of this run; what earlier runs delivered was not sent again.")
+        let earlier = rows.filter { $0.status.earlier > 0 }
+        if !earlier.isEmpty {
+            let counts = earlier.map { "\($0.name) \(Human.count($0.status.earlier))" }.joined(separator: ", ")
+            lines.append("Not sent again, as earlier runs delivered them: \(counts).")
         }
         if refused > 0 {
             lines.append("\(Human.count(refused)) refused as no valid probe result; kept as dead letters.")
@@ -95,6 +103,13 @@ struct RunSummary: Sendable {
         return dead > 0 ? "Everything is delivered or among the dead letters." : "Everything is delivered."
     }
 
+    /// The most memory the process had at once (getrusage(2), `ru_maxrss`, which counts in units of 1024 bytes).
+    private static var peakMemoryBytes: Int {
+        var usage = rusage()
+        unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        return usage.ru_maxrss * 1024
+    }
+
     /// The same as one JSON object.
     var json: String {
         let targets = rows.map { row in
@@ -102,6 +117,7 @@ struct RunSummary: Sendable {
             object.add("name", row.name)
             object.add("taken", row.status.taken)
             object.add("delivered", row.status.delivered)
+            object.add("deliveredEarlier", row.status.earlier)
             object.add("bytes", row.status.bytes)
             object.add("batches", row.status.batches)
             object.add("retries", row.status.retries)
@@ -115,6 +131,7 @@ struct RunSummary: Sendable {
         object.add("inputBytes", Int(inputBytes))
         object.add("refused", refused)
         object.add("milliseconds", Int(milliseconds))
+        object.add("peakMemoryBytes", Self.peakMemoryBytes)
         object.add("delivered", raw: isAllDelivered ? "true" : "false")
         if let failure { object.add("failure", failure) }
         object.add("targets", raw: "[\(targets.joined(separator: ","))]")

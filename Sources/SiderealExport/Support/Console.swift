@@ -77,8 +77,9 @@ struct ConsoleLogHandler: LogHandler {
 
     func log(event: LogEvent) {
         let all = metadata.merging(event.metadata ?? [:]) { _, new in new }.sorted { $0.key < $1.key }
+        let message = "\(event.message)"
         console.line(
-            console.isTerminal ? Self.text(event.level, "\(event.message)", all) : Self.json(event.level, "\(event.message)", all))
+            console.isTerminal ? Self.text(event.level, message, all) : Self.json(event.level, message, all))
     }
 
     private static func text(_ level: Logger.Level, _ message: String, _ metadata: [(String, Logger.MetadataValue)])

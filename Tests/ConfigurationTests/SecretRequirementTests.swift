@@ -1,0 +1,57 @@
+import Configuration
+import Testing
+
+@Suite struct SecretRequirementTests {
+    private func problems(_ text: String, _ states: [String: SecretState]) throws -> [String] {
+        let configuration = try Configuration.parse(text, name: "values.yaml")
+        return configuration.secretProblems(root: "/secrets") { ref, key in states["\(ref)/\(key)"] ?? .absent }
+            .map { "\($0)" }
+    }
+
+    @Test func splunkNeedsAToken() throws {
+        #expect(
+            try problems(splunk(), [:]) == [
+                """
+                values.yaml:5:7: export.targets[0].secretRef: `splunk-hec-token`: the secret lacks `token`
+                    hint: put each into a file of that name, such as /secrets/splunk-hec-token/token, \
+                or add the key to the Kubernetes Secret splunk-hec-token
+                """
+            ])
+        #expect(try problems(splunk(), ["splunk-hec-token/token": .present]).isEmpty)
+    }
+
+    @Test func unusableKeysSayWhy() throws {
+        #expect(
+            try problems(splunk(), ["splunk-hec-token/token": .unusable("/x is empty")]) == [
+                """
+                values.yaml:5:7: export.targets[0].secretRef: `splunk-hec-token`: \
+                the secret's key `token` cannot be used: /x is empty
+                    hint: mend the file /secrets/splunk-hec-token/token
+                """
+            ])
+    }
+
+    @Test func elasticsearchNeedsAKeyOrAPair() throws {
+        func message(_ states: [String: SecretState]) throws -> String {
+            try problems(elasticsearch(), states).joined().split(separator: "\n").first.map(String.init) ?? ""
+        }
+        #expect(try message([:]).hasSuffix("the secret lacks `apiKey`, or `username` and `password`"))
+        #expect(try message(["es/username": .present]).hasSuffix("the secret lacks `password`"))
+        #expect(try message(["es/password": .present]).hasSuffix("the secret lacks `username`"))
+        #expect(try message(["es/username": .present, "es/password": .present]).isEmpty)
+        #expect(try message(["es/apiKey": .present]).isEmpty)
+        let open = target(["backend: elasticsearch", "endpoint: https://localhost:9200"])
+        #expect(try problems(open, [:]).isEmpty)
+        #expect(try problems(file(), [:]).isEmpty)
+    }
+
+    @Test func clientCertificateNeedsItsKey() throws {
+        let token = ["splunk-hec-token/token": SecretState.present]
+        let certificate = try problems(splunk(), token.merging(["splunk-hec-token/tls.crt": .present]) { $1 })
+        #expect(certificate.count == 1 && certificate[0].contains("holds `tls.crt` without `tls.key`"))
+        let key = try problems(splunk(), token.merging(["splunk-hec-token/tls.key": .present]) { $1 })
+        #expect(key.count == 1 && key[0].contains("holds `tls.key` without `tls.crt`"))
+        let both = ["splunk-hec-token/tls.crt": SecretState.present, "splunk-hec-token/tls.key": .present]
+        #expect(try problems(splunk(), token.merging(both) { $1 }).isEmpty)
+    }
+}
