@@ -97,7 +97,8 @@ let package = Package(
             name: "ConfigurationTests", dependencies: ["Configuration", "Secrets", "Model"], swiftSettings: strict),
         .testTarget(name: "SyntheticTests", dependencies: ["Synthetic", "Model"], swiftSettings: strict),
         .testTarget(
-            name: "BackendsTests", dependencies: ["Backends", "HTTPClient", "ExportCore", "Model"],
+            name: "BackendsTests",
+            dependencies: ["Backends", "HTTPClient", "ExportCore", "Formats", "Secrets", "Model"],
             swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),

@@ -60,8 +60,11 @@ struct DeliverySimulation {
         var step = 0
         while !waiting.isEmpty || !batches.isEmpty {
             if step == faultySteps { receiver.faults = .none }
-            if step == crashAt { crash() }
             step += 1
+            if step == crashAt {
+                crash()
+                continue
+            }
             guard step < 20_000 else {
                 note("stuck with \(batches.count) batches and \(waiting.count) records waiting")
                 return

@@ -85,7 +85,8 @@ struct FakeReceiver {
         switch rng.below(12) {
         case 0:
             return .retry(
-                Reason(code: "503", message: "busy"), retryAfterMilliseconds: rng.below(2) == 0 ? rng.below(90_000) : nil)
+                Reason(code: "503", message: "busy"),
+                retryAfterMilliseconds: rng.below(2) == 0 ? rng.below(90_000) : nil)
         case 1: return .configuration(Reason(code: "401", message: "token"))
         case 2:
             // A reset, or an answer that was lost after some or all of the records were stored.

@@ -12,10 +12,11 @@ import Testing
     }
 
     /// Full jitter: anything from nothing to the bound, the whole range used.
-    @Test(arguments: [
-        (1, 5_000), (2, 10_000), (3, 20_000), (6, 160_000), (7, 300_000), (8, 300_000), (64, 300_000),
-        (Int.max, 300_000), (0, 5_000), (-1, 5_000),
-    ] as [(Int, UInt64)])
+    @Test(
+        arguments: [
+            (1, 5_000), (2, 10_000), (3, 20_000), (6, 160_000), (7, 300_000), (8, 300_000), (64, 300_000),
+            (Int.max, 300_000), (0, 5_000), (-1, 5_000),
+        ] as [(Int, UInt64)])
     func jitterUsesTheWholeRange(failures: Int, bound: UInt64) {
         var rng = PRNG(seed: 42)
         var low = UInt64.max
