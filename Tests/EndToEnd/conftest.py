@@ -17,14 +17,10 @@ def program() -> Path:
     """The program under test."""
     named = os.environ.get(PROGRAM_VARIABLE)
     if not named:
-        pytest.exit(
-            f"set {PROGRAM_VARIABLE} to the built program, as `make end-to-end` does", returncode=2
-        )
+        pytest.exit(f"set {PROGRAM_VARIABLE} to the built program, as `make end-to-end` does", returncode=2)
     path = Path(named).resolve()
     if not os.access(path, os.X_OK):
-        pytest.exit(
-            f"{PROGRAM_VARIABLE} names {path}, which is no program that can be run", returncode=2
-        )
+        pytest.exit(f"{PROGRAM_VARIABLE} names {path}, which is no program that can be run", returncode=2)
     return path
 
 

@@ -35,9 +35,7 @@ def archived(directory: Path) -> list[str]:
 
 def archived_sizes(directory: Path) -> dict[str, int]:
     """Bytes of each line that a file target wrote, by `metadata.uid`."""
-    lines = [
-        line for path in directory.glob("*.ndjson") for line in path.read_bytes().splitlines()
-    ]
+    lines = [line for path in directory.glob("*.ndjson") for line in path.read_bytes().splitlines()]
     return {json.loads(line)["metadata"]["uid"]: len(line) for line in lines}
 
 
@@ -69,9 +67,7 @@ def assert_file_has_each_once(source: Path, archive: Path) -> None:
 
 def as_exported(record: dict[str, Any]) -> dict[str, Any]:
     """A result without what changes in the cluster and is therefore not exported."""
-    metadata = {
-        key: value for key, value in record["metadata"].items() if key != "resourceVersion"
-    }
+    metadata = {key: value for key, value in record["metadata"].items() if key != "resourceVersion"}
     spec = {key: value for key, value in record["spec"].items() if key != "audit"}
     return record | {"metadata": metadata, "spec": spec}
 

@@ -73,14 +73,12 @@ class Running:
         self,
         arguments: Sequence[str | Path],
         directory: Path,
-        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        stdin: int | IO[bytes] | None = subprocess.DEVNULL,
     ) -> None:
         self._stdout = directory / f"{time.monotonic_ns()}.out"
         self._stderr = self._stdout.with_suffix(".err")
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
-            self.process = subprocess.Popen(
-                [str(a) for a in arguments], stdin=stdin, stdout=out, stderr=err
-            )
+            self.process = subprocess.Popen([str(a) for a in arguments], stdin=stdin, stdout=out, stderr=err)
 
     @property
     def is_running(self) -> bool:
@@ -102,9 +100,7 @@ class Running:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(
-                f"still running after {seconds} s; it said:\n{self.stderr[-4000:]}"
-            ) from None
+            raise AssertionError(f"still running after {seconds} s; it said:\n{self.stderr[-4000:]}") from None
         return Finished(code, self._stdout.read_text(), self._stderr.read_text())
 
     def kill(self) -> None:
@@ -118,7 +114,7 @@ class Running:
 
 def generate(program: Path, count: int, path: Path, seed: int = 1) -> Path:
     """Writes `count` synthetic results to `path`."""
-    arguments = [program, "generate", "--count", str(count), "--seed", str(seed), "--output", path]
+    arguments: list[str | Path] = [program, "generate", "--count", str(count), "--seed", str(seed), "--output", path]
     subprocess.run(arguments, check=True, timeout=TIMEOUT_SECONDS)
     return path
 
@@ -201,9 +197,7 @@ class Workbench:
         }
         return target | settings
 
-    def make_config(
-        self, targets: Sequence[Target], name: str = "sidereal.yaml", **sections: Any
-    ) -> Path:
+    def make_config(self, targets: Sequence[Target], name: str = "sidereal.yaml", **sections: Any) -> Path:
         """Writes a configuration. JSON is YAML too."""
         values = {"tls": {"required": False}, "export": {"targets": list(targets)}} | sections
         return self.write(name, json.dumps(values, indent=2))
@@ -214,15 +208,13 @@ class Workbench:
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
 
-    def start(
-        self, *arguments: str | Path, stdin: int | IO[bytes] = subprocess.DEVNULL
-    ) -> Running:
+    def start(self, *arguments: str | Path, stdin: int | IO[bytes] | None = subprocess.DEVNULL) -> Running:
         """Starts the program with `arguments`."""
         running = Running([self.program, *arguments], self._outputs, stdin)
         self._running.append(running)
         return running
 
-    def run(self, *arguments: str | Path, stdin: int | IO[bytes] = subprocess.DEVNULL) -> Finished:
+    def run(self, *arguments: str | Path, stdin: int | IO[bytes] | None = subprocess.DEVNULL) -> Finished:
         """Runs the program to its end."""
         return self.start(*arguments, stdin=stdin).wait()
 
@@ -232,7 +224,7 @@ class Workbench:
         source: str | Path,
         *options: str | Path,
         state: Path | None = None,
-        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        stdin: int | IO[bytes] | None = subprocess.DEVNULL,
     ) -> Running:
         """Starts `run`."""
         arguments: list[str | Path] = [
@@ -252,13 +244,11 @@ class Workbench:
         source: str | Path,
         *options: str | Path,
         state: Path | None = None,
-        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        stdin: int | IO[bytes] | None = subprocess.DEVNULL,
         seconds: float = TIMEOUT_SECONDS,
     ) -> Finished:
         """Runs `run --json` to its end."""
-        return self.start_export(
-            config, source, "--json", *options, state=state, stdin=stdin
-        ).wait(seconds)
+        return self.start_export(config, source, "--json", *options, state=state, stdin=stdin).wait(seconds)
 
 
 def is_root() -> bool:

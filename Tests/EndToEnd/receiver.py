@@ -29,7 +29,7 @@ class Receiver:
         self.requests = 0
         self._lock = threading.Lock()
         self._released = threading.Event()
-        self._server: ThreadingHTTPServer | None = None
+        self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self.port = 0
         self.start()

@@ -80,9 +80,7 @@ class Sandbox:
 
     def fault(self, target: str, **values: float) -> None:
         """Sets how `target` misbehaves from now on; what is not named stays."""
-        answer = json.loads(
-            self._request("POST", "/sandbox/fault", json.dumps({"target": target} | values))
-        )
+        answer = json.loads(self._request("POST", "/sandbox/fault", json.dumps({"target": target} | values)))
         assert answer == {"acknowledged": True}, answer
 
     def _request(self, method: str, path: str, body: str | None = None) -> bytes:
@@ -91,9 +89,7 @@ class Sandbox:
             context: Any = ssl.create_default_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-            connection = http.client.HTTPSConnection(
-                "127.0.0.1", self.hec_port, timeout=30, context=context
-            )
+            connection = http.client.HTTPSConnection("127.0.0.1", self.hec_port, timeout=30, context=context)
         else:
             connection = http.client.HTTPConnection("127.0.0.1", self.hec_port, timeout=30)
         try:

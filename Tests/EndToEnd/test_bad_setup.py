@@ -36,9 +36,7 @@ def refused(bench: Workbench, config: Path, *words: str, source: Path | None = N
 def test_no_configuration_file(bench: Workbench) -> None:
     """The path is named."""
     missing = bench.directory / "no-such.yaml"
-    refused(
-        bench, missing, str(missing), "cannot read the file", "No such file", "is the path right?"
-    )
+    refused(bench, missing, str(missing), "cannot read the file", "No such file", "is the path right?")
 
 
 def test_configuration_that_is_a_directory(bench: Workbench) -> None:
@@ -173,9 +171,7 @@ def test_command_line_mistakes(bench: Workbench) -> None:
         assert "Usage:" in finished.stderr
 
 
-def test_two_runs_with_one_state_directory(
-    bench: Workbench, results: Callable[[int], Path]
-) -> None:
+def test_two_runs_with_one_state_directory(bench: Workbench, results: Callable[[int], Path]) -> None:
     """The second is told who holds it, and the first is not disturbed."""
     sandbox = bench.sandbox("--latency", "300ms")
     source = results(1_000)

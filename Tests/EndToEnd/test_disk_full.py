@@ -32,9 +32,7 @@ def small_disk(bench: Workbench) -> Iterator[Mount]:
         directory = bench.directory / name
         directory.mkdir()
         options = f"size={size},mode=0755"
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "sidereal-test", directory], check=True
-        )
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "sidereal-test", directory], check=True)
         mounted.append(directory)
         return directory
 
@@ -70,9 +68,7 @@ def test_state_on_a_full_disk(bench: Workbench, small_disk: Mount) -> None:
     assert sandbox.stats("hec")["requests"] == 0 and not bench.archive.exists()
 
 
-def test_ledger_runs_out_of_space(
-    bench: Workbench, small_disk: Mount, results: Callable[[int], Path]
-) -> None:
+def test_ledger_runs_out_of_space(bench: Workbench, small_disk: Mount, results: Callable[[int], Path]) -> None:
     """The disk fills up while exporting: what was not committed is not reported as delivered, and comes again."""
     disk = small_disk("disk", 160 << 10)
     bench.state = disk / "state"
@@ -111,9 +107,7 @@ def test_ledger_goes_on_when_there_is_space_again(
     assert_delivered_everywhere(source, sandbox, bench.archive)
 
 
-def test_archive_on_a_full_disk(
-    bench: Workbench, small_disk: Mount, results: Callable[[int], Path]
-) -> None:
+def test_archive_on_a_full_disk(bench: Workbench, small_disk: Mount, results: Callable[[int], Path]) -> None:
     """The file target waits and says why; the others do not. With space it finishes, without torn lines."""
     disk = small_disk("disk", 1 << 20)
     bench.archive = disk / "archive"
@@ -124,16 +118,11 @@ def test_archive_on_a_full_disk(
     assert finished.code == UNDELIVERED, finished
     file = finished.targets["file"]
     assert 0 < file["delivered"] < 2_000 and file["deadLetters"] == 0
-    assert (
-        "No space left on device" in file["lastFailure"]
-        and "free some space" in file["lastFailure"]
-    )
+    assert "No space left on device" in file["lastFailure"] and "free some space" in file["lastFailure"]
     assert file["retries"] > 0
     assert_each_once(uids(source), sandbox.ids("hec"), "splunk")
     assert_each_once(probe_ids(source), sandbox.stored(), "elasticsearch")
-    assert archived(bench.archive) == uids(source)[: file["delivered"]], (
-        "half a batch does not stay"
-    )
+    assert archived(bench.archive) == uids(source)[: file["delivered"]], "half a batch does not stay"
     subprocess.run(["mount", "-o", "remount,size=8388608", disk], check=True)
     again = bench.run_export(config, source)
     assert again.code == OK, again
@@ -141,17 +130,13 @@ def test_archive_on_a_full_disk(
     assert again.targets["splunk"]["taken"] == again.targets["elasticsearch"]["taken"] == 0
 
 
-def test_archive_gets_space_while_running(
-    bench: Workbench, small_disk: Mount, results: Callable[[int], Path]
-) -> None:
+def test_archive_gets_space_while_running(bench: Workbench, small_disk: Mount, results: Callable[[int], Path]) -> None:
     """Exporting goes on by itself, as the message promises."""
     disk = small_disk("disk", 1 << 20)
     bench.archive = disk / "archive"
     ballast = fill(disk)
     source = results(200)
-    running = bench.start_export(
-        bench.make_config([bench.file()]), source, "--json", "--deadline", "60s"
-    )
+    running = bench.start_export(bench.make_config([bench.file()]), source, "--json", "--deadline", "60s")
     wait_until(lambda: "No space left on device" in running.stderr, "the full disk is reported")
     ballast.unlink()
     finished = running.wait()
@@ -159,9 +144,7 @@ def test_archive_gets_space_while_running(
     assert archived(bench.archive) == uids(source)
 
 
-def test_pipe_with_a_full_spool(
-    bench: Workbench, small_disk: Mount, results: Callable[[int], Path]
-) -> None:
+def test_pipe_with_a_full_spool(bench: Workbench, small_disk: Mount, results: Callable[[int], Path]) -> None:
     """What cannot be kept is not taken in silence; what was taken is delivered once there is space."""
     disk = small_disk("disk", 1 << 20)
     bench.state = disk / "state"
@@ -182,16 +165,15 @@ def test_pipe_with_a_full_spool(
     assert not list((bench.state / "spool").iterdir())
 
 
-def test_output_of_a_filter_on_a_full_device(
-    bench: Workbench, results: Callable[[int], Path]
-) -> None:
+def test_output_of_a_filter_on_a_full_device(bench: Workbench, results: Callable[[int], Path]) -> None:
     """`encode` and `generate` do not end as if all had been written."""
     assert os.path.exists("/dev/full")
     with open("/dev/full", "wb") as full:
-        for arguments in (
+        commands: list[list[str | Path]] = [
             ["generate", "--count", "5000"],
             ["encode", "--format", "json", "--input", results(200)],
-        ):
+        ]
+        for arguments in commands:
             done = subprocess.run(
                 [bench.program, *arguments],
                 stdout=full,
@@ -201,5 +183,5 @@ def test_output_of_a_filter_on_a_full_device(
             )
             assert done.returncode not in (OK, 3), done
             assert "No space left on device" in done.stderr and "standard output" in done.stderr
-    done = bench.run("generate", "--count", "5000", "--output", "/dev/full")
-    assert done.code != OK and "/dev/full" in done.stderr
+    named = bench.run("generate", "--count", "5000", "--output", "/dev/full")
+    assert named.code != OK and "/dev/full" in named.stderr

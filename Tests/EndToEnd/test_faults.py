@@ -51,9 +51,7 @@ def test_refusals(bench: Workbench, results: Results, faults: dict[str, float]) 
     sandbox = bench.sandbox()
     for target in ("hec", "elasticsearch"):
         sandbox.fault(target, **faults)
-    finished = bench.run_export(
-        bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT)
-    )
+    finished = bench.run_export(bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT))
     assert finished.code == OK, finished
     for target in ("hec", "elasticsearch"):
         stats = sandbox.stats(target)
@@ -67,9 +65,7 @@ def test_single_documents_are_refused(bench: Workbench, results: Results) -> Non
     """200 with a few 429 inside: only those few are sent again."""
     sandbox = bench.sandbox()
     sandbox.fault("elasticsearch", itemFailRate=0.05)
-    finished = bench.run_export(
-        bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT)
-    )
+    finished = bench.run_export(bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT))
     assert finished.code == OK, finished
     stats = sandbox.stats("elasticsearch")
     assert stats["itemFailuresInjected"] > 0
@@ -78,13 +74,11 @@ def test_single_documents_are_refused(bench: Workbench, results: Results) -> Non
 
 
 def test_answers_lost_after_the_commit(bench: Workbench, results: Results) -> None:
-    """The outcome is unknown, so it is sent again: Elasticsearch knows its ids, HEC stores at most that batch twice."""
+    """The outcome is unknown, so it is sent again: Elasticsearch knows its ids, HEC stores that batch twice."""
     sandbox = bench.sandbox()
     for target in ("hec", "elasticsearch"):
         sandbox.fault(target, commitThenResetRate=0.1)
-    finished = bench.run_export(
-        bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT)
-    )
+    finished = bench.run_export(bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT))
     assert finished.code == OK, finished
     hec, elasticsearch = sandbox.stats("hec"), sandbox.stats("elasticsearch")
     assert hec["resetsInjected"] > 0 and elasticsearch["resetsInjected"] > 0
@@ -98,9 +92,7 @@ def test_everything_at_once(bench: Workbench, results: Results) -> None:
     faults = {"failRate": 0.3, "resetRate": 0.1, "commitThenResetRate": 0.1}
     sandbox.fault("hec", **faults)
     sandbox.fault("elasticsearch", itemFailRate=0.05, **faults)
-    finished = bench.run_export(
-        bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT)
-    )
+    finished = bench.run_export(bench.make_config(bench.all_three(sandbox, **SETTINGS)), results(COUNT))
     assert finished.code == OK, finished
     assert_delivered_everywhere(results(COUNT), sandbox, bench.archive)
 
@@ -120,9 +112,7 @@ def test_retry_after_is_a_floor(bench: Workbench, results: Results) -> None:
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
-def test_bodies_that_are_too_large_are_halved(
-    bench: Workbench, results: Results, compression: str
-) -> None:
+def test_bodies_that_are_too_large_are_halved(bench: Workbench, results: Results, compression: str) -> None:
     """413: until they fit, without loss and without burying anything."""
     sandbox = bench.sandbox("--max-body", "20000")
     hec = bench.splunk(sandbox.hec_port, compression=compression)
@@ -130,10 +120,7 @@ def test_bodies_that_are_too_large_are_halved(
     source = results(COUNT)
     finished = bench.run_export(bench.make_config([hec, elasticsearch, bench.file()]), source)
     assert finished.code == OK, finished
-    assert (
-        sandbox.stats("hec")["requestsRefused"] > 0
-        and sandbox.stats("elasticsearch")["requestsRefused"] > 0
-    )
+    assert sandbox.stats("hec")["requestsRefused"] > 0 and sandbox.stats("elasticsearch")["requestsRefused"] > 0
     assert_delivered_everywhere(source, sandbox, bench.archive)
     assert duplicates(sandbox.ids("hec")) == 0
 
@@ -167,9 +154,7 @@ def test_poison_event(bench: Workbench, results: Results, receiver: Receiver) ->
     assert finished.code == DEAD_LETTERS, finished
     splunk = finished.targets["splunk"]
     assert (splunk["taken"], splunk["delivered"], splunk["deadLetters"]) == (COUNT, COUNT - 4, 4)
-    assert_each_once(
-        [uid for uid in expected if uid not in receiver.poison], receiver.uids, "splunk"
-    )
+    assert_each_once([uid for uid in expected if uid not in receiver.poison], receiver.uids, "splunk")
     assert archived(bench.archive) == expected, "another target's poison is no concern of the file"
     assert "code 6" in finished.stderr
     again = bench.run_export(config, source)
@@ -201,9 +186,7 @@ def test_a_receiver_that_is_not_splunk(bench: Workbench, results: Results) -> No
 def test_two_receivers_agree(bench: Workbench, results: Results, receiver: Receiver) -> None:
     """The bodies are what an independent reader of HEC's format expects."""
     source = results(COUNT)
-    finished = bench.run_export(
-        bench.make_config([bench.splunk(receiver.port, index="audit")]), source
-    )
+    finished = bench.run_export(bench.make_config([bench.splunk(receiver.port, index="audit")]), source)
     assert finished.code == OK, finished
     assert_at_least_once(uids(source), receiver.uids, "splunk")
     envelope, _ = json.JSONDecoder().raw_decode(receiver.bodies[0].decode())

@@ -27,17 +27,13 @@ def kill_at_random(
         life = rng.uniform(0.02, seconds)
         time.sleep(life)
         if not running.is_running:
-            raise AssertionError(
-                f"run {len(lives) + 1} ended by itself before its kill: {running.wait()}"
-            )
+            raise AssertionError(f"run {len(lives) + 1} ended by itself before its kill: {running.wait()}")
         running.kill()
         lives.append(life)
     return lives
 
 
-def prove(
-    bench: Workbench, source: Path, count: int, kills: int, latency: str, seconds: float
-) -> None:
+def prove(bench: Workbench, source: Path, count: int, kills: int, latency: str, seconds: float) -> None:
     """The whole proof, for `kills` kills over `count` results."""
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
@@ -52,9 +48,7 @@ def prove(
     assert_duplicates_within(sandbox, bench.archive, count, kills, told)
 
 
-def assert_duplicates_within(
-    sandbox: Sandbox, archive: Path, count: int, kills: int, told: str
-) -> None:
+def assert_duplicates_within(sandbox: Sandbox, archive: Path, count: int, kills: int, told: str) -> None:
     """HEC cannot recognise what it has, but a kill may repeat no more than the one batch in flight."""
     counts = sandbox.ids("hec")
     hec = sandbox.stats("hec")
@@ -67,9 +61,7 @@ def assert_duplicates_within(
     repeats = {uid: times - 1 for uid, times in counts.items() if times > 1}
     repeated_bytes = sum(times * (sizes[uid] + envelope) for uid, times in repeats.items())
     batches = repeated_bytes / HEC_BATCH_BYTES
-    print(
-        f"{count} results, {kills} kills: {repeated} HEC duplicates, {batches:.2f} batches; {told}"
-    )
+    print(f"{count} results, {kills} kills: {repeated} HEC duplicates, {batches:.2f} batches; {told}")
     assert max(repeats.values(), default=0) <= kills, told
     assert repeated <= kills * HEC_BATCH_RECORDS, told
     assert batches <= kills * 1.005, told

@@ -30,19 +30,13 @@ def outlast(bench: Workbench, source: Path, count: int, outage_seconds: float) -
     """Elasticsearch is away; HEC and the file finish meanwhile; then it catches up."""
     sandbox = bench.sandbox()
     # The queue is much smaller than the input: a target that is away must not fill it for the others.
-    config = bench.make_config(
-        bench.all_three(sandbox), limits={"maxQueuedBytesPerTarget": "6MiB"}
-    )
+    config = bench.make_config(bench.all_three(sandbox), limits={"maxQueuedBytesPerTarget": "6MiB"})
     assert source.stat().st_size > 3 * (6 << 20)
     sandbox.fault("elasticsearch", outageMs=outage_seconds * 1_000)
     began = time.monotonic()
     running = bench.start_export(config, source, "--json")
-    wait_until(
-        lambda: sandbox.stats("hec")["uniqueIDs"] == count, "HEC has everything", outage_seconds
-    )
-    wait_until(
-        lambda: len(archived_whole(bench)) == count, "the file has everything", outage_seconds
-    )
+    wait_until(lambda: sandbox.stats("hec")["uniqueIDs"] == count, "HEC has everything", outage_seconds)
+    wait_until(lambda: len(archived_whole(bench)) == count, "the file has everything", outage_seconds)
     took = time.monotonic() - began
     assert took < outage_seconds, "the two must not wait for the third"
     assert sandbox.stats("elasticsearch")["uniqueIDs"] == 0
@@ -59,16 +53,10 @@ def outlast(bench: Workbench, source: Path, count: int, outage_seconds: float) -
 
 def archived_whole(bench: Workbench) -> list[bytes]:
     """Whole lines of the file target while it is being written."""
-    return [
-        line
-        for path in bench.archive.glob("*.ndjson")
-        for line in path.read_bytes().split(b"\n")[:-1]
-    ]
+    return [line for path in bench.archive.glob("*.ndjson") for line in path.read_bytes().split(b"\n")[:-1]]
 
 
-def test_one_target_away_for_eight_seconds(
-    bench: Workbench, results: Callable[[int], Path]
-) -> None:
+def test_one_target_away_for_eight_seconds(bench: Workbench, results: Callable[[int], Path]) -> None:
     """The fast sibling of `test_one_target_away_for_a_minute`."""
     outlast(bench, results(20_000), 20_000, 8)
 
@@ -102,9 +90,7 @@ def test_a_receiver_that_dies_and_comes_back(
     assert_file_has_each_once(source, bench.archive)
 
 
-def test_a_refused_token_holds_everything(
-    bench: Workbench, results: Callable[[int], Path]
-) -> None:
+def test_a_refused_token_holds_everything(bench: Workbench, results: Callable[[int], Path]) -> None:
     """At the deadline: exit 4, and words that say which target, what code, what to do."""
     sandbox = bench.sandbox()
     bench.secret("hec", "token", "not-the-token")
@@ -116,11 +102,7 @@ def test_a_refused_token_holds_everything(
     assert (splunk["taken"], splunk["delivered"], splunk["deadLetters"]) == (1_000, 0, 0)
     for words in ("403", "code 4", "Invalid token", "token of the secret"):
         assert words in splunk["lastFailure"], splunk
-    refusals = [
-        line
-        for line in finished.logs
-        if line.get("target") == "splunk" and line["level"] == "warning"
-    ]
+    refusals = [line for line in finished.logs if line.get("target") == "splunk" and line["level"] == "warning"]
     assert refusals and all(line["code"] == "hec-4" for line in refusals)
     assert any("giving up at the deadline" in line["message"] for line in finished.logs)
     assert finished.targets["elasticsearch"]["complete"] and finished.targets["file"]["complete"]
@@ -133,9 +115,7 @@ def test_a_refused_token_holds_everything(
     assert duplicates(sandbox.ids("hec")) == 0
 
 
-def test_a_mended_token_is_used_without_a_restart(
-    bench: Workbench, results: Callable[[int], Path]
-) -> None:
+def test_a_mended_token_is_used_without_a_restart(bench: Workbench, results: Callable[[int], Path]) -> None:
     """The secret's file is read again."""
     sandbox = bench.sandbox()
     bench.secret("hec", "token", "not-the-token")
@@ -148,9 +128,7 @@ def test_a_mended_token_is_used_without_a_restart(
     assert_delivered_everywhere(results(1_000), sandbox, bench.archive)
 
 
-def test_a_wrong_password_names_elasticsearch(
-    bench: Workbench, results: Callable[[int], Path]
-) -> None:
+def test_a_wrong_password_names_elasticsearch(bench: Workbench, results: Callable[[int], Path]) -> None:
     """401 is a setting to mend, not a reason to bury records."""
     sandbox = bench.sandbox()
     bench.secret("es", "password", "wrong-word-of-the-tests")

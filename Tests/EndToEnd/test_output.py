@@ -50,9 +50,7 @@ def assert_aligned(table: list[str], targets: int) -> None:
 def test_table(bench: Workbench, results: Results) -> None:
     """One aligned line per target, and one sentence that says how it ended."""
     sandbox = bench.sandbox()
-    config = bench.make_config(
-        [*bench.all_three(sandbox), bench.file(bench.directory / "b", name="a-longer-name")]
-    )
+    config = bench.make_config([*bench.all_three(sandbox), bench.file(bench.directory / "b", name="a-longer-name")])
     finished = bench.start_export(config, results(2_000)).wait()
     assert finished.code == OK, finished
     table = table_of(finished.stdout)
@@ -96,11 +94,7 @@ def test_json_summary_adds_up(bench: Workbench, results: Results) -> None:
         assert target["taken"] == target["delivered"] + target["deadLetters"] == 2_000, target
         assert target["complete"] is True and target["deliveredEarlier"] == 0
         assert target["bytes"] > 0 and target["batches"] > 0
-    assert (
-        finished.targets["splunk"]["deadLetters"]
-        == finished.targets["elasticsearch"]["deadLetters"]
-        == 1
-    )
+    assert finished.targets["splunk"]["deadLetters"] == finished.targets["elasticsearch"]["deadLetters"] == 1
     assert finished.targets["file"]["deadLetters"] == 0
     assert len(sandbox.ids("hec")) == finished.targets["splunk"]["delivered"]
 
@@ -108,14 +102,10 @@ def test_json_summary_adds_up(bench: Workbench, results: Results) -> None:
 def test_logs_are_json_lines(bench: Workbench) -> None:
     """Retries, refused records, dead letters, giving up: every line parses and has time, level and message."""
     lines = bench.generate(100).read_bytes().splitlines()
-    source = bench.write(
-        "mixed.ndjson", b"\n".join([b'{"a":"\\u0000\xc3\xa4"', *lines, b'\x1b[31m red"quote'])
-    )
+    source = bench.write("mixed.ndjson", b"\n".join([b'{"a":"\\u0000\xc3\xa4"', *lines, b'\x1b[31m red"quote']))
     sandbox = bench.sandbox()
     sandbox.fault("hec", failRate=1)
-    finished = bench.run_export(
-        bench.make_config(bench.all_three(sandbox)), source, "--deadline", "6s"
-    )
+    finished = bench.run_export(bench.make_config(bench.all_three(sandbox)), source, "--deadline", "6s")
     assert finished.code == UNDELIVERED, finished
     assert len(finished.logs) > 4
     for entry in finished.logs:
@@ -178,7 +168,7 @@ def test_terminal_session(bench: Workbench, results: Results) -> None:
     config = bench.make_config(bench.all_three(sandbox, batch={"maxRecords": 200}))
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 110, 0, 0))
-    arguments = [
+    arguments: list[str | Path] = [
         bench.program,
         "run",
         "--config",
@@ -207,9 +197,7 @@ def test_terminal_session(bench: Workbench, results: Results) -> None:
     assert code == OK, shown
     bars = re.findall(r"splunk +\[([█·]{20})\] +(\d+) %", shown)
     percents = [int(percent) for _, percent in bars]
-    assert percents == sorted(percents) and percents[0] < percents[-1], (
-        "it moves, and forward only"
-    )
+    assert percents == sorted(percents) and percents[0] < percents[-1], "it moves, and forward only"
     for bar, percent in bars:
         assert bar.count("█") == int(percent) // 5
     assert "retrying: http-503" in shown

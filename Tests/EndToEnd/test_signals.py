@@ -50,12 +50,10 @@ def test_pipe(bench: Workbench, results: Callable[[int], Path]) -> None:
     """All of it is exported, and nothing of it stays behind."""
     source = results(5_000)
     sandbox = bench.sandbox()
-    with source.open("rb") as stdin:
-        # A pipe and not the file: `cat` stands for whoever produces results.
-        with subprocess.Popen(["cat"], stdin=stdin, stdout=subprocess.PIPE) as producer:
-            finished = bench.run_export(
-                bench.make_config(bench.all_three(sandbox)), "-", stdin=producer.stdout
-            )
+    config = bench.make_config(bench.all_three(sandbox))
+    # A pipe and not the file: `cat` stands for whoever produces results.
+    with source.open("rb") as stdin, subprocess.Popen(["cat"], stdin=stdin, stdout=subprocess.PIPE) as producer:
+        finished = bench.run_export(config, "-", stdin=producer.stdout)
     assert finished.code == OK, finished
     assert_delivered_everywhere(source, sandbox, bench.archive)
     assert duplicates(sandbox.ids("hec")) == 0
@@ -186,9 +184,7 @@ def test_terminated_while_a_receiver_hangs(
     assert_file_has_each_once(source, bench.archive)
 
 
-def test_second_signal_ends_at_once(
-    bench: Workbench, results: Callable[[int], Path], receiver: Receiver
-) -> None:
+def test_second_signal_ends_at_once(bench: Workbench, results: Callable[[int], Path], receiver: Receiver) -> None:
     """A person who is in a hurry does not wait for a receiver that hangs; nothing is lost by it."""
     receiver.is_hanging = True
     source = results(200)
@@ -223,7 +219,7 @@ def test_nobody_reads_the_output(bench: Workbench, results: Callable[[int], Path
     sandbox = bench.sandbox()
     config = bench.make_config(bench.all_three(sandbox))
     writing = closed_pipe()
-    arguments = [
+    arguments: list[str | Path] = [
         bench.program,
         "run",
         "--config",
@@ -247,9 +243,7 @@ def test_nobody_reads_the_output(bench: Workbench, results: Callable[[int], Path
     assert_delivered_everywhere(source, sandbox, bench.archive)
 
 
-@pytest.mark.parametrize(
-    "arguments", [["generate", "--count", "100000"], ["encode", "--format", "json"]]
-)
+@pytest.mark.parametrize("arguments", [["generate", "--count", "100000"], ["encode", "--format", "json"]])
 def test_filters_end_quietly_when_nobody_reads(
     bench: Workbench, results: Callable[[int], Path], arguments: list[str]
 ) -> None:

@@ -88,21 +88,15 @@ def serve(bench: Workbench, certificate: tuple[Path, Path]) -> Sandbox:
     return bench.sandbox("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]))
 
 
-def configure(
-    bench: Workbench, sandbox: Sandbox, host: str = "127.0.0.1", **settings: object
-) -> Path:
+def configure(bench: Workbench, sandbox: Sandbox, host: str = "127.0.0.1", **settings: object) -> Path:
     """The three targets over https, as they must be by default."""
-    hec = bench.splunk(sandbox.hec_port, **settings) | {
-        "endpoint": f"https://{host}:{sandbox.hec_port}"
-    }
+    hec = bench.splunk(sandbox.hec_port, **settings) | {"endpoint": f"https://{host}:{sandbox.hec_port}"}
     elasticsearch = bench.elasticsearch(sandbox.elasticsearch_port, **settings)
     elasticsearch["endpoint"] = f"https://{host}:{sandbox.elasticsearch_port}"
     return bench.make_config([hec, elasticsearch, bench.file()], tls={"required": True})
 
 
-def assert_not_trusted(
-    bench: Workbench, sandbox: Sandbox, config: Path, source: Path, *words: str
-) -> None:
+def assert_not_trusted(bench: Workbench, sandbox: Sandbox, config: Path, source: Path, *words: str) -> None:
     """Exit 4 with the reason in words, and not one byte of a record or credential sent."""
     finished = bench.run_export(config, source, "--deadline", "1s")
     assert finished.code == UNDELIVERED, finished
@@ -115,9 +109,7 @@ def assert_not_trusted(
     assert finished.targets["file"]["complete"]
 
 
-def test_certificate_of_a_trusted_authority(
-    bench: Workbench, authority: Authority, results: Results
-) -> None:
+def test_certificate_of_a_trusted_authority(bench: Workbench, authority: Authority, results: Results) -> None:
     """With `ca.crt` in the secret: delivered."""
     sandbox = serve(bench, authority.issue("server", "IP:127.0.0.1"))
     finished = bench.run_export(configure(bench, sandbox), results(1_000))
@@ -148,9 +140,7 @@ def test_another_authority(bench: Workbench, authority: Authority, results: Resu
 def test_wrong_host_name(bench: Workbench, authority: Authority, results: Results) -> None:
     """A certificate of ours for another host; `tls.serverName` names the host to expect instead."""
     sandbox = serve(bench, authority.issue("server", "DNS:splunk.example.com"))
-    assert_not_trusted(
-        bench, sandbox, configure(bench, sandbox), results(200), "name", "127.0.0.1"
-    )
+    assert_not_trusted(bench, sandbox, configure(bench, sandbox), results(200), "name", "127.0.0.1")
     config = configure(bench, sandbox, tls={"serverName": "splunk.example.com"})
     assert bench.run_export(config, results(200)).code == OK
     assert_delivered_everywhere(results(200), sandbox, bench.archive)

@@ -17,14 +17,10 @@ Results = Callable[[int], Path]
 def test_encode_keeps_everything(bench: Workbench, results: Results) -> None:
     """Record for record what went in, without what changes in the cluster, with the exporter's stamp."""
     source = results(1_000)
-    finished = bench.run(
-        "encode", "--format", "json", "--cluster-name", "prod-east", "--input", source
-    )
+    finished = bench.run("encode", "--format", "json", "--cluster-name", "prod-east", "--input", source)
     assert (finished.code, finished.stderr) == (OK, "")
     encoded = [json.loads(line) for line in finished.stdout.splitlines()]
-    assert [without_stamp(record) for record in encoded] == [
-        as_exported(record) for record in records(source)
-    ]
+    assert [without_stamp(record) for record in encoded] == [as_exported(record) for record in records(source)]
     stamps = [record["sidereal"]["export"] for record in encoded]
     assert {stamp["cluster"] for stamp in stamps} == {"prod-east"}
     assert all(0 <= stamp["shard"] < 256 for stamp in stamps)
@@ -49,16 +45,12 @@ def test_encode_reports_bad_lines_and_goes_on(bench: Workbench) -> None:
     lines = good.read_bytes().splitlines()
     mixed = bench.write(
         "mixed.ndjson",
-        b"\n".join(
-            [lines[0], b"{", lines[1], b"", b'{"metadata":{}}', *lines[2:5], b"null", lines[5]]
-        ),
+        b"\n".join([lines[0], b"{", lines[1], b"", b'{"metadata":{}}', *lines[2:5], b"null", lines[5]]),
     )
     finished = bench.run("encode", "--format", "json", "--input", mixed)
     assert finished.code == DEAD_LETTERS, finished
     errors = finished.stderr.splitlines()
-    assert [error.split(":")[:2] for error in errors] == [
-        [str(mixed), number] for number in ("2", "5", "9")
-    ]
+    assert [error.split(":")[:2] for error in errors] == [[str(mixed), number] for number in ("2", "5", "9")]
     assert all(error.split(":", 2)[2].strip() for error in errors)
     encoded = [json.loads(line)["metadata"]["uid"] for line in finished.stdout.splitlines()]
     assert encoded == uids(good)
@@ -133,9 +125,7 @@ def test_validate_a_bad_file_as_json(bench: Workbench) -> None:
     assert parsed["valid"] is False
     places = [(problem["line"], problem["key"]) for problem in parsed["problems"]]
     assert places == [(5, "export.targets[0].backend"), (11, "export.targets[1].endpoint")]
-    assert all(
-        problem["file"] == str(config) and problem["column"] > 1 for problem in parsed["problems"]
-    )
+    assert all(problem["file"] == str(config) and problem["column"] > 1 for problem in parsed["problems"])
     assert all(problem["message"] and problem["hint"] for problem in parsed["problems"])
     run = bench.run_export(config, bench.generate(1))
     assert run.code == BAD_SETUP
