@@ -24,14 +24,20 @@ public final class StdinSpool: Sendable {
     private let state = Mutex(Progress(written: 0, isFinal: false, hasMore: false, failure: nil))
     private let input: Int32
     private let maxBytes: UInt64
+    private let reserve: String
+
+    /// Kept free beside a segment, so that a disk which the pipe has filled still takes the ledger's commits: its
+    /// write-ahead log grows to 4 MiB. Without them nothing could be settled, and the segment never be removed.
+    private static let reserveBytes: off_t = 8 << 20
 
     /// How far it has come.
     public var progress: Progress { state.withLock { $0 } }
 
-    private init(path: String, input: Int32, maxBytes: UInt64) {
+    private init(path: String, input: Int32, maxBytes: UInt64, reserve: String) {
         self.path = path
         self.input = input
         self.maxBytes = maxBytes
+        self.reserve = reserve
     }
 
     /// Directory of the segments below a state directory.
@@ -55,43 +61,65 @@ public final class StdinSpool: Sendable {
         if unsafe mkdir(directory, 0o700) != 0, errno != EEXIST {
             throw InputError("cannot make \(directory): \(systemErrorText(errno))")
         }
+        let reserve = directory + "/reserve"
+        try keepFree(reserve)
         let path = "\(directory)/stdin-\(SystemClock.unixMilliseconds()).ndjson"
         let output = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard output >= 0 else { throw InputError("cannot make \(path): \(systemErrorText(errno))") }
-        let spool = StdinSpool(path: path, input: input, maxBytes: maxBytes)
+        let spool = StdinSpool(path: path, input: input, maxBytes: maxBytes, reserve: reserve)
         let copier = Copier(spool: spool, output: output)
         Task { await copier.run() }
         return spool
     }
 
+    private static func keepFree(_ path: String) throws(InputError) {
+        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw failure("make", path, errno) }
+        // posix_fallocate(3) returns the error's number and leaves errno alone.
+        let code = posix_fallocate(descriptor, 0, reserveBytes)
+        close(descriptor)
+        guard code != 0 else { return }
+        unsafe unlink(path)
+        throw failure("reserve \(reserveBytes) bytes for", path, code)
+    }
+
     fileprivate func copy(to output: Int32) {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         var failure: InputError?
+        var written: UInt64 = 0
+        var lineEnd: UInt64 = 0
         while failure == nil {
             let room = buffer.count
             let count = unsafe read(input, &buffer, room)
             if count < 0, errno == EINTR { continue }
             if count < 0 { failure = InputError("cannot read standard input: \(systemErrorText(errno))") }
             guard count > 0 else { break }
-            failure = write(buffer, count, output)
-            let written = state.withLock { state in
-                state.written += UInt64(count)
-                return state.written
-            }
-            if written >= maxBytes, buffer[count - 1] == 0x0A {
+            let kept: Int
+            (kept, failure) = write(buffer, count, output)
+            if let last = buffer[..<kept].lastIndex(of: 0x0A) { lineEnd = written + UInt64(last) + 1 }
+            written += UInt64(kept)
+            state.withLock { [written] in $0.written = written }
+            if written >= maxBytes, lineEnd == written {
                 state.withLock { $0.hasMore = true }
                 break
             }
         }
-        if fdatasync(output) != 0 { failure = InputError("cannot sync \(path): \(systemErrorText(errno))") }
+        // Half a record whose rest was lost would look like a mistake of whoever wrote it.
+        if failure != nil, ftruncate(output, off_t(lineEnd)) == 0 { written = lineEnd }
+        unsafe unlink(reserve)
+        if fdatasync(output) != 0, failure == nil {
+            failure = InputError("cannot sync \(path): \(systemErrorText(errno))")
+        }
         close(output)
-        state.withLock { state in
+        state.withLock { [written, failure] state in
+            state.written = written
             state.isFinal = true
             state.failure = failure
         }
     }
 
-    private func write(_ buffer: [UInt8], _ count: Int, _ output: Int32) -> InputError? {
+    /// Returns how many bytes are in the file, fewer than `count` only with a failure.
+    private func write(_ buffer: [UInt8], _ count: Int, _ output: Int32) -> (kept: Int, failure: InputError?) {
         var done = 0
         while done < count {
             let (written, code) = unsafe buffer.withUnsafeBytes { bytes in
@@ -99,12 +127,16 @@ public final class StdinSpool: Sendable {
                 return (result, errno)
             }
             if written < 0, code == EINTR { continue }
-            guard written > 0 else {
-                return InputError("cannot write to \(path): \(systemErrorText(code)); free some space and run again")
-            }
+            guard written > 0 else { return (done, Self.failure("write to", path, code)) }
             done += written
         }
-        return nil
+        return (done, nil)
+    }
+
+    private static func failure(_ doing: String, _ path: String, _ code: Int32) -> InputError {
+        InputError(
+            "cannot \(doing) \(path): \(systemErrorText(code)); what was taken from the pipe before is kept. Free some"
+                + " space and pipe the rest in again")
     }
 }
 
