@@ -12,8 +12,8 @@ struct JSONEntry {
         return out.seal().array
     }
 
-    /// The members of an object that was scanned before, by ascending key; equal keys stay as they came. Allocates: only
-    /// for maps whose keys came out of order or with escapes.
+    /// The members of an object that was scanned before, by ascending key; equal keys stay as they came. Allocates:
+    /// only for maps whose keys came out of order or with escapes.
     static func sorted(_ object: JSONValue, _ bytes: Span<UInt8>) -> [JSONEntry] {
         var entries: [JSONEntry] = []
         var scanner = JSONScanner(bytes, object.range, maxDepth: Int.max)
