@@ -24,20 +24,18 @@ public final class StdinSpool: Sendable {
     private let state = Mutex(Progress(written: 0, isFinal: false, hasMore: false, failure: nil))
     private let input: Int32
     private let maxBytes: UInt64
-    private let reserve: String
 
-    /// Kept free beside a segment, so that a disk which the pipe has filled still takes the ledger's commits: its
-    /// write-ahead log grows to 4 MiB. Without them nothing could be settled, and the segment never be removed.
-    private static let reserveBytes: off_t = 8 << 20
+    /// Left free on the disk, so that it still takes the ledger's commits: its write-ahead log grows to 4 MiB. Without
+    /// them nothing could be settled, and the segment never be removed.
+    private static let reserveBytes: UInt64 = 8 << 20
 
     /// How far it has come.
     public var progress: Progress { state.withLock { $0 } }
 
-    private init(path: String, input: Int32, maxBytes: UInt64, reserve: String) {
+    private init(path: String, input: Int32, maxBytes: UInt64) {
         self.path = path
         self.input = input
         self.maxBytes = maxBytes
-        self.reserve = reserve
     }
 
     /// Directory of the segments below a state directory.
@@ -61,26 +59,13 @@ public final class StdinSpool: Sendable {
         if unsafe mkdir(directory, 0o700) != 0, errno != EEXIST {
             throw InputError("cannot make \(directory): \(systemErrorText(errno))")
         }
-        let reserve = directory + "/reserve"
-        try keepFree(reserve)
         let path = "\(directory)/stdin-\(SystemClock.unixMilliseconds()).ndjson"
         let output = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard output >= 0 else { throw InputError("cannot make \(path): \(systemErrorText(errno))") }
-        let spool = StdinSpool(path: path, input: input, maxBytes: maxBytes, reserve: reserve)
+        let spool = StdinSpool(path: path, input: input, maxBytes: maxBytes)
         let copier = Copier(spool: spool, output: output)
         Task { await copier.run() }
         return spool
-    }
-
-    private static func keepFree(_ path: String) throws(InputError) {
-        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw failure("make", path, errno) }
-        // posix_fallocate(3) returns the error's number and leaves errno alone.
-        let code = posix_fallocate(descriptor, 0, reserveBytes)
-        close(descriptor)
-        guard code != 0 else { return }
-        unsafe unlink(path)
-        throw failure("reserve \(reserveBytes) bytes for", path, code)
     }
 
     fileprivate func copy(to output: Int32) {
@@ -106,7 +91,6 @@ public final class StdinSpool: Sendable {
         }
         // Half a record whose rest was lost would look like a mistake of whoever wrote it.
         if failure != nil, ftruncate(output, off_t(lineEnd)) == 0 { written = lineEnd }
-        unsafe unlink(reserve)
         if fdatasync(output) != 0, failure == nil {
             failure = InputError("cannot sync \(path): \(systemErrorText(errno))")
         }
@@ -120,6 +104,7 @@ public final class StdinSpool: Sendable {
 
     /// Returns how many bytes are in the file, fewer than `count` only with a failure.
     private func write(_ buffer: [UInt8], _ count: Int, _ output: Int32) -> (kept: Int, failure: InputError?) {
+        guard Self.hasRoom(output, count) else { return (0, Self.writeFailure(path, ENOSPC)) }
         var done = 0
         while done < count {
             let (written, code) = unsafe buffer.withUnsafeBytes { bytes in
@@ -127,16 +112,23 @@ public final class StdinSpool: Sendable {
                 return (result, errno)
             }
             if written < 0, code == EINTR { continue }
-            guard written > 0 else { return (done, Self.failure("write to", path, code)) }
+            guard written > 0 else { return (done, Self.writeFailure(path, code)) }
             done += written
         }
         return (done, nil)
     }
 
-    private static func failure(_ doing: String, _ path: String, _ code: Int32) -> InputError {
+    private static func hasRoom(_ descriptor: Int32, _ count: Int) -> Bool {
+        var status = statvfs()
+        // Where that cannot be told, the write itself will tell.
+        guard unsafe fstatvfs(descriptor, &status) == 0 else { return true }
+        return UInt64(status.f_bavail) * UInt64(status.f_frsize) >= reserveBytes + UInt64(count)
+    }
+
+    private static func writeFailure(_ path: String, _ code: Int32) -> InputError {
         InputError(
-            "cannot \(doing) \(path): \(systemErrorText(code)); what was taken from the pipe before is kept. Free some"
-                + " space and pipe the rest in again")
+            "cannot write to \(path): \(systemErrorText(code)); \(reserveBytes >> 20) MiB are left to the ledger. What was"
+                + " taken from the pipe before is kept; free some space and pipe the rest in again")
     }
 }
 

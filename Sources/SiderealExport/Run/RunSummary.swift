@@ -64,7 +64,7 @@ struct RunSummary: Sendable {
 
     /// The table and what there is to say about it.
     var text: String {
-        guard inputs > 0, inputBytes > 0 else { return "The input is empty: nothing to export." }
+        if failure == nil, inputs == 0 || inputBytes == 0 { return "The input is empty: nothing to export." }
         var table = Table(
             ["target", "records", "bytes", "batches", "retries", "dead letters", "rate"],
             rightAligned: [1, 2, 3, 4, 5, 6])
