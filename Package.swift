@@ -104,6 +104,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),
+        .testTarget(
+            name: "CoordinatorTests", dependencies: ["Coordinator", "ExportCore", "Ledger", "Model", "Threading"],
+            swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

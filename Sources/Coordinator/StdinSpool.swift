@@ -75,7 +75,8 @@ public final class StdinSpool: Sendable {
         var lineEnd: UInt64 = 0
         while failure == nil {
             let room = buffer.count
-            let count = unsafe read(input, &buffer, room)
+            // A full segment ends with its record: byte by byte, so that nothing of the next one is taken.
+            let count = unsafe read(input, &buffer, written >= maxBytes ? 1 : room)
             if count < 0, errno == EINTR { continue }
             if count < 0 { failure = InputError("cannot read standard input: \(systemErrorText(errno))") }
             guard count > 0 else { break }

@@ -23,6 +23,7 @@ final class RunSession: Sendable {
     private let deliveredBefore: [Int]
     private let refusals: RefusalLog
     let worker: Worker
+    private let hasGivenUp = Atomic<Bool>(false)
     private let undelivered = Mutex<[String]>([])
 
     init(run: ExportRun, catalog: InputCatalog, spool: StdinSpool?) async throws {
@@ -119,7 +120,8 @@ final class RunSession: Sendable {
         var stopSeen: Tick?
         while true {
             let statuses = worker.gauges.map { $0.snapshot() }
-            if statuses.allSatisfy(\.isIdle) { return }
+            // Past the deadline everything but the targets given up is complete: an answer is not waited for.
+            if statuses.allSatisfy(\.isIdle) || hasGivenUp.load(ordering: .relaxed) { return }
             if run.stop.isSet {
                 let now = SystemClock.now()
                 let since = stopSeen ?? now
@@ -152,6 +154,7 @@ final class RunSession: Sendable {
                     "giving up at the deadline: \(why)",
                     metadata: ["target": "\(gauge.target.name)", "queued": "\(status.taken - status.delivered)"])
             }
+            hasGivenUp.store(true, ordering: .relaxed)
             run.stop.set()
         }
     }
