@@ -86,9 +86,14 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
+        // Benchmarks: not part of the product.
+        .target(name: "AllocationCount", path: "benchmarks/AllocationCount"),
+        .executableTarget(
+            name: "encode-bench", dependencies: ["AllocationCount", "Formats", "Model", "Synthetic"],
+            path: "benchmarks/EncodeBench", swiftSettings: strict),
         // Tests.
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
-        .testTarget(name: "FormatsTests", dependencies: ["Formats", "Model"], swiftSettings: strict),
+        .testTarget(name: "FormatsTests", dependencies: ["Formats", "Synthetic", "Model"], swiftSettings: strict),
         .testTarget(name: "ExportCoreTests", dependencies: ["ExportCore", "Model"], swiftSettings: strict),
         .testTarget(name: "CryptoTests", dependencies: ["Crypto", "Compression", "Model"], swiftSettings: strict),
         .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Model"], swiftSettings: strict),
@@ -97,7 +102,7 @@ let package = Package(
             name: "ConfigurationTests", dependencies: ["Configuration", "Secrets", "Model"], swiftSettings: strict),
         .testTarget(name: "SyntheticTests", dependencies: ["Synthetic", "Model"], swiftSettings: strict),
         .testTarget(
-            name: "BackendsTests", dependencies: ["Backends", "HTTPClient", "ExportCore", "Model"],
+            name: "BackendsTests", dependencies: ["Backends", "Formats", "HTTPClient", "ExportCore", "Model"],
             swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),

@@ -123,6 +123,9 @@ extension Timestamp {
 
 /// The grammar of RFC 3339, section 5.6, read from left to right.
 private struct TimestampParser {
+    /// Seconds of the years 0000 to 9999.
+    private static let writable: Range<Int64> = -62_167_219_200..<253_402_300_800
+
     var at: Int
     let end: Int
 
@@ -137,7 +140,10 @@ private struct TimestampParser {
         guard let nanoseconds = fraction(bytes), let offset = offset(bytes), at == end else { return nil }
         let days = Timestamp.days(year: year, month: month, day: day)
         let local = Int64(days) * 86_400 + Int64(hour * 3600 + minute * 60 + second)
-        return Timestamp(seconds: local - Int64(offset), nanoseconds: nanoseconds)
+        let seconds = local - Int64(offset)
+        // An offset may lead out of the four-digit years, and no format could write such a time down.
+        guard Self.writable.contains(seconds) else { return nil }
+        return Timestamp(seconds: seconds, nanoseconds: nanoseconds)
     }
 
     private static func daysIn(_ month: Int, _ year: Int) -> Int {
