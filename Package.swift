@@ -40,8 +40,8 @@ let package = Package(
         // Layer 3: one owner for each C library, and the configuration file.
         .target(name: "Crypto", dependencies: ["COpenSSL", "Model"], swiftSettings: strict),
         .target(name: "Compression", dependencies: ["CISAL", "Model"], swiftSettings: strict),
-        .target(name: "HTTPClient", dependencies: ["CCurl", "Model"], swiftSettings: strict),
-        .target(name: "Ledger", dependencies: ["CSQLite", "Model"], swiftSettings: strict),
+        .target(name: "HTTPClient", dependencies: ["CCurl", "Model", "Threading"], swiftSettings: strict),
+        .target(name: "Ledger", dependencies: ["CSQLite", "Model", "Threading"], swiftSettings: strict),
         .target(name: "Secrets", dependencies: ["Model", "Threading"], swiftSettings: strict),
         .target(
             name: "Configuration",
@@ -102,7 +102,8 @@ let package = Package(
             name: "ConfigurationTests", dependencies: ["Configuration", "Secrets", "Model"], swiftSettings: strict),
         .testTarget(name: "SyntheticTests", dependencies: ["Synthetic", "Model"], swiftSettings: strict),
         .testTarget(
-            name: "BackendsTests", dependencies: ["Backends", "Formats", "HTTPClient", "ExportCore", "Model"],
+            name: "BackendsTests",
+            dependencies: ["Backends", "HTTPClient", "ExportCore", "Formats", "Secrets", "Model"],
             swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),

@@ -72,7 +72,9 @@ struct HTTPSender: Sendable {
         let request: HTTPRequest
         do throws(SecretError) {
             guard let credentials = try access() else {
-                let ref = target.secretRef ?? "(none)"
+                guard let ref = target.secretRef else {
+                    return .failure(refusal("it has no secretRef; name a secret that holds \(needs)"))
+                }
                 return .failure(refusal("the secret \(ref) lacks \(needs); put it there"))
             }
             request = HTTPRequest(

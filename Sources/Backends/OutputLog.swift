@@ -15,14 +15,15 @@ import Model
         var path: String
     }
 
-    /// Opens or makes the file and locks it against other exporters.
-    init(path: String) throws(Failure) {
+    /// Opens the file, makes it if `create`, and locks it against other exporters.
+    init(path: String, create: Bool) throws(Failure) {
         self.path = path
-        descriptor = unsafe open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, FileAccess.fileMode)
+        let flags = O_RDWR | O_APPEND | O_CLOEXEC | (create ? O_CREAT : 0)
+        descriptor = unsafe open(path, flags, FileAccess.fileMode)
         length = 0
         guard descriptor >= 0 else { throw Failure(code: errno, what: "open", path: path) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            throw Failure(code: errno, what: "lock (another exporter writes to it?)", path: path)
+            throw Failure(code: errno, what: "lock", path: path)
         }
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { throw Failure(code: errno, what: "look at", path: path) }
@@ -32,6 +33,17 @@ import Model
     deinit {
         if descriptor >= 0 { close(descriptor) }
     }
+
+    /// Whether `path` still leads to this file, and nobody else changed its length.
+    var isInPlace: Bool {
+        var opened = stat()
+        var named = stat()
+        guard unsafe fstat(descriptor, &opened) == 0, unsafe stat(path, &named) == 0 else { return false }
+        return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev && UInt64(opened.st_size) == length
+    }
+
+    /// Takes the name away from the file. A refusal leaves an empty file, which the next start passes over.
+    func remove() { unsafe unlink(path) }
 
     /// Reads from `offset` to the end, at most `limit` bytes.
     func tail(from offset: UInt64, limit: Int) throws(Failure) -> [UInt8] {

@@ -2,6 +2,7 @@ import CCurl
 import Glibc
 import Model
 import Synchronization
+import Threading
 
 /// HTTP/1.1 and HTTP/2 over libcurl, on one thread of its own.
 ///
@@ -47,11 +48,11 @@ public final class HTTPClient: Sendable {
         }
         let mailbox = Mailbox(multi: multi)
         let perHost = min(max(maxConnectionsPerHost, 1), total)
-        let started = LoopThread.start {
+        let started = try? SystemThread.start {
             TransferLoop(
                 multi: multi, mailbox: mailbox, maxConnections: total, maxConnectionsPerHost: perHost
             ).run()
-        }
+        }.get()
         self.mailbox = started == nil ? nil : mailbox
         thread = Mutex(started)
     }
@@ -72,7 +73,7 @@ public final class HTTPClient: Sendable {
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 mailbox.submit(
-                    Submission(id: id, checked: checked, submittedAt: monotonicNow(), continuation: continuation))
+                    Submission(id: id, checked: checked, submittedAt: SystemClock.now(), continuation: continuation))
             }
         } onCancel: {
             mailbox.cancel(id)

@@ -1,5 +1,6 @@
 import Glibc
 import Model
+import Threading
 
 /// Contents of the files that ``TLSSettings`` names.
 struct PEMContents {
@@ -81,6 +82,6 @@ struct PEMFiles {
 
     private static func unreadable(_ path: String) -> Unreadable {
         let code = errno
-        return Unreadable(path: path, why: unsafe String(cString: strerror(code)))
+        return Unreadable(path: path, why: systemErrorText(code))
     }
 }

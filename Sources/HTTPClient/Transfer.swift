@@ -1,13 +1,7 @@
 import CCurl
 import Glibc
 import Model
-
-/// Monotonic time of this machine.
-func monotonicNow() -> Tick {
-    var time = timespec()
-    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
-    return Tick(nanoseconds: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
-}
+import Threading
 
 /// One request on its way through libcurl: what its callbacks collect. Only for the loop's thread.
 final class Transfer {
@@ -73,7 +67,7 @@ final class Transfer {
         fieldLines.removeAll(keepingCapacity: true)
         headerComplete = false
         answered = !interim
-        if interim { progressAt = monotonicNow() }
+        if interim { progressAt = SystemClock.now() }
     }
 
     /// 1xx: another header follows (RFC 9110 section 15.2).
@@ -92,7 +86,7 @@ final class Transfer {
         }
         attempts += 1
         uploaded = 0
-        progressAt = monotonicNow()
+        progressAt = SystemClock.now()
         return true
     }
 
@@ -113,7 +107,7 @@ final class Transfer {
             let trouble = Trouble(
                 code: code, reason: easy.reason(code), verifyResult: easy.verifyResult, attempts: attempts,
                 tooLarge: tooLarge, resendRefused: resendRefused,
-                elapsedMilliseconds: monotonicNow().milliseconds(since: submission.submittedAt))
+                elapsedMilliseconds: SystemClock.now().milliseconds(since: submission.submittedAt))
             return .failure(trouble.failure(of: submission.checked))
         }
         // libcurl takes a header that ends with the connection for a complete answer.

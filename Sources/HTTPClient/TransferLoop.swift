@@ -1,6 +1,7 @@
 import CCurl
 import Glibc
 import Model
+import Threading
 
 /// The thread that drives libcurl: fetches work, moves transfers, answers callers.
 ///
@@ -44,7 +45,7 @@ final class TransferLoop {
             while let (key, code) = multi.nextDone() {
                 if let transfer = active[key] { finish(transfer, transfer.outcome(code)) }
             }
-            sweep(now: monotonicNow())
+            sweep(now: SystemClock.now())
             // Connections have become free: start on them before sleeping.
             if mayAdmit, !waiting.isEmpty { continue }
             if multi.poll(milliseconds: pollMilliseconds()) != CURLM_OK || !healthy {
@@ -60,7 +61,7 @@ final class TransferLoop {
 
     private func pollMilliseconds() -> Int32 {
         guard !active.isEmpty || !waiting.isEmpty else { return 60_000 }
-        return Int32(min(nextSweep.milliseconds(since: monotonicNow()) + 1, TransferLoop.sweepMilliseconds))
+        return Int32(min(nextSweep.milliseconds(since: SystemClock.now()) + 1, TransferLoop.sweepMilliseconds))
     }
 
     /// Starts what there are connections for, oldest first; a host at its limit does not hold up the others.
@@ -81,7 +82,7 @@ final class TransferLoop {
     }
 
     private func start(_ submission: Submission) {
-        let remaining = submission.remaining(now: monotonicNow())
+        let remaining = submission.remaining(now: SystemClock.now())
         guard remaining > 0 else {
             answer(submission, .failure(submission.checked.waitedTooLong))
             return

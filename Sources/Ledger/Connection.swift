@@ -1,5 +1,6 @@
 internal import CSQLite
 internal import Glibc
+import Threading
 
 /// A value to bind.
 enum Value {

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Synchronization
+import Threading
 
 /// The one thread that may touch the database.
 ///
@@ -27,40 +28,16 @@ internal import Synchronization
     private static let maxGroup = 1_024
 
     private let state = Mutex(State())
-    private let wake = Semaphore()
+    private let wake = WakeUp()
 
     /// Starts the thread; the first thing it does is `open`, whose outcome `opened` is told.
     func start(open: @escaping Opening, opened: @escaping Reply) {
-        let body = Body(thread: self, open: open, opened: opened)
-        var number = pthread_t()
-        let code = unsafe pthread_create(
-            &number, nil,
-            { raw in
-                guard let raw = unsafe raw else { return nil }
-                let body = unsafe Unmanaged<Body>.fromOpaque(raw).takeRetainedValue()
-                body.thread.run(open: body.open, opened: body.opened)
-                return nil
-            }, Unmanaged.passRetained(body).toOpaque())
-        guard code != 0 else {
-            pthread_detach(number)
-            return
-        }
-        unsafe Unmanaged.passUnretained(body).release()
-        state.withLock { $0.isStopped = true }
-        let said = "cannot start the ledger's thread: \(systemErrorText(code)). Raise the limit of threads"
-        opened(.failure(LedgerError(.other, said, systemError: code)))
-    }
-
-    /// What the new thread is given.
-    private final class Body: Sendable {
-        let thread: LedgerThread
-        let open: Opening
-        let opened: Reply
-
-        init(thread: LedgerThread, open: @escaping Opening, opened: @escaping Reply) {
-            self.thread = thread
-            self.open = open
-            self.opened = opened
+        switch SystemThread.start({ self.run(open: open, opened: opened) }) {
+        case .success(let thread): pthread_detach(thread)
+        case .failure(let error):
+            state.withLock { $0.isStopped = true }
+            let said = "cannot start the ledger's thread: \(error). Raise the limit of threads"
+            opened(.failure(LedgerError(.other, said, systemError: error.code)))
         }
     }
 
@@ -143,28 +120,5 @@ internal import Synchronization
         }
         commitGroup()
         return nil
-    }
-}
-
-/// A POSIX semaphore (sem_overview(7)), at an address that does not change.
-@safe private final class Semaphore: Sendable {
-    // Set before the object is shared and never again; sem_post and sem_wait are made for concurrent use.
-    nonisolated(unsafe) private let handle: UnsafeMutablePointer<sem_t>
-
-    init() {
-        unsafe handle = .allocate(capacity: 1)
-        unsafe sem_init(handle, 0, 0)
-    }
-
-    deinit {
-        unsafe sem_destroy(handle)
-        unsafe handle.deallocate()
-    }
-
-    func signal() { unsafe sem_post(handle) }
-
-    /// Waits until somebody signalled. A signal handler only makes it wait again.
-    func wait() {
-        while unsafe sem_wait(handle) != 0, errno == EINTR {}
     }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+import Threading
 
 /// The state directory, held by this process alone as long as this object lives.
 ///
@@ -15,8 +16,8 @@ internal import Glibc
         let lockPath = directory + "/lock"
         let descriptor = unsafe open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Self.notWritable(lockPath, errno) }
-        if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-            let cause = errno
+        let cause = Self.lock(descriptor)
+        if cause != 0 {
             let holder = Self.readProcessID(descriptor)
             close(descriptor)
             throw Self.locked(directory, by: holder, cause)
@@ -84,6 +85,18 @@ internal import Glibc
         }
     }
 
+    /// Returns 0, or the error number. Waits half a second for a holder that is going: one that was killed a moment
+    /// ago, or a child that has been forked and still has our descriptors because it has not come to its exec.
+    private static func lock(_ descriptor: Int32) -> Int32 {
+        for attempt in 0... {
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return 0 }
+            let cause = errno
+            guard cause == EWOULDBLOCK || cause == EINTR, attempt < 25 else { return cause }
+            usleep(20_000)
+        }
+        return EWOULDBLOCK
+    }
+
     private static func locked(_ directory: String, by holder: Int32?, _ cause: Int32) -> LedgerError {
         guard cause == EWOULDBLOCK else {
             return LedgerError(
@@ -109,11 +122,4 @@ internal import Glibc
             "cannot create or write \(path): \(systemErrorText(cause)). The state directory must be on a writable file"
                 + " system and belong to this user", systemError: cause)
     }
-}
-
-/// What `strerror_r(3)` says.
-func systemErrorText(_ number: Int32) -> String {
-    var buffer = [CChar](repeating: 0, count: 256)
-    guard unsafe strerror_r(number, &buffer, buffer.count) == 0 else { return "errno \(number)" }
-    return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
 }

@@ -81,16 +81,13 @@ final class LaneBuilder {
 
     /// Closes the batch; bytes from `mark` on belong to the next one.
     private func close(keepingFrom mark: Int) {
-        var next = ByteWriter(capacity: bounds.maxBytes + (64 << 10))
-        if mark < out.count { next.append(out.span, mark..<out.count) }
-        out.truncate(to: mark)
-        swap(&out, &next)
+        let sealed = seal(upTo: mark)
         let last = segments.last
         let used = segments.filter { !$0.range.isEmpty }
         if !used.isEmpty {
             closed.append(
                 LaneBatch(
-                    encoded: EncodedBatch(bytes: next.seal(), ends: ends), segments: used, starts: starts,
+                    encoded: EncodedBatch(bytes: sealed, ends: ends), segments: used, starts: starts,
                     lengths: lengths))
         }
         ends.removeAll(keepingCapacity: true)
@@ -102,5 +99,24 @@ final class LaneBuilder {
             segments.append(LaneBatch.Segment(source: last.source, range: end..<end, firstItem: 0))
         }
         batching.reset()
+    }
+
+    /// Takes the bytes up to `mark` out of the open batch. A batch that closed far from full, by count or by age, is
+    /// copied to memory of its own size: queues are bounded by bytes that are used, and these are all it may hold.
+    private func seal(upTo mark: Int) -> SealedBytes {
+        if mark * 2 < bounds.maxBytes {
+            var exact = ByteWriter(capacity: mark)
+            exact.append(out.span, 0..<mark)
+            var rest = ByteWriter(capacity: max(out.count - mark, 0))
+            rest.append(out.span, mark..<out.count)
+            out.removeAll()
+            out.append(rest.span)
+            return exact.seal()
+        }
+        var next = ByteWriter(capacity: bounds.maxBytes + (64 << 10))
+        next.append(out.span, mark..<out.count)
+        out.truncate(to: mark)
+        swap(&out, &next)
+        return next.seal()
     }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Model
 import Sandbox
+import Threading
 
 /// `sidereal-export sandbox`: receivers to try things out with.
 struct SandboxCommand: AsyncParsableCommand {
@@ -168,7 +169,7 @@ private func replaceFile(_ path: String, with text: String) throws(ReadyFileErro
     let draft = "\(path).\(getpid()).tmp"
     func failure(_ code: Int32) -> ReadyFileError {
         _ = unsafe unlink(draft)
-        let reason = unsafe strerror(code).map { unsafe String(cString: $0) } ?? "error \(code)"
+        let reason = systemErrorText(code)
         return ReadyFileError(description: "--ready-file: cannot write \(path): \(reason)")
     }
     let descriptor = unsafe open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)

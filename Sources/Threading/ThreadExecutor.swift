@@ -18,16 +18,10 @@ import Synchronization
 
     /// Starts the thread; without one nothing can work, so a refusal ends the process.
     public init() {
-        var number = pthread_t()
-        let code = unsafe pthread_create(
-            &number, nil,
-            { raw in
-                guard let raw = unsafe raw else { return nil }
-                unsafe Unmanaged<ThreadExecutor>.fromOpaque(raw).takeRetainedValue().run()
-                return nil
-            }, Unmanaged.passRetained(self).toOpaque())
-        precondition(code == 0, "the system refuses another thread (error \(code)); raise the limit of threads")
-        pthread_detach(number)
+        switch SystemThread.start({ self.run() }) {
+        case .success(let thread): pthread_detach(thread)
+        case .failure(let error): preconditionFailure("no thread to be had: \(error); raise the limit of threads")
+        }
     }
 
     /// Queues a job for the thread.
@@ -54,27 +48,5 @@ import Synchronization
             for job in jobs { unsafe job.runSynchronously(on: asUnownedSerialExecutor()) }
             if isStopped, jobs.isEmpty { return }
         }
-    }
-}
-
-/// A POSIX semaphore (sem_overview(7)), at an address that does not change.
-@safe final class WakeUp: Sendable {
-    // Set before the object is shared and never again; sem_post and sem_wait are made for concurrent use.
-    nonisolated(unsafe) private let handle: UnsafeMutablePointer<sem_t>
-
-    init() {
-        unsafe handle = .allocate(capacity: 1)
-        unsafe sem_init(handle, 0, 0)
-    }
-
-    deinit {
-        unsafe sem_destroy(handle)
-        unsafe handle.deallocate()
-    }
-
-    func signal() { unsafe sem_post(handle) }
-
-    func wait() {
-        while unsafe sem_wait(handle) != 0, errno == EINTR {}
     }
 }

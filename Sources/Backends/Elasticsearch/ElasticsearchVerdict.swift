@@ -15,9 +15,8 @@ public enum ElasticsearchVerdict {
             let said = errorText(members, span)
             return HTTPVerdict.of(status: response.status, retryAfter: retryAfter, said: said, at: place)
         }
-        guard members.contains(where: { $0.key == "errors" && $0.value.kind == .bool }),
-            let list = members.first(where: { $0.key == "items" }),
-            let items = JSONAnswer.elements(span, list.value), items.count == count
+        guard only("errors", members)?.kind == .bool, let list = only("items", members),
+            let items = JSONAnswer.elements(span, list), items.count == count
         else {
             return .unknown(
                 Reason(
@@ -38,9 +37,9 @@ public enum ElasticsearchVerdict {
     /// An item is an object with one member, named after its action.
     private static func verdict(_ item: Formats.JSONValue, _ span: Span<UInt8>, _ place: String) -> ItemVerdict {
         let unreadable = Reason(code: "unreadable", message: "\(place) answered an item without a status")
-        guard let action = JSONAnswer.members(span, item.range)?.first,
-            let members = JSONAnswer.members(span, action.value.range),
-            let status = members.first(where: { $0.key == "status" }).flatMap({ JSONAnswer.integer($0.value, span) })
+        guard let actions = JSONAnswer.members(span, item.range), actions.count == 1,
+            let members = JSONAnswer.members(span, actions[0].value.range),
+            let status = only("status", members).flatMap({ JSONAnswer.integer($0, span) })
         else { return .retry(unreadable) }
         // 409: a document of that id is there, and only we write that id.
         if 200..<300 ~= status || status == 409 { return .delivered }
@@ -51,6 +50,13 @@ public enum ElasticsearchVerdict {
         case 401, 403, 404: return .configuration(reason)
         default: return .retry(reason)
         }
+    }
+
+    /// The member called `key`; nil if there is none, or more than one, which could be read either way.
+    private static func only(_ key: String, _ members: [(key: String, value: Formats.JSONValue)]) -> Formats.JSONValue?
+    {
+        let found = members.filter { $0.key == key }
+        return found.count == 1 ? found[0].value : nil
     }
 
     /// `: type: reason` of an `error` member.

@@ -6,13 +6,24 @@ enum FileAccess {
     static let directoryMode: mode_t = 0o750
     static let fileMode: mode_t = 0o640
 
-    /// Makes the directory, its parents too. Returns the error number, 0 if it is there.
+    /// Makes the directory, its parents too, each name for good. Returns the error number, 0 if it is there.
     static func makeDirectory(_ path: String) -> Int32 {
         var made = ""
         for part in path.split(separator: "/") {
+            let parent = made.isEmpty ? "/" : made
             made += "/" + part
-            if unsafe mkdir(made, directoryMode) != 0, errno != EEXIST { return errno }
+            guard unsafe mkdir(made, directoryMode) == 0 else {
+                if errno == EEXIST { continue }
+                return errno
+            }
+            do throws(OutputLog.Failure) {
+                try OutputLog.syncDirectory(parent)
+            } catch {
+                return error.code
+            }
         }
-        return 0
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return errno }
+        return status.st_mode & S_IFMT == S_IFDIR ? 0 : ENOTDIR
     }
 }

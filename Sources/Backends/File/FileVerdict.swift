@@ -19,6 +19,7 @@ public enum FileVerdict {
         case ENOSPC, EDQUOT: "; free some space: exporting goes on by itself"
         case EACCES, EPERM: "; give the exporter's user the right to write there"
         case EROFS: "; the file system is mounted read-only"
+        case EWOULDBLOCK: "; another exporter writes to it: let only one use this directory and target name"
         case ENOTDIR, ENOENT: "; the directory of endpoint must exist or be creatable"
         default: ""
         }

@@ -52,6 +52,8 @@ public enum SplunkVerdict {
         init?(_ body: [UInt8]) {
             let span = body.span
             guard let members = JSONAnswer.members(span, 0..<body.count) else { return nil }
+            // A field said twice could be read either way: such an answer is not understood.
+            guard Set(members.map(\.key)).count == members.count else { return nil }
             for (key, value) in members {
                 switch key {
                 case "code": code = JSONAnswer.integer(value, span)

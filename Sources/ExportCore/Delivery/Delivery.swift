@@ -75,13 +75,19 @@ public struct Delivery: Sendable {
         case tooLarge
     }
 
+    /// Records that belong in one request.
+    fileprivate struct Parcel {
+        var items: [Range<Int>]
+        /// Requests that carried them.
+        var attempts = 0
+    }
+
     fileprivate struct Batch {
         enum Phase: Equatable { case waiting(until: Tick), inFlight, committing, commitWaiting(until: Tick) }
         /// Requests still to be made, the next one first.
-        var parcels: [[Range<Int>]]
+        var parcels: [Parcel]
         var phase: Phase
         var dead: [DeadItem] = []
-        var attempts = 0
         /// Failed attempts since the last progress.
         var failures = 0
         var firstAttempt: Tick?
@@ -132,7 +138,7 @@ public struct Delivery: Sendable {
         switch event {
         case .submit(let id, let items):
             precondition(hasPermit && items > 0 && batches[id] == nil)
-            batches[id] = Batch(parcels: [[0..<items]], phase: .waiting(until: now))
+            batches[id] = Batch(parcels: [Parcel(items: [0..<items])], phase: .waiting(until: now))
             return sendDue(now)
         case .answered(let id, let verdict):
             guard var batch = batches[id], batch.phase == .inFlight else { return [] }
@@ -160,11 +166,11 @@ public struct Delivery: Sendable {
             guard var batch = batches[id] else { continue }
             switch batch.phase {
             case .waiting(let until) where until <= now && holdUntil <= now:
-                guard let parcel = batch.parcels.first else { continue }
+                guard let items = batch.parcels.first?.items else { continue }
                 batch.phase = .inFlight
-                batch.attempts += 1
+                batch.parcels[0].attempts += 1
                 if batch.firstAttempt == nil { batch.firstAttempt = now }
-                effects.append(.send(id, items: parcel))
+                effects.append(.send(id, items: items))
             case .commitWaiting(let until) where until <= now:
                 batch.phase = .committing
                 effects.append(.commit(id, dead: batch.dead))
@@ -194,11 +200,15 @@ public struct Delivery: Sendable {
             if slowDown { pause(now, &rng) } else { slowDowns = 0 }
         case .items(let verdicts, let retryAfter):
             applyItems(verdicts, retryAfter, parcel, &batch, id, now, &rng, &effects)
+        case .poisonAt(let delivered, let reason) where !(0..<parcel.items.itemCount).contains(delivered):
+            // The answer speaks of a record that was not sent, so nothing it says can be trusted.
+            effects.append(.failed(id, .unknown, reason))
+            fail(parcel, reason, nil, false, &batch, now, &rng)
         case .poisonAt(let delivered, let reason):
             effects.append(.failed(id, .poison, reason))
             progress(&batch, now)
-            bury(parcel.items(delivered..<delivered + 1), reason, &batch, now)
-            batch.prepend(parcel.items(delivered + 1..<parcel.itemCount))
+            bury(parcel.part(delivered..<delivered + 1), reason, &batch, now)
+            batch.prepend(parcel.part(delivered + 1..<parcel.items.itemCount))
         case .poison(let reason), .tooLarge(let reason):
             if case .poison = verdict {
                 effects.append(.failed(id, .poison, reason))
@@ -219,39 +229,40 @@ public struct Delivery: Sendable {
     }
 
     private mutating func applyItems(
-        _ verdicts: [ItemVerdict], _ retryAfter: UInt64?, _ parcel: [Range<Int>], _ batch: inout Batch, _ id: BatchID,
+        _ verdicts: [ItemVerdict], _ retryAfter: UInt64?, _ parcel: Parcel, _ batch: inout Batch, _ id: BatchID,
         _ now: Tick, _ rng: inout PRNG, _ effects: inout [Effect]
     ) {
-        guard verdicts.count == parcel.itemCount else {
+        let count = parcel.items.itemCount
+        guard verdicts.count == count else {
             let reason = Reason(
                 code: "item-count",
-                message: "the answer speaks of \(verdicts.count) records, the request held \(parcel.itemCount)")
+                message: "the answer speaks of \(verdicts.count) records, the request held \(count)")
             effects.append(.failed(id, .unknown, reason))
             fail(parcel, reason, retryAfter, false, &batch, now, &rng)
             return
         }
-        var again: [Range<Int>] = []
+        var again = Parcel(items: [], attempts: parcel.attempts)
         var retryReason: Reason?
         var held = false
         var poison: Reason?
         for (offset, verdict) in verdicts.enumerated() {
-            let item = parcel.items(offset..<offset + 1)
+            let item = parcel.part(offset..<offset + 1)
             switch verdict {
             case .delivered: continue
             case .poison(let reason):
                 bury(item, reason, &batch, now)
                 poison = poison ?? reason
             case .retry(let reason):
-                again.appendMerging(item)
+                again.items.appendMerging(item.items)
                 retryReason = retryReason ?? reason
             case .configuration(let reason):
-                again.appendMerging(item)
+                again.items.appendMerging(item.items)
                 retryReason = held ? retryReason : reason
                 held = true
             }
         }
         if let poison { effects.append(.failed(id, .poison, poison)) }
-        if again.itemCount < parcel.itemCount { progress(&batch, now) }
+        if again.items.itemCount < count { progress(&batch, now) }
         guard let reason = retryReason else { return }
         effects.append(.failed(id, held ? .configuration : .retry, reason))
         fail(again, reason, retryAfter, held, &batch, now, &rng)
@@ -271,7 +282,7 @@ public struct Delivery: Sendable {
     }
 
     private mutating func fail(
-        _ parcel: [Range<Int>], _ reason: Reason, _ retryAfter: UInt64?, _ hold: Bool, _ batch: inout Batch,
+        _ parcel: Parcel, _ reason: Reason, _ retryAfter: UInt64?, _ hold: Bool, _ batch: inout Batch,
         _ now: Tick, _ rng: inout PRNG
     ) {
         consecutiveFailures += 1
@@ -291,23 +302,23 @@ public struct Delivery: Sendable {
     }
 
     /// Halves a request; a single record that cannot be halved is dead.
-    private func split(_ parcel: [Range<Int>], _ reason: Reason, _ batch: inout Batch, _ now: Tick) {
+    private func split(_ parcel: Parcel, _ reason: Reason, _ batch: inout Batch, _ now: Tick) {
         batch.phase = .waiting(until: now)
-        let count = parcel.itemCount
+        let count = parcel.items.itemCount
         guard count > 1 else {
             bury(parcel, reason, &batch, now)
             return
         }
-        batch.prepend(parcel.items(count / 2..<count))
-        batch.prepend(parcel.items(0..<count / 2))
+        batch.prepend(parcel.part(count / 2..<count))
+        batch.prepend(parcel.part(0..<count / 2))
     }
 
-    private func bury(_ items: [Range<Int>], _ reason: Reason, _ batch: inout Batch, _ now: Tick) {
-        for range in items {
+    private func bury(_ parcel: Parcel, _ reason: Reason, _ batch: inout Batch, _ now: Tick) {
+        for range in parcel.items {
             for item in range {
                 batch.dead.append(
                     DeadItem(
-                        item: item, reason: reason, attempts: batch.attempts,
+                        item: item, reason: reason, attempts: parcel.attempts,
                         firstAttempt: batch.firstAttempt ?? now, lastAttempt: now))
             }
         }
@@ -315,36 +326,14 @@ public struct Delivery: Sendable {
 }
 
 extension Delivery.Batch {
-    fileprivate mutating func prepend(_ parcel: [Range<Int>]) {
-        if !parcel.isEmpty { parcels.insert(parcel, at: 0) }
+    fileprivate mutating func prepend(_ parcel: Delivery.Parcel) {
+        if !parcel.items.isEmpty { parcels.insert(parcel, at: 0) }
     }
 }
 
-extension [Range<Int>] {
-    /// How many records the ranges name.
-    public var itemCount: Int { reduce(0) { $0 + $1.count } }
-
-    /// The records at these places of the sequence the ranges form.
-    func items(_ places: Range<Int>) -> [Range<Int>] {
-        var result: [Range<Int>] = []
-        var seen = 0
-        for range in self {
-            let low = Swift.max(places.lowerBound - seen, 0)
-            let high = Swift.min(places.upperBound - seen, range.count)
-            if low < high { result.append(range.lowerBound + low..<range.lowerBound + high) }
-            seen += range.count
-        }
-        return result
-    }
-
-    /// Adds ranges at the end, joined with the last one where they touch.
-    mutating func appendMerging(_ other: [Range<Int>]) {
-        for range in other {
-            if let tail = last, tail.upperBound == range.lowerBound {
-                self[count - 1] = tail.lowerBound..<range.upperBound
-            } else {
-                append(range)
-            }
-        }
+extension Delivery.Parcel {
+    /// The records at these places of it.
+    fileprivate func part(_ places: Range<Int>) -> Delivery.Parcel {
+        Delivery.Parcel(items: items.items(places), attempts: attempts)
     }
 }

@@ -17,7 +17,8 @@ public struct RetryPolicy: Sendable, Equatable {
     ) -> UInt64 {
         let doublings = UInt64(min(max(failures - 1, 0), 20))
         let (grown, over) = settings.initialMilliseconds.multipliedReportingOverflow(by: 1 << doublings)
-        let cap = min(settings.maxMilliseconds, over ? .max : grown)
+        // One below the largest number, so that the range 0...cap can be counted.
+        let cap = min(settings.maxMilliseconds, over ? .max : grown, .max - 1)
         let jittered = atLeastHalf ? cap / 2 + rng.below(cap / 2 + 1) : rng.below(cap + 1)
         // A receiver's wish is followed, but not beyond what would look like a dead exporter.
         return max(jittered, min(retryAfter ?? 0, max(settings.maxMilliseconds, 3_600_000)))

@@ -1,4 +1,5 @@
 import Glibc
+import Threading
 
 /// Why the output could not be written.
 struct OutputFailure: Error {
@@ -7,7 +8,7 @@ struct OutputFailure: Error {
 
     init(_ doing: String, _ path: String, _ number: Int32) {
         self.number = number
-        let reason = unsafe String(cString: strerror(number))
+        let reason = systemErrorText(number)
         message = "cannot \(doing) \(path == "-" ? "standard output" : path): \(reason)"
     }
 }

@@ -1,14 +1,15 @@
-import Glibc
+public import Glibc
 
-/// A plain thread: libcurl waits in `poll`, which has no place on the threads that tasks share.
-enum LoopThread {
+/// A plain thread, for work that waits in the kernel: it has no place on the threads that tasks share.
+public enum SystemThread {
     private final class Job: Sendable {
         let work: @Sendable () -> Void
         init(_ work: @escaping @Sendable () -> Void) { self.work = work }
     }
 
-    /// Runs `work` on a thread of its own; `nil` if the system grants none. The thread must be joined or detached.
-    static func start(_ work: @escaping @Sendable () -> Void) -> pthread_t? {
+    /// Runs `work` on a thread of its own; fails with the error number if the system grants none. The thread must be
+    /// joined or detached.
+    public static func start(_ work: @escaping @Sendable () -> Void) -> Result<pthread_t, SystemError> {
         let job = unsafe Unmanaged.passRetained(Job(work))
         // The thread inherits its mask: signals are for the rest of the process. SIGPIPE among them, so that writing
         // to a closed connection is an error instead of the end.
@@ -27,8 +28,8 @@ enum LoopThread {
             }, job.toOpaque())
         guard code == 0 else {
             unsafe job.release()
-            return nil
+            return .failure(SystemError(code: code))
         }
-        return thread
+        return .success(thread)
     }
 }

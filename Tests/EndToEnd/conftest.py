@@ -1,0 +1,47 @@
+"""Fixtures of the end-to-end tests: the built program, and a workbench per test that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter import Workbench, generate
+
+PROGRAM_VARIABLE = "SIDEREAL_EXPORT"
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """The program under test."""
+    named = os.environ.get(PROGRAM_VARIABLE)
+    if not named:
+        pytest.exit(f"set {PROGRAM_VARIABLE} to the built program, as `make end-to-end` does", returncode=2)
+    path = Path(named).resolve()
+    if not os.access(path, os.X_OK):
+        pytest.exit(f"{PROGRAM_VARIABLE} names {path}, which is no program that can be run", returncode=2)
+    return path
+
+
+@pytest.fixture
+def bench(program: Path, tmp_path: Path) -> Iterator[Workbench]:
+    """A directory, secrets and processes of one test. All processes are gone when the test ends."""
+    workbench = Workbench(program, tmp_path)
+    yield workbench
+    workbench.close()
+
+
+@pytest.fixture(scope="session")
+def results(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Synthetic results by count, made once per session; tests only read them."""
+    directory = tmp_path_factory.mktemp("results")
+    made: dict[int, Path] = {}
+
+    def get(count: int) -> Path:
+        if count not in made:
+            made[count] = generate(program, count, directory / f"results-{count}.ndjson")
+        return made[count]
+
+    return get

@@ -1,0 +1,144 @@
+import ExportCore
+import Model
+import Testing
+
+/// When something is sent: back-off, holds and pauses.
+@Suite struct DeliveryPaceTests {
+    @Test func backOffGrowsWithFailuresAndStartsAnewAfterProgress() {
+        // Full jitter is random; the upper bound of each delay is what grows.
+        var longest: [UInt64] = Array(repeating: 0, count: 8)
+        for seed in 0..<200 as Range<UInt64> {
+            let bench = DeliveryBench(initial: 1_000, max: 20_000, seed: seed)
+            _ = bench.submit(0, items: 2)
+            for failure in 0..<8 {
+                _ = bench.answer(0, .retry(why, retryAfterMilliseconds: nil))
+                // A jitter of zero is sent at once.
+                let pause = bench.pause ?? 0
+                #expect(pause <= min(20_000, 1_000 << UInt64(failure)), "seed \(seed)")
+                longest[failure] = max(longest[failure], pause)
+                _ = bench.wait()
+            }
+            _ = bench.answer(0, .items([.delivered, .retry(why)], retryAfterMilliseconds: nil))
+            #expect((bench.pause ?? 0) <= 1_000, "seed \(seed): progress begins a new series")
+        }
+        for (failure, pause) in longest.enumerated() {
+            #expect(pause > min(20_000, 1_000 << UInt64(failure)) * 9 / 10)
+        }
+    }
+
+    @Test func retryAfterIsAFloorForTheWholeTarget() {
+        for seed in 0..<100 as Range<UInt64> {
+            let bench = DeliveryBench(initial: 1_000, max: 60_000, concurrency: 3, seed: seed)
+            _ = bench.submit(0, items: 1)
+            _ = bench.submit(1, items: 1)
+            _ = bench.answer(0, .retry(why, retryAfterMilliseconds: 7_000))
+            #expect(bench.pause == 7_000, "a second of jitter is less than the floor")
+            // The receiver asked for a pause, not the batch: a new one waits too.
+            #expect(bench.submit(2, items: 1) == [])
+            #expect(bench.answer(1, delivered) == [commit(1)])
+            bench.now = bench.now.adding(milliseconds: 6_999)
+            #expect(bench.handle(.tick) == [])
+            bench.now = bench.now.adding(milliseconds: 1)
+            #expect(bench.handle(.tick) == [send(0, 0..<1), send(2, 0..<1)])
+        }
+    }
+
+    @Test func retryAfterOfItemsIsObeyed() {
+        let bench = DeliveryBench()
+        _ = bench.submit(0, items: 2)
+        _ = bench.answer(0, .items([.delivered, .retry(why)], retryAfterMilliseconds: 9_000))
+        #expect(bench.pause == 9_000)
+    }
+
+    @Test func failureOfOneBatchDoesNotDelayTheOthers() {
+        let bench = DeliveryBench(concurrency: 2)
+        _ = bench.submit(0, items: 1)
+        _ = bench.answer(0, .unknown(why))
+        #expect(bench.submit(1, items: 4) == [send(1, 0..<4)])
+    }
+
+    @Test func configurationHoldsTheWholeTarget() {
+        for seed in 0..<100 as Range<UInt64> {
+            let bench = DeliveryBench(initial: 2_000, max: 60_000, concurrency: 3, seed: seed)
+            _ = bench.submit(0, items: 1)
+            _ = bench.answer(0, .configuration(why))
+            let pause = bench.pause ?? 0
+            // Only a person can help: never sooner than half the delay.
+            #expect(1_000...2_000 ~= pause, "seed \(seed)")
+            #expect(bench.submit(1, items: 1) == [])
+            bench.now = bench.now.adding(milliseconds: pause - 1)
+            #expect(bench.handle(.tick) == [])
+            #expect(bench.submit(2, items: 1) == [])
+            #expect(bench.wait() == [send(0, 0..<1), send(1, 0..<1), send(2, 0..<1)])
+        }
+    }
+
+    @Test func configurationOfOneItemHoldsTheTargetAndOutranksRetry() {
+        let bench = DeliveryBench(concurrency: 2)
+        _ = bench.submit(0, items: 3)
+        let settings = Reason(code: "http-404", message: "no such index")
+        let verdicts: [ItemVerdict] = [.retry(why), .configuration(settings), .delivered]
+        #expect(
+            bench.answer(0, .items(verdicts, retryAfterMilliseconds: nil)) == [failed(0, .configuration, settings)])
+        #expect(bench.submit(1, items: 1) == [])
+        #expect(bench.wait() == [send(0, 0..<2), send(1, 0..<1)])
+    }
+
+    @Test func slowDownPausesLongerWhileItIsRepeated() {
+        let bench = DeliveryBench(initial: 1_000, max: 8_000)
+        #expect(bench.submit(0, items: 1) == [send(0, 0..<1)])
+        let bounds: [ClosedRange<UInt64>] = [500...1_000, 1_000...2_000, 2_000...4_000, 4_000...8_000, 4_000...8_000]
+        for (round, bound) in bounds.enumerated() {
+            let id = UInt64(round)
+            // What was accepted is committed at once; only the next request waits.
+            #expect(bench.answer(id, .delivered(slowDown: true)) == [commit(id)])
+            _ = bench.handle(.committed(BatchID(id)))
+            #expect(bench.submit(id + 1, items: 1) == [])
+            #expect(bound.contains(bench.pause ?? 0), "round \(round): \(bench.pause ?? 0) ms")
+            #expect(bench.wait() == [send(id + 1, 0..<1)])
+        }
+        _ = bench.answer(5, delivered)
+        _ = bench.handle(.committed(BatchID(5)))
+        #expect(bench.submit(6, items: 1) == [send(6, 0..<1)])
+        _ = bench.answer(6, .delivered(slowDown: true))
+        _ = bench.handle(.committed(BatchID(6)))
+        #expect(bench.submit(7, items: 1) == [])
+        #expect((bench.pause ?? .max) <= 1_000, "the series began anew")
+    }
+
+    @Test func slowDownIsNoFailure() {
+        let bench = DeliveryBench()
+        _ = bench.submit(0, items: 1)
+        #expect(bench.answer(0, .delivered(slowDown: true)) == [commit(0)])
+        #expect(bench.delivery.consecutiveFailures == 0)
+    }
+
+    @Test func consecutiveFailuresCountUntilASuccess() {
+        let bench = DeliveryBench(concurrency: 2)
+        _ = bench.submit(0, items: 1)
+        _ = bench.submit(1, items: 2)
+        for count in 1...5 {
+            _ = bench.answer(0, count % 2 == 0 ? .configuration(why) : .unknown(why))
+            #expect(bench.delivery.consecutiveFailures == count)
+            _ = bench.wait()
+        }
+        // A bad record is the record's trouble, not the receiver's.
+        _ = bench.answer(1, .poison(why))
+        #expect(bench.delivery.consecutiveFailures == 5)
+        _ = bench.answer(1, delivered)
+        #expect(bench.delivery.consecutiveFailures == 0)
+    }
+
+    @Test func nextTickIsTheEarliestOfAllThatWait() {
+        let bench = DeliveryBench(initial: 50_000, max: 50_000, concurrency: 3)
+        for id in 0..<3 as Range<UInt64> { _ = bench.submit(id, items: 1) }
+        _ = bench.answer(0, .retry(why, retryAfterMilliseconds: nil))
+        let first = bench.pause ?? 0
+        _ = bench.answer(1, .retry(why, retryAfterMilliseconds: nil))
+        let second = bench.pause ?? 0
+        #expect(second <= first)
+        _ = bench.answer(2, delivered)
+        _ = bench.handle(.commitFailed(BatchID(2)))
+        #expect(bench.pause == min(second, 1_000))
+    }
+}

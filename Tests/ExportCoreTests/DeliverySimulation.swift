@@ -1,0 +1,209 @@
+import ExportCore
+import Model
+
+/// A whole target in one value: `Delivery`, a clock that jumps, a receiver with moods, a ledger that sometimes refuses.
+///
+/// The oracle notes every breach in ``breaches``; the same seed gives the same run.
+struct DeliverySimulation {
+    /// Something that will happen.
+    fileprivate enum Arrival {
+        case answer(BatchID, Verdict, records: [Int])
+        case ledger(BatchID, dead: [Delivery.DeadItem])
+    }
+
+    private struct Batch {
+        var records: [Int]
+        var firstSent: Tick?
+    }
+
+    let concurrency: Int
+    private(set) var breaches: [String] = []
+    private(set) var receiver: FakeReceiver
+    /// How often the ledger wrote each record down, and how many of them as dead.
+    private(set) var settled: [Int]
+    private(set) var dead = 0
+    private(set) var crashes = 0
+    /// The records of the batches that were open when the process died.
+    private(set) var openAtCrash: [[Int]] = []
+
+    private let policy: RetryPolicy
+    private var delivery: Delivery
+    private var rng: PRNG
+    private var now = Tick(nanoseconds: 0)
+    private var waiting: [Int]
+    private var batches: [BatchID: Batch] = [:]
+    private var arrivals: [(due: Tick, what: Arrival)] = []
+    /// Records whose receipt the receiver confirmed, or that were buried, since the process began.
+    private var answered: Set<Int> = []
+    private var nextNumber: UInt64 = 0
+
+    init(seed: UInt64, faults: FakeReceiver.Faults, concurrency: Int? = nil) {
+        var rng = PRNG(seed: seed)
+        let count = 1 + Int(rng.below(80))
+        let permits = concurrency ?? 1 + Int(rng.below(4))
+        receiver = FakeReceiver(records: count, faults: faults, rng: &rng)
+        let isShort = faults == .all && rng.below(4) == 0
+        policy = RetryPolicy(
+            RetrySettings(
+                initialMilliseconds: 1_000, maxMilliseconds: 30_000,
+                windowMilliseconds: isShort ? 60_000 : 86_400_000))
+        delivery = Delivery(policy: policy, maxConcurrency: permits)
+        settled = Array(repeating: 0, count: count)
+        self.concurrency = permits
+        self.rng = rng
+        waiting = Array(0..<count)
+    }
+
+    /// Runs until everything is settled. After `faultySteps` the receiver's faults end; with `crashAt` the process dies
+    /// once, at that step.
+    mutating func run(faultySteps: Int = 300, crashAt: Int? = nil) {
+        var step = 0
+        while !waiting.isEmpty || !batches.isEmpty {
+            if step == faultySteps { receiver.faults = .none }
+            step += 1
+            if step == crashAt {
+                crash()
+                continue
+            }
+            guard step < 20_000 else {
+                note("stuck with \(batches.count) batches and \(waiting.count) records waiting")
+                return
+            }
+            if delivery.hasPermit != (batches.count < concurrency) { note("the permits do not match the batches") }
+            if !waiting.isEmpty, delivery.hasPermit, rng.below(2) == 0 {
+                submit()
+            } else {
+                advance()
+            }
+        }
+        for (record, count) in settled.enumerated() where count != 1 { note("record \(record) settled \(count) times") }
+        if !delivery.isIdle || delivery.nextTick != nil { note("not idle at the end") }
+    }
+
+    private mutating func note(_ breach: String) { breaches.append(breach) }
+
+    private mutating func submit() {
+        let count = min(waiting.count, 1 + Int(rng.below(24)))
+        let id = BatchID(nextNumber)
+        nextNumber += 1
+        batches[id] = Batch(records: Array(waiting.prefix(count)))
+        waiting.removeFirst(count)
+        if batches.count > concurrency { note("\(batches.count) batches with \(concurrency) permits") }
+        perform(delivery.handle(.submit(id, items: count), now: now, rng: &rng))
+    }
+
+    /// Lets the next thing happen: an answer, the ledger's word, or time.
+    private mutating func advance() {
+        let next = arrivals.indices.min { arrivals[$0].due < arrivals[$1].due }
+        if let tick = delivery.nextTick, next.map({ tick < arrivals[$0].due }) ?? true {
+            now = max(now, tick)
+            perform(delivery.handle(.tick, now: now, rng: &rng))
+            return
+        }
+        guard let next else {
+            if waiting.isEmpty || !delivery.hasPermit { note("nothing will ever happen again") }
+            return
+        }
+        let (due, what) = arrivals.remove(at: next)
+        now = max(now, due)
+        switch what {
+        case .answer(let id, let verdict, let records):
+            remember(verdict, records)
+            perform(delivery.handle(.answered(id, verdict), now: now, rng: &rng))
+        case .ledger(let id, let dead):
+            guard receiver.faults == .none || rng.below(6) > 0 else {
+                perform(delivery.handle(.commitFailed(id), now: now, rng: &rng))
+                return
+            }
+            write(id, dead)
+            perform(delivery.handle(.committed(id), now: now, rng: &rng))
+        }
+    }
+
+    private mutating func perform(_ effects: [Delivery.Effect]) {
+        for effect in effects {
+            switch effect {
+            case .send(let id, let items): send(id, items)
+            case .commit(let id, let dead):
+                if arrivals.contains(where: { $0.what.batch == id }) { note("commit of \(id) with an answer open") }
+                arrivals.append((now.adding(milliseconds: rng.below(50)), .ledger(id, dead: dead)))
+            case .failed(let id, _, _): if batches[id] == nil { note("failure of unknown batch \(id)") }
+            }
+        }
+    }
+
+    private mutating func send(_ id: BatchID, _ items: [Range<Int>]) {
+        guard let batch = batches[id], let last = items.last, last.upperBound <= batch.records.count else {
+            note("send of \(id) with \(items)")
+            return
+        }
+        if arrivals.contains(where: { $0.what.batch == id }) { note("two requests of \(id) at once") }
+        if batch.firstSent == nil { batches[id]?.firstSent = now }
+        let records = items.flatMap { $0.map { batch.records[$0] } }
+        if records.isEmpty { note("empty request of \(id)") }
+        if zip(records, records.dropFirst()).contains(where: { $0 >= $1 }) { note("order or repetition in \(items)") }
+        for record in records where answered.contains(record) { note("record \(record) sent although it was answered") }
+        let verdict = receiver.take(records, rng: &rng)
+        let delay = rng.below(5) == 0 ? rng.below(60_000) : rng.below(200)
+        arrivals.append((now.adding(milliseconds: delay), .answer(id, verdict, records: records)))
+    }
+
+    /// What the receiver's word says of single records, read without `Delivery`.
+    private mutating func remember(_ verdict: Verdict, _ records: [Int]) {
+        switch verdict {
+        case .delivered: answered.formUnion(records)
+        case .items(let verdicts, _) where verdicts.count == records.count:
+            for (record, verdict) in zip(records, verdicts) {
+                switch verdict {
+                case .delivered, .poison: answered.insert(record)
+                case .retry, .configuration: continue
+                }
+            }
+        case .poisonAt(let place, _) where place < records.count: answered.formUnion(records.prefix(place + 1))
+        default: return
+        }
+    }
+
+    /// The ledger's side: what is written down is checked against the receiver's own store.
+    private mutating func write(_ id: BatchID, _ dead: [Delivery.DeadItem]) {
+        guard let batch = batches.removeValue(forKey: id) else { return note("commit of unknown batch \(id)") }
+        let buried = Set(dead.map(\.item))
+        if buried.count != dead.count { note("a record of \(id) buried twice") }
+        self.dead += dead.count
+        for item in dead {
+            let started = batch.firstSent ?? now
+            let isExpired = policy.isExpired(firstAttempt: started, now: item.lastAttempt)
+            if receiver.natures[batch.records[item.item]] == .good, !isExpired {
+                note("good record \(batch.records[item.item]) buried: \(item.reason)")
+            }
+            if item.attempts < 1 && !isExpired { note("record buried without an attempt") }
+        }
+        for (index, record) in batch.records.enumerated() {
+            settled[record] += 1
+            if !buried.contains(index), receiver.stored[record] == 0 {
+                note("record \(record) settled as delivered, but never stored")
+            }
+        }
+    }
+
+    /// The process dies: what is not in the ledger is submitted anew, in other batches.
+    private mutating func crash() {
+        crashes += 1
+        // Some commits reached the disk, though nobody was told.
+        for case .ledger(let id, let dead) in arrivals.map(\.what) where rng.below(2) == 0 { write(id, dead) }
+        openAtCrash += batches.values.map(\.records)
+        waiting = settled.indices.filter { settled[$0] == 0 }
+        batches = [:]
+        arrivals = []
+        answered = []
+        delivery = Delivery(policy: policy, maxConcurrency: concurrency)
+    }
+}
+
+extension DeliverySimulation.Arrival {
+    fileprivate var batch: BatchID {
+        switch self {
+        case .answer(let id, _, _), .ledger(let id, _): id
+        }
+    }
+}
