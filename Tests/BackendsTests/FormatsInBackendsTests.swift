@@ -194,7 +194,7 @@ import Testing
             $0.formatOptions.appName = "probes"
             $0.formatOptions.enterpriseID = 4_294_967_295
         }
-        #expect(syslog.encoded.hasPrefix("<190>1 2026-03-15T08:30:01.500000Z prod-east probes "))
+        #expect(syslog.encoded.hasPrefix("<190>1 2026-03-15T08:30:01.5Z prod-east probes "))
         #expect(syslog.encoded.contains("@4294967295 "))
         let ocsf = try carried(.file, .ocsf) { $0.formatOptions.product = "Probes" }
         #expect(ocsf.encoded.contains(#""name":"Probes""#))

@@ -47,7 +47,7 @@ private struct SyslogReader {
         guard !rest.isEmpty else { return }
         try take(0x20, "no space before MSG")
         guard rest.starts(with: [0xEF, 0xBB, 0xBF]) else { throw fault("MSG without a byte order mark") }
-        guard !rest.contains(where: { $0 < 0x20 || $0 == 0x7F }) else { throw fault("a control character in MSG") }
+        guard !rest.contains(where: { $0 < 0x20 }) else { throw fault("a control character in MSG") }
     }
 
     private func timestamp(_ text: String) throws(GrammarFault) {
