@@ -82,7 +82,7 @@ checkers: $(BINARY) .make/apt-checkers .venv-ocsf/ready .venv-ocsf-models/ready 
 	@$(PYTHON) Tests/Checkers/run $(abspath $(BINARY))
 
 fuzz: .make/apt ## FUZZ_CASES (1000000) hostile and damaged records through the reader and every encoder
-	SIDEREAL_FUZZ_CASES=$(FUZZ_CASES) $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path $(RELEASE_DIR)-tests --filter FuzzTests
+	SIDEREAL_FUZZ_CASES=$(FUZZ_CASES) $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path $(RELEASE_DIR)-tests --filter FormatFuzzTests
 
 acceptance: $(BINARY) .venv/ready ## The long proofs: 20 kills over 100 000 results, an outage of a minute
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -s -p no:cacheprovider Tests/EndToEnd -m acceptance

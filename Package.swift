@@ -93,7 +93,9 @@ let package = Package(
             path: "benchmarks/EncodeBench", swiftSettings: strict),
         // Tests.
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
-        .testTarget(name: "FormatsTests", dependencies: ["Formats", "Synthetic", "Model"], swiftSettings: strict),
+        .testTarget(
+            name: "FormatsTests", dependencies: ["Formats", "Model", "Synthetic"], exclude: ["Golden"],
+            swiftSettings: strict),
         .testTarget(name: "ExportCoreTests", dependencies: ["ExportCore", "Model"], swiftSettings: strict),
         .testTarget(name: "CryptoTests", dependencies: ["Crypto", "Compression", "Model"], swiftSettings: strict),
         .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Model"], swiftSettings: strict),

@@ -13,6 +13,8 @@ public enum JSONAnswer {
                 let decoded = JSONEntry.decodedKey(key, bytes)
                 result.append((String(decoding: decoded, as: UTF8.self), try scanner.value()))
             }
+            scanner.skipSpace()
+            guard scanner.at == scanner.end else { return nil }
         } catch { return nil }
         return result
     }
@@ -30,11 +32,11 @@ public enum JSONAnswer {
         return result
     }
 
-    /// A string's text, at most `limit` bytes of it; nil for other kinds.
+    /// A string's text, at most `limit` bytes of it and only whole characters; nil for other kinds.
     public static func text(_ value: JSONValue, _ bytes: Span<UInt8>, limit: Int = 300) -> String? {
         guard value.kind == .string else { return nil }
         let decoded = JSONEntry.decodedKey(value, bytes)
-        return String(decoding: decoded.prefix(limit), as: UTF8.self)
+        return String(decoding: UTF8Check.cut(decoded, to: limit), as: UTF8.self)
     }
 
     /// An integer that fits; nil for anything else.

@@ -5,7 +5,7 @@ public import Model
 ///
 /// Order: known fields as below, then unknown fields of the same object by ascending key; maps by ascending key.
 /// A root field named `sidereal` or `@timestamp` would collide with what the exporter adds: it is written with `x-`
-/// before its name.
+/// before its name. So is one that looks as if that had been done before (`x-sidereal`), so that no two fields meet.
 public struct JSONRecordEncoder: RecordEncoder {
     /// True.
     public var writesJSON: Bool { true }
@@ -32,7 +32,7 @@ public struct JSONRecordEncoder: RecordEncoder {
         member(",\"name\":", .name, record, bytes, &out)
         member(",\"namespace\":", .namespace, record, bytes, &out)
         member(",\"creationTimestamp\":", .creationTimestamp, record, bytes, &out)
-        map(",\"labels\":", .labels, record, bytes, &out)
+        member(",\"labels\":", .labels, record, bytes, &out)
         annotations(record, bytes, &out)
         others(.metadata, record, bytes, &out)
         out.append("},\"spec\":{\"probe\":{\"id\":")
@@ -66,7 +66,7 @@ public struct JSONRecordEncoder: RecordEncoder {
         out.append(record.integrity.text)
         out.append(0x22)
         member(",\"nistControls\":", .nistControls, record, bytes, &out)
-        map(",\"controlMappings\":", .controlMappings, record, bytes, &out)
+        member(",\"controlMappings\":", .controlMappings, record, bytes, &out)
         member(",\"crosswalkVersion\":", .crosswalkVersion, record, bytes, &out)
         member(",\"mitreAttackId\":", .mitreAttackID, record, bytes, &out)
         member(",\"detail\":", .detail, record, bytes, &out)
@@ -85,20 +85,6 @@ public struct JSONRecordEncoder: RecordEncoder {
         JSONText.write(value, of: bytes, into: &out)
     }
 
-    private func map(
-        _ name: StaticString, _ field: Field, _ record: borrowing ProbeResult, _ bytes: Span<UInt8>,
-        _ out: inout ByteWriter
-    ) {
-        let value = record[field]
-        guard value.isPresent else { return }
-        out.append(name)
-        if value.isSorted {
-            JSONText.write(value, of: bytes, into: &out)
-        } else {
-            entries(JSONEntry.sorted(value, bytes), bytes, &out)
-        }
-    }
-
     /// The exporter's own annotations change with every attempt: they are no part of the record.
     private func annotations(
         _ record: borrowing ProbeResult, _ bytes: Span<UInt8>, _ out: inout ByteWriter
@@ -108,21 +94,10 @@ public struct JSONRecordEncoder: RecordEncoder {
         let kept = JSONEntry.sorted(value, bytes).filter { !$0.decodedKey.starts(with: Self.ownAnnotations) }
         guard !kept.isEmpty else { return }
         out.append(",\"annotations\":")
-        entries(kept, bytes, &out)
+        JSONText.write(kept, of: bytes, into: &out)
     }
 
     private static let ownAnnotations = Array("export.sidereal.cloud/".utf8)
-
-    private func entries(_ entries: [JSONEntry], _ bytes: Span<UInt8>, _ out: inout ByteWriter) {
-        out.append(0x7B)
-        for (index, entry) in entries.enumerated() {
-            if index > 0 { out.append(0x2C) }
-            JSONText.writeString(entry.key, of: bytes, into: &out)
-            out.append(0x3A)
-            JSONText.write(entry.value, of: bytes, into: &out)
-        }
-        out.append(0x7D)
-    }
 
     private func others(
         _ parent: JSONMember.Parent, _ record: borrowing ProbeResult, _ bytes: Span<UInt8>,
@@ -144,7 +119,8 @@ public struct JSONRecordEncoder: RecordEncoder {
     }
 
     private static func collides(_ key: JSONValue, _ bytes: Span<UInt8>) -> Bool {
-        let decoded = JSONEntry.decodedKey(key, bytes)
-        return decoded == Array("sidereal".utf8) || decoded == Array("@timestamp".utf8)
+        var name = JSONEntry.decodedKey(key, bytes)[...]
+        while name.starts(with: "x-".utf8) { name = name.dropFirst(2) }
+        return name.elementsEqual("sidereal".utf8) || name.elementsEqual("@timestamp".utf8)
     }
 }

@@ -3,7 +3,8 @@ public import Model
 /// A point in time as a record states it: seconds since 1970-01-01T00:00:00Z and nanoseconds within the second.
 ///
 /// Parsed and written by hand after RFC 3339, section 5.6: any offset, 0 to 9 fraction digits, leap days; no leap
-/// seconds, for POSIX time has none. Where a format holds fewer digits they are cut, never rounded up.
+/// seconds, for POSIX time has none. In UTC it lies in the years 0001 to 9999, which is what Go's `time.Time` starts
+/// with and what four digits can write. Where a format holds fewer digits they are cut, never rounded up.
 public struct Timestamp: Sendable, Equatable, Comparable {
     /// Seconds since the epoch; negative before it.
     public var seconds: Int64
@@ -123,9 +124,6 @@ extension Timestamp {
 
 /// The grammar of RFC 3339, section 5.6, read from left to right.
 private struct TimestampParser {
-    /// Seconds of the years 0000 to 9999.
-    private static let writable: Range<Int64> = -62_167_219_200..<253_402_300_800
-
     var at: Int
     let end: Int
 
@@ -141,10 +139,13 @@ private struct TimestampParser {
         let days = Timestamp.days(year: year, month: month, day: day)
         let local = Int64(days) * 86_400 + Int64(hour * 3600 + minute * 60 + second)
         let seconds = local - Int64(offset)
-        // An offset may lead out of the four-digit years, and no format could write such a time down.
-        guard Self.writable.contains(seconds) else { return nil }
+        // An offset may move a time out of the years that can be written again.
+        guard Self.writable ~= seconds else { return nil }
         return Timestamp(seconds: seconds, nanoseconds: nanoseconds)
     }
+
+    /// Seconds from 0001-01-01T00:00:00Z to the end of 9999-12-31.
+    private static let writable: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
 
     private static func daysIn(_ month: Int, _ year: Int) -> Int {
         switch month {

@@ -42,6 +42,8 @@ public struct PositionSet: Sendable, Equatable {
 
     /// Whether `position` is in the set.
     public func contains(_ position: UInt64) -> Bool {
+        // No half-open range can hold the last position there is.
+        guard position < .max else { return false }
         let index = firstEnding(atOrAfter: position + 1)
         return index < ranges.count && ranges[index].lowerBound <= position
     }

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from exporter import Workbench, generate
 
 PROGRAM_VARIABLE = "SIDEREAL_EXPORT"

@@ -47,7 +47,8 @@ def assert_each_once(expected: Iterable[str], counts: Counter[str], where: str) 
     repeated = {key for key, count in counts.items() if count != 1}
     assert not (missing or strange or repeated), (
         f"{where}: {len(missing)} of {len(wanted)} missing, {len(strange)} never issued, {len(repeated)} repeated;"
-        f" for example {sorted(missing)[:3]} {sorted(strange)[:3]} {sorted(repeated)[:3]}")
+        f" for example {sorted(missing)[:3]} {sorted(strange)[:3]} {sorted(repeated)[:3]}"
+    )
 
 
 def assert_at_least_once(expected: Iterable[str], counts: Counter[str], where: str) -> None:

@@ -70,7 +70,10 @@ class Running:
     """A started process whose output goes to files, so that it never waits for a reader."""
 
     def __init__(
-        self, arguments: Sequence[str | Path], directory: Path, stdin: int | IO[bytes] = subprocess.DEVNULL
+        self,
+        arguments: Sequence[str | Path],
+        directory: Path,
+        stdin: int | IO[bytes] | None = subprocess.DEVNULL,
     ) -> None:
         self._stdout = directory / f"{time.monotonic_ns()}.out"
         self._stderr = self._stdout.with_suffix(".err")
@@ -111,7 +114,7 @@ class Running:
 
 def generate(program: Path, count: int, path: Path, seed: int = 1) -> Path:
     """Writes `count` synthetic results to `path`."""
-    arguments = [program, "generate", "--count", str(count), "--seed", str(seed), "--output", path]
+    arguments: list[str | Path] = [program, "generate", "--count", str(count), "--seed", str(seed), "--output", path]
     subprocess.run(arguments, check=True, timeout=TIMEOUT_SECONDS)
     return path
 
@@ -177,11 +180,21 @@ class Workbench:
     def all_three(self, sandbox: Sandbox, **settings: Any) -> list[Target]:
         """A target of each backend."""
         hec, elasticsearch = sandbox.hec_port, sandbox.elasticsearch_port
-        return [self.splunk(hec, **settings), self.elasticsearch(elasticsearch, **settings), self.file(**settings)]
+        return [
+            self.splunk(hec, **settings),
+            self.elasticsearch(elasticsearch, **settings),
+            self.file(**settings),
+        ]
 
     @staticmethod
     def _target(backend: str, endpoint: str, settings: Target) -> Target:
-        target: Target = {"name": backend, "backend": backend, "format": "json", "endpoint": endpoint, "retry": RETRY}
+        target: Target = {
+            "name": backend,
+            "backend": backend,
+            "format": "json",
+            "endpoint": endpoint,
+            "retry": RETRY,
+        }
         return target | settings
 
     def make_config(self, targets: Sequence[Target], name: str = "sidereal.yaml", **sections: Any) -> Path:
@@ -195,27 +208,44 @@ class Workbench:
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
 
-    def start(self, *arguments: str | Path, stdin: int | IO[bytes] = subprocess.DEVNULL) -> Running:
+    def start(self, *arguments: str | Path, stdin: int | IO[bytes] | None = subprocess.DEVNULL) -> Running:
         """Starts the program with `arguments`."""
         running = Running([self.program, *arguments], self._outputs, stdin)
         self._running.append(running)
         return running
 
-    def run(self, *arguments: str | Path, stdin: int | IO[bytes] = subprocess.DEVNULL) -> Finished:
+    def run(self, *arguments: str | Path, stdin: int | IO[bytes] | None = subprocess.DEVNULL) -> Finished:
         """Runs the program to its end."""
         return self.start(*arguments, stdin=stdin).wait()
 
     def start_export(
-        self, config: Path, source: str | Path, *options: str | Path, state: Path | None = None,
-        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        self,
+        config: Path,
+        source: str | Path,
+        *options: str | Path,
+        state: Path | None = None,
+        stdin: int | IO[bytes] | None = subprocess.DEVNULL,
     ) -> Running:
         """Starts `run`."""
-        arguments: list[str | Path] = ["run", "--config", config, "--input", source, "--secrets", self.secrets]
+        arguments: list[str | Path] = [
+            "run",
+            "--config",
+            config,
+            "--input",
+            source,
+            "--secrets",
+            self.secrets,
+        ]
         return self.start(*arguments, "--state", state or self.state, *options, stdin=stdin)
 
     def run_export(
-        self, config: Path, source: str | Path, *options: str | Path, state: Path | None = None,
-        stdin: int | IO[bytes] = subprocess.DEVNULL, seconds: float = TIMEOUT_SECONDS,
+        self,
+        config: Path,
+        source: str | Path,
+        *options: str | Path,
+        state: Path | None = None,
+        stdin: int | IO[bytes] | None = subprocess.DEVNULL,
+        seconds: float = TIMEOUT_SECONDS,
     ) -> Finished:
         """Runs `run --json` to its end."""
         return self.start_export(config, source, "--json", *options, state=state, stdin=stdin).wait(seconds)

@@ -29,7 +29,7 @@ class Receiver:
         self.requests = 0
         self._lock = threading.Lock()
         self._released = threading.Event()
-        self._server: ThreadingHTTPServer | None = None
+        self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self.port = 0
         self.start()
@@ -71,7 +71,11 @@ class Receiver:
                     at += 1
                 uid = envelope["event"]["metadata"]["uid"]
                 if uid in self.poison:
-                    answer = {"text": "Invalid data format", "code": 6, "invalid-event-number": number}
+                    answer = {
+                        "text": "Invalid data format",
+                        "code": 6,
+                        "invalid-event-number": number,
+                    }
                     return 400, answer
                 self.uids[uid] += 1
                 number += 1
@@ -112,6 +116,8 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     owner: Receiver
     protocol_version = "HTTP/1.1"
+    # Head and body leave in one segment: two would wait for each other (Nagle, delayed acknowledgement).
+    wbufsize = 1 << 16
 
     def do_GET(self) -> None:
         """Health."""

@@ -25,7 +25,10 @@ class Sandbox:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [str(program), "sandbox", "--ready-file", str(ready), *options],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         self._await(ready)
         ports = json.loads(ready.read_text())
         self.hec_port: int = ports["hecPort"]
@@ -44,7 +47,10 @@ class Sandbox:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from evidence import archived, uids
 from exporter import BAD_SETUP, OK, UNDELIVERED, Finished, Workbench, wait_until
 
@@ -60,10 +59,26 @@ def test_every_mistake_at_once(bench: Workbench) -> None:
         "    - {name: b, backend: splunk, format: jsn, endpoint: 'https://b.example.com:8088', secretRef: hec}\n"
         "    - {name: c, backend: splunk, format: json, endpoint: 'c.example.com:8088', secretRef: hec}\n"
         "    - {name: d, backend: splunk, format: json, endpoint: 'http://d.example.com:8088', secretRef: hec}\n"
-        "    - {name: e, backend: file, format: json, endpoint: 'file:///tmp/x', bathc: {maxRecords: 1}}\n")
+        "    - {name: e, backend: file, format: json, endpoint: 'file:///tmp/x', bathc: {maxRecords: 1}}\n",
+    )
     finished = refused(
-        bench, config, ":4:", "`splank`", "`splunk`", ":5:", "`jsn`", "`json`", ":6:", "has no scheme",
-        "https://c.example.com:8088", ":7:", "plain http is refused", ":8:", "`batch`", "5 mistakes in")
+        bench,
+        config,
+        ":4:",
+        "`splank`",
+        "`splunk`",
+        ":5:",
+        "`jsn`",
+        "`json`",
+        ":6:",
+        "has no scheme",
+        "https://c.example.com:8088",
+        ":7:",
+        "plain http is refused",
+        ":8:",
+        "`batch`",
+        "5 mistakes in",
+    )
     assert finished.stderr.count("hint: ") >= 5
 
 
@@ -75,7 +90,8 @@ def test_every_mistake_at_once(bench: Workbench) -> None:
         ("http://127.0.0.1.example.com:8088", "plain http is refused"),
         ("https://user:hunter2-in-url@splunk.example.com:8088", "credentials do not belong"),
         ("https://splunk.example.com:99999", "is not a port"),
-    ])
+    ],
+)
 def test_endpoints_that_are_refused(bench: Workbench, endpoint: str, words: str) -> None:
     """One by one; what stands before an `@` is not repeated."""
     target = bench.splunk(1) | {"endpoint": endpoint}
@@ -98,30 +114,58 @@ def test_secret_that_is_missing(bench: Workbench) -> None:
 def test_secret_that_is_empty(bench: Workbench) -> None:
     """An empty token would be refused by Splunk with words that do not help."""
     bench.secret("blank", "token", "\n")
-    refused(bench, bench.make_config([bench.splunk(8088) | {"secretRef": "blank"}]), "`token` cannot be used", "empty")
+    refused(
+        bench,
+        bench.make_config([bench.splunk(8088) | {"secretRef": "blank"}]),
+        "`token` cannot be used",
+        "empty",
+    )
 
 
 def test_input_that_does_not_exist(bench: Workbench) -> None:
     """The path is named."""
     missing = bench.directory / "no-such.ndjson"
-    refused(bench, bench.make_config([bench.file()]), f"cannot read {missing}", "No such file", source=missing)
+    refused(
+        bench,
+        bench.make_config([bench.file()]),
+        f"cannot read {missing}",
+        "No such file",
+        source=missing,
+    )
 
 
 def test_input_below_a_file(bench: Workbench) -> None:
     """The system's reason is told."""
     below = bench.generate(1, "plain.ndjson") / "results.ndjson"
-    refused(bench, bench.make_config([bench.file()]), f"cannot read {below}", "Not a directory", source=below)
+    refused(
+        bench,
+        bench.make_config([bench.file()]),
+        f"cannot read {below}",
+        "Not a directory",
+        source=below,
+    )
 
 
 def test_state_directory_below_a_file(bench: Workbench) -> None:
     """It cannot be made, and nothing is exported without it."""
     bench.state = bench.write("plain", "") / "state"
-    refused(bench, bench.make_config([bench.file()]), str(bench.state), "Not a directory", "state directory")
+    refused(
+        bench,
+        bench.make_config([bench.file()]),
+        str(bench.state),
+        "Not a directory",
+        "state directory",
+    )
 
 
 def test_command_line_mistakes(bench: Workbench) -> None:
     """Usage errors have the code of sysexits(3h), so that they differ from bad configurations."""
-    for arguments in (["run"], ["run", "--config"], ["export"], ["run", "--config", "x", "--deadline", "soon"]):
+    for arguments in (
+        ["run"],
+        ["run", "--config"],
+        ["export"],
+        ["run", "--config", "x", "--deadline", "soon"],
+    ):
         finished = bench.run(*arguments)
         assert finished.code == 64, finished
         assert "Usage:" in finished.stderr

@@ -7,14 +7,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from evidence import archived, assert_at_least_once, assert_delivered_everywhere, assert_each_once, duplicates, uids
+from evidence import (
+    archived,
+    assert_at_least_once,
+    assert_delivered_everywhere,
+    assert_each_once,
+    duplicates,
+    uids,
+)
 from exporter import DEAD_LETTERS, OK, TOKEN, UNDELIVERED, Workbench
 from receiver import Receiver
 
 COUNT = 2_000
 # Many small requests, so that rates have something to work on.
-SETTINGS = {"batch": {"maxRecords": 50}, "retry": {"initial": "10ms", "max": "100ms", "window": "24h"}}
+SETTINGS = {
+    "batch": {"maxRecords": 50},
+    "retry": {"initial": "10ms", "max": "100ms", "window": "24h"},
+}
 Results = Callable[[int], Path]
 
 
@@ -35,7 +44,8 @@ def receiver() -> Iterator[Receiver]:
         {"resetRate": 0.1},
         {"failRate": 0.2, "resetRate": 0.1, "latencyMs": 5},
     ],
-    ids=lambda faults: " ".join(f"{key}={value}" for key, value in faults.items()))
+    ids=lambda faults: " ".join(f"{key}={value}" for key, value in faults.items()),
+)
 def test_refusals(bench: Workbench, results: Results, faults: dict[str, float]) -> None:
     """Refused before anything was stored: retried, and there once at every target, HEC too."""
     sandbox = bench.sandbox()
@@ -64,7 +74,7 @@ def test_single_documents_are_refused(bench: Workbench, results: Results) -> Non
 
 
 def test_answers_lost_after_the_commit(bench: Workbench, results: Results) -> None:
-    """The outcome is unknown, so it is sent again: Elasticsearch knows its ids, HEC stores at most that batch twice."""
+    """The outcome is unknown, so it is sent again: Elasticsearch knows its ids, HEC stores that batch twice."""
     sandbox = bench.sandbox()
     for target in ("hec", "elasticsearch"):
         sandbox.fault(target, commitThenResetRate=0.1)
@@ -92,7 +102,11 @@ def test_retry_after_is_a_floor(bench: Workbench, results: Results) -> None:
     sandbox = bench.sandbox()
     sandbox.fault("hec", failRate=1, status=429, retryAfter=2, outageMs=0)
     finished = bench.run_export(
-        bench.make_config([bench.splunk(sandbox.hec_port, **SETTINGS)]), results(200), "--deadline", "3s")
+        bench.make_config([bench.splunk(sandbox.hec_port, **SETTINGS)]),
+        results(200),
+        "--deadline",
+        "3s",
+    )
     assert finished.code == UNDELIVERED, finished
     assert sandbox.stats("hec")["requests"] <= 3
 

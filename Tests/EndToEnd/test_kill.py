@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from evidence import archived_sizes, assert_delivered_everywhere, duplicates
 from exporter import OK, Workbench
 from sandbox import Sandbox
@@ -49,9 +48,7 @@ def prove(bench: Workbench, source: Path, count: int, kills: int, latency: str, 
     assert_duplicates_within(sandbox, bench.archive, count, kills, told)
 
 
-def assert_duplicates_within(
-    sandbox: Sandbox, archive: Path, count: int, kills: int, told: str
-) -> None:
+def assert_duplicates_within(sandbox: Sandbox, archive: Path, count: int, kills: int, told: str) -> None:
     """HEC cannot recognise what it has, but a kill may repeat no more than the one batch in flight."""
     counts = sandbox.ids("hec")
     hec = sandbox.stats("hec")

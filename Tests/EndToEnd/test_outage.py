@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from evidence import (
-    assert_at_least_once, assert_delivered_everywhere, assert_file_has_each_once, duplicates, uids,
+    assert_at_least_once,
+    assert_delivered_everywhere,
+    assert_file_has_each_once,
+    duplicates,
+    uids,
 )
 from exporter import OK, TOKEN, UNDELIVERED, Workbench, wait_until
 from receiver import Receiver

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-
-from evidence import archived, assert_delivered_everywhere, assert_elasticsearch_has_each_once, uids
+from evidence import (
+    archived,
+    assert_delivered_everywhere,
+    assert_elasticsearch_has_each_once,
+    uids,
+)
 from exporter import DEAD_LETTERS, OK, Workbench
 
 MEBIBYTE = 1 << 20
@@ -100,8 +103,12 @@ def test_records_of_one_mebibyte_and_more(bench: Workbench) -> None:
         ("blank lines", lambda lines: b"\n\n  \n\t\r\n" + b"\n\n".join(lines) + b"\n \n\n"),
         ("no last newline", lambda lines: b"\n".join(lines)),
         ("byte order mark", lambda lines: b"\xef\xbb\xbf" + b"\n".join(lines) + b"\n"),
-        ("spaces around", lambda lines: b"\n".join(b"  " + line + b" \t" for line in lines) + b"\n"),
-    ])
+        (
+            "spaces around",
+            lambda lines: b"\n".join(b"  " + line + b" \t" for line in lines) + b"\n",
+        ),
+    ],
+)
 def test_unusual_files(bench: Workbench, name: str, build: Callable[[list[bytes]], bytes]) -> None:
     """All of this is the same three hundred results."""
     plain = bench.generate(300)
@@ -118,7 +125,11 @@ def test_directory_of_inputs(bench: Workbench) -> None:
     source = bench.directory / "in"
     source.mkdir()
     whole = bench.generate(900).read_bytes().splitlines(keepends=True)
-    for name, part in (("b.jsonl", whole[300:600]), ("a.ndjson", whole[:300]), ("c.json", whole[600:700])):
+    for name, part in (
+        ("b.jsonl", whole[300:600]),
+        ("a.ndjson", whole[:300]),
+        ("c.json", whole[600:700]),
+    ):
         (source / name).write_bytes(b"".join(part))
     (source / "notes.txt").write_text("not a result")
     (source / "empty.ndjson").touch()

@@ -12,8 +12,8 @@ struct JSONEntry {
         return out.seal().array
     }
 
-    /// The members of an object that was scanned before, by ascending key. Allocates: only for maps whose keys
-    /// came out of order or with escapes.
+    /// The members of an object that was scanned before, by ascending key; equal keys stay as they came. Allocates:
+    /// only for maps whose keys came out of order or with escapes.
     static func sorted(_ object: JSONValue, _ bytes: Span<UInt8>) -> [JSONEntry] {
         var entries: [JSONEntry] = []
         var scanner = JSONScanner(bytes, object.range, maxDepth: Int.max)
@@ -23,14 +23,18 @@ struct JSONEntry {
         while let key = (try? scanner.key(first: &first)) ?? nil, let value = try? scanner.value() {
             entries.append(JSONEntry(decodedKey: decodedKey(key, bytes), key: key, value: value))
         }
-        return entries.sorted { $0.decodedKey.lexicographicallyPrecedes($1.decodedKey) }
+        return entries.sorted { precedes($0, $1) }
     }
 
-    /// The first key that appears twice in sorted entries.
-    static func repeated(_ entries: [JSONEntry]) -> String? {
-        for (a, b) in zip(entries, entries.dropFirst()) where a.decodedKey == b.decodedKey {
-            return String(decoding: a.decodedKey, as: UTF8.self)
-        }
+    /// By the bytes of the decoded key, which for UTF-8 is the order of code points; then by place.
+    static func precedes(_ a: JSONEntry, _ b: JSONEntry) -> Bool {
+        a.decodedKey == b.decodedKey
+            ? a.key.start < b.key.start : a.decodedKey.lexicographicallyPrecedes(b.decodedKey)
+    }
+
+    /// The second of two equal keys, the first such pair in sorted entries.
+    static func repeated(_ entries: [JSONEntry]) -> JSONValue? {
+        for (a, b) in zip(entries, entries.dropFirst()) where a.decodedKey == b.decodedKey { return b.key }
         return nil
     }
 }

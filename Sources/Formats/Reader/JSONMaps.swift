@@ -1,13 +1,14 @@
 extension JSONScanner {
-    /// Scans `[string, …]`.
+    /// Scans `[string, …]`. `null` is let through as an absent list.
     mutating func stringList() throws(JSONFault) -> JSONValue {
-        try list(.expectedStringList)
+        skipSpace()
+        if at < end, byte(at) == 0x6E { return try value() }
+        return try list(.expectedStringList)
     }
 
     private mutating func list(_ reason: JSONFault.Reason) throws(JSONFault) -> JSONValue {
         skipSpace()
         guard at < end else { throw fault(.unexpectedEnd) }
-        if byte(at) == 0x6E { return try value() }
         guard byte(at) == 0x5B else { throw fault(reason) }
         let outer = (untidy, escaped)
         untidy = false
@@ -107,5 +108,13 @@ enum UTF8Check {
         case 0xF4: return left >= 4 && 0x80...0x8F ~= byte(1) && isTail(2) && isTail(3) ? 4 : 0
         default: return 0
         }
+    }
+
+    /// At most `limit` bytes of valid UTF-8, never a part of a character.
+    static func cut(_ text: [UInt8], to limit: Int) -> ArraySlice<UInt8> {
+        guard text.count > limit else { return text[...] }
+        var end = limit
+        while end > 0, text[end] & 0xC0 == 0x80 { end -= 1 }
+        return text[..<end]
     }
 }

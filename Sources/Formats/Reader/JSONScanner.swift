@@ -4,6 +4,7 @@
 /// 1. Text that is not valid JSON in valid UTF-8 is refused, with the offset.
 /// 2. Nesting deeper than `maxDepth` is refused, so the stack is bounded.
 /// 3. Bytes outside `at..<end` are never read.
+/// 4. Positions are kept in 32 bits; input that long is a mistake of the caller and stops the process.
 struct JSONScanner: ~Copyable, ~Escapable {
     let bytes: Span<UInt8>
     let raw: RawSpan
@@ -17,7 +18,7 @@ struct JSONScanner: ~Copyable, ~Escapable {
 
     @_lifetime(copy bytes)
     init(_ bytes: Span<UInt8>, _ range: Range<Int>, maxDepth: Int) {
-        precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count)
+        precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count && range.upperBound < Int(UInt32.max))
         self.bytes = bytes
         raw = unsafe bytes.bytes
         at = range.lowerBound
@@ -121,7 +122,7 @@ struct JSONScanner: ~Copyable, ~Escapable {
         }
     }
 
-    /// Scans any value; `at` stands on its first byte or on white space before it.
+    /// Scans any value inside `depth` objects and lists; `at` stands on its first byte or on white space before it.
     mutating func value(depth: Int = 0) throws(JSONFault) -> JSONValue {
         skipSpace()
         guard at < end else { throw fault(.unexpectedEnd) }
@@ -143,26 +144,34 @@ struct JSONScanner: ~Copyable, ~Escapable {
         escaped = false
         let start = at
         let isObject = byte(at) == 0x7B
+        var sorted = true
         if isObject {
             try enterObject()
             var first = true
-            while try key(first: &first) != nil { _ = try value(depth: depth &+ 1) }
+            var previous = JSONValue.absent
+            while let key = try key(first: &first) {
+                // An escape may hide where a key belongs; what has one is put in order by its decoded keys.
+                if key.hasEscapes || (previous.kind != .absent && compare(previous, key) >= 0) { sorted = false }
+                previous = key
+                _ = try value(depth: depth &+ 1)
+            }
         } else {
             at &+= 1
             var first = true
             while try element(first: &first) { _ = try value(depth: depth &+ 1) }
         }
-        return close(start, isObject ? .object : .array, outer, sorted: false)
+        return close(start, isObject ? .object : .array, outer, sorted: sorted)
     }
 
-    /// Makes the value of a composite that began at `start`, and hands its flags up to the one around it.
+    /// Makes the value of a composite that began at `start`, and hands its flags up to the one around it: an object out
+    /// of order is not canonical, and neither is what holds it.
     mutating func close(
         _ start: Int, _ kind: JSONValue.Kind, _ outer: (untidy: Bool, escaped: Bool), sorted: Bool
     ) -> JSONValue {
         let value = JSONValue(
             start: UInt32(truncatingIfNeeded: start), stop: UInt32(truncatingIfNeeded: at), kind: kind,
-            isCanonical: !untidy, hasEscapes: escaped, isSorted: sorted)
-        untidy = untidy || outer.untidy
+            isCanonical: sorted && !untidy, hasEscapes: escaped, isSorted: sorted)
+        untidy = untidy || !sorted || outer.untidy
         escaped = escaped || outer.escaped
         return value
     }

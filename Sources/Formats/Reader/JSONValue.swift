@@ -23,7 +23,7 @@ public struct JSONValue: Sendable, Equatable {
     /// The type.
     public var kind: Kind
     /// The bytes are in the canonical spelling already (no white space between tokens, no escape that has a
-    /// shorter spelling), so writers copy them in one piece.
+    /// shorter spelling, keys in ascending order), so writers copy them in one piece.
     public var isCanonical: Bool
     /// A string, or a key within, has escapes: it must be decoded before a text format may use it.
     public var hasEscapes: Bool
@@ -80,5 +80,17 @@ public struct JSONMember: Sendable, Equatable {
         case result
         /// `spec.execution`.
         case execution
+
+        /// Where the object lies in the resource.
+        var path: String {
+            switch self {
+            case .root: "record"
+            case .metadata: Field.metadata.path
+            case .spec: Field.spec.path
+            case .probe: Field.probe.path
+            case .result: Field.result.path
+            case .execution: Field.execution.path
+            }
+        }
     }
 }

@@ -9,10 +9,14 @@ enum KnownKeys {
     private static func findDecoded(_ parent: Field?, _ s: borrowing JSONScanner, _ key: JSONValue) -> Field? {
         let decoded = JSONEntry.decodedKey(key, s.bytes)
         let inner = JSONScanner(decoded.span, 0..<decoded.count, maxDepth: 1)
-        var plain = key
-        plain.start = 0
-        plain.stop = UInt32(truncatingIfNeeded: decoded.count)
-        return findPlain(parent, inner, plain)
+        return findPlain(parent, inner, whole(decoded))
+    }
+
+    /// All of `decoded` as a key.
+    private static func whole(_ decoded: [UInt8]) -> JSONValue {
+        JSONValue(
+            start: 0, stop: UInt32(truncatingIfNeeded: decoded.count), kind: .string, isCanonical: true,
+            hasEscapes: false, isSorted: true)
     }
 
     private static func findPlain(_ parent: Field?, _ s: borrowing JSONScanner, _ key: JSONValue) -> Field? {
@@ -51,6 +55,12 @@ enum KnownKeys {
     /// Metadata the API server changes with every write, our own status writes among them: left out, so that the same
     /// record always gives the same bytes.
     static func isVolatile(_ s: borrowing JSONScanner, _ key: JSONValue) -> Bool {
+        guard key.hasEscapes else { return isVolatilePlain(s, key) }
+        let decoded = JSONEntry.decodedKey(key, s.bytes)
+        return isVolatilePlain(JSONScanner(decoded.span, 0..<decoded.count, maxDepth: 1), whole(decoded))
+    }
+
+    private static func isVolatilePlain(_ s: borrowing JSONScanner, _ key: JSONValue) -> Bool {
         switch key.count {
         case 8: s.equals(key, "selfLink")
         case 10: s.equals(key, "generation")

@@ -2,8 +2,9 @@
 ///
 /// Only valid together with those bytes. Reused from record to record by ``ProbeResultReader``.
 public struct ProbeResult: Sendable {
-    var fields: InlineArray<31, JSONValue> = InlineArray(repeating: .absent)
-    /// Members no field of ours has the name of, in the order they came.
+    // Not an InlineArray: the compiler copies those 372 bytes for every call a record is passed to.
+    var fields = [JSONValue](repeating: .absent, count: Field.allCases.count)
+    /// Members no field of ours has the name of, by parent and ascending key.
     public internal(set) var others: [JSONMember] = []
     /// `spec.result.outcome`.
     public internal(set) var outcome = Outcome.pass

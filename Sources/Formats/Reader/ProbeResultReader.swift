@@ -4,9 +4,11 @@ public import Model
 ///
 /// Promises:
 /// 1. What is accepted is valid JSON in valid UTF-8, has every required field of the schema with an allowed value,
-///    and no key of a known object or map twice. Anything else is refused with the field's path.
+///    and no key of a known object or map twice, but for those that never leave. Anything else is refused with the
+///    field's path.
 /// 2. Unknown fields are kept. An optional field that is `null` counts as absent, as on the API server.
-/// 3. Key order, white space and escapes in the input make no difference to what encoders produce.
+/// 3. Key order, white space and escapes in the input make no difference to what encoders produce. One field may not be
+///    spelt with escapes: `metadata.uid`, whose bytes decide the shard.
 public struct ProbeResultReader: Sendable {
     private let maxDepth: Int
     /// The record last read; its ranges point into the bytes given then.
@@ -45,7 +47,7 @@ public struct ProbeResultReader: Sendable {
             switch field {
             case .metadata: try readMetadata(&scanner, &place)
             case .spec: try readSpec(&scanner, &place)
-            default: try keep(field, .root, key, &scanner)
+            default: try keep(field, .root, key, &scanner, depth: 1)
             }
             place = nil
         }
@@ -64,9 +66,9 @@ public struct ProbeResultReader: Sendable {
                 if let field { record[field] = value }
             default:
                 if field == nil, KnownKeys.isVolatile(scanner, key) {
-                    _ = try scanner.value()
+                    _ = try scanner.value(depth: 2)
                 } else {
-                    try keep(field, .metadata, key, &scanner)
+                    try keep(field, .metadata, key, &scanner, depth: 2)
                 }
             }
             place = .metadata
@@ -86,7 +88,7 @@ public struct ProbeResultReader: Sendable {
             case .result: try readSection(.result, .result, &scanner, &place)
             case .execution: try readSection(.execution, .execution, &scanner, &place)
             case .audit: try readSection(.audit, nil, &scanner, &place)
-            default: try keep(nil, .spec, key, &scanner)
+            default: try keep(nil, .spec, key, &scanner, depth: 2)
             }
             place = .spec
         }
@@ -109,9 +111,9 @@ public struct ProbeResultReader: Sendable {
             case .controlMappings: record[.controlMappings] = try scanner.map(lists: true)
             default:
                 if let parent {
-                    try keep(field, parent, key, &scanner)
+                    try keep(field, parent, key, &scanner, depth: 3)
                 } else {
-                    let value = try scanner.value()
+                    let value = try scanner.value(depth: 3)
                     if let field { record[field] = value }
                 }
             }
@@ -121,9 +123,9 @@ public struct ProbeResultReader: Sendable {
     }
 
     private mutating func keep(
-        _ field: Field?, _ parent: JSONMember.Parent, _ key: JSONValue, _ scanner: inout JSONScanner
+        _ field: Field?, _ parent: JSONMember.Parent, _ key: JSONValue, _ scanner: inout JSONScanner, depth: Int
     ) throws(JSONFault) {
-        let value = try scanner.value()
+        let value = try scanner.value(depth: depth)
         if let field {
             record[field] = value
         } else {

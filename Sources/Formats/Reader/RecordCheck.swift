@@ -33,7 +33,7 @@ enum RecordCheck {
     ) throws(RecordError) {
         let value = record[field]
         guard value.isPresent else { return }
-        guard value.kind == .string, equals(value, wanted, bytes) else {
+        guard value.kind == .string, isText(value, wanted, bytes) else {
             throw RecordError(field: field.path, message: "expected \"\(wanted)\"\(found(value, bytes))")
         }
     }
@@ -43,10 +43,13 @@ enum RecordCheck {
         let uid = record[.uid]
         guard uid.isPresent else { throw missing(.uid, "the identity the API server gave the resource") }
         guard uid.kind == .string, 1...128 ~= uid.count else {
-            throw RecordError(field: Field.uid.path, message: "expected a string of 1 to 128 characters")
+            throw RecordError(
+                field: Field.uid.path, message: "expected a string of 1 to 128 characters\(found(uid, bytes))")
         }
         for index in uid.range where bytes[index] <= 0x20 || bytes[index] >= 0x7F || bytes[index] == 0x5C {
-            throw RecordError(field: Field.uid.path, message: "expected printable ASCII without spaces or escapes")
+            throw RecordError(
+                field: Field.uid.path,
+                message: "expected printable ASCII without spaces or escapes\(found(uid, bytes))")
         }
     }
 
@@ -79,13 +82,13 @@ enum RecordCheck {
         let value = record[field]
         guard value.kind == .object, !value.isSorted else { return }
         if let key = JSONEntry.repeated(JSONEntry.sorted(value, bytes)) {
-            throw RecordError(field: field.path, message: "the key \"\(key)\" appears twice")
+            throw RecordError(field: field.path, message: "the key \"\(shown(key, bytes))\" appears twice")
         }
     }
 
     private static func probe(_ record: borrowing ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
         let id = try requiredString(record, .probeID)
-        guard isUUID(id, bytes) else {
+        guard withPlain(id, bytes, isUUID) else {
             throw RecordError(field: Field.probeID.path, message: "expected a UUID\(found(id, bytes))")
         }
         guard try requiredString(record, .profile).count > 0 else {
@@ -96,17 +99,16 @@ enum RecordCheck {
     }
 
     private static func result(_ record: inout ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
-        record.outcome = try choice(record, .outcome, Outcome.allCases, { $0.text }, bytes)
-        record.effectiveness = try choice(
-            record, .controlEffectiveness, Effectiveness.allCases, { $0.text }, bytes)
-        record.integrity = try choice(record, .integrityStatus, Integrity.allCases, { $0.text }, bytes)
+        record.outcome = try choice(record, .outcome, bytes)
+        record.effectiveness = try choice(record, .controlEffectiveness, bytes)
+        record.integrity = try choice(record, .integrityStatus, bytes)
         try optionalString(record, .crosswalkVersion)
         try optionalString(record, .mitreAttackID)
         try optionalString(record, .detail)
         try optionalString(record, .verificationMode)
         // The schema's default is Pending, so an absent status is no mistake.
         if record[.exportStatus].isPresent {
-            record.exportStatus = try choice(record, .exportStatus, ExportStatus.allCases, { $0.text }, bytes)
+            record.exportStatus = try choice(record, .exportStatus, bytes)
         } else {
             record.exportStatus = .pending
         }
@@ -116,7 +118,7 @@ enum RecordCheck {
         _ record: inout ProbeResult, _ bytes: Span<UInt8>
     ) throws(RecordError) {
         let stamp = try requiredString(record, .timestamp)
-        guard let time = Timestamp(bytes, stamp.range) else {
+        guard let time = withPlain(stamp, bytes, { Timestamp($0, $1) }) else {
             throw RecordError(
                 field: Field.timestamp.path,
                 message: "expected an RFC 3339 time such as 2026-03-15T08:30:00.123456789Z\(found(stamp, bytes))")
@@ -142,13 +144,12 @@ enum RecordCheck {
         }
         keyed.sort {
             $0.parent == $1.parent
-                ? $0.entry.decodedKey.lexicographicallyPrecedes($1.entry.decodedKey)
-                : $0.parent.rawValue < $1.parent.rawValue
+                ? JSONEntry.precedes($0.entry, $1.entry) : $0.parent.rawValue < $1.parent.rawValue
         }
         for (a, b) in zip(keyed, keyed.dropFirst())
         where a.parent == b.parent && a.entry.decodedKey == b.entry.decodedKey {
-            let key = String(decoding: a.entry.decodedKey, as: UTF8.self)
-            throw RecordError(field: "record", message: "the key \"\(key)\" appears twice in one object")
+            throw RecordError(
+                field: b.parent.path, message: "the key \"\(shown(b.entry.key, bytes))\" appears twice")
         }
         record.others.removeAll(keepingCapacity: true)
         for (entry, parent) in keyed {
@@ -156,28 +157,43 @@ enum RecordCheck {
         }
     }
 
-    private static func choice<Choice>(
-        _ record: borrowing ProbeResult, _ field: Field, _ choices: [Choice], _ text: (Choice) -> StaticString,
-        _ bytes: Span<UInt8>
+    private static func choice<Choice: Word>(
+        _ record: borrowing ProbeResult, _ field: Field, _ bytes: Span<UInt8>
     ) throws(RecordError) -> Choice {
         let value = try requiredString(record, field)
-        for choice in choices where equals(value, text(choice), bytes) { return choice }
-        let allowed = choices.map { "\(text($0))" }.joined(separator: ", ")
+        // By raw value, from zero: `allCases` would allocate a list for every record.
+        var number: UInt8 = 0
+        while let choice = Choice(rawValue: number) {
+            if isText(value, choice.text, bytes) { return choice }
+            number += 1
+        }
+        let allowed = Choice.allCases.map { "\($0.text)" }.joined(separator: ", ")
         throw RecordError(field: field.path, message: "expected one of \(allowed)\(found(value, bytes))")
     }
 
-    private static func equals(_ value: JSONValue, _ text: StaticString, _ bytes: Span<UInt8>) -> Bool {
-        let length = text.utf8CodeUnitCount
-        guard value.count == length else { return false }
-        let start = value.range.lowerBound
-        let wanted = unsafe UnsafeBufferPointer(start: text.utf8Start, count: length)
-        for index in 0..<length where unsafe bytes[start + index] != wanted[index] { return false }
-        return true
+    /// Calls `body` with the characters of a string, however they are spelt.
+    private static func withPlain<Answer>(
+        _ value: JSONValue, _ bytes: Span<UInt8>, _ body: (Span<UInt8>, Range<Int>) -> Answer
+    ) -> Answer {
+        guard value.hasEscapes else { return body(bytes, value.range) }
+        let decoded = JSONEntry.decodedKey(value, bytes)
+        return body(decoded.span, 0..<decoded.count)
     }
 
-    private static func isUUID(_ value: JSONValue, _ bytes: Span<UInt8>) -> Bool {
-        guard value.count == 36 else { return false }
-        let start = value.range.lowerBound
+    private static func isText(_ value: JSONValue, _ text: StaticString, _ bytes: Span<UInt8>) -> Bool {
+        let length = text.utf8CodeUnitCount
+        guard value.count == length || value.hasEscapes else { return false }
+        return withPlain(value, bytes) { plain, range in
+            guard range.count == length else { return false }
+            let wanted = unsafe UnsafeBufferPointer(start: text.utf8Start, count: length)
+            for index in 0..<length where unsafe plain[range.lowerBound + index] != wanted[index] { return false }
+            return true
+        }
+    }
+
+    private static func isUUID(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
+        guard range.count == 36 else { return false }
+        let start = range.lowerBound
         for index in 0..<36 {
             let byte = bytes[start + index]
             let isDash = index == 8 || index == 13 || index == 18 || index == 23
@@ -218,10 +234,15 @@ enum RecordCheck {
 
     /// `, found "…"`, cut where a value is long.
     private static func found(_ value: JSONValue, _ bytes: Span<UInt8>) -> String {
-        let shown = value.range.lowerBound..<min(value.range.upperBound, value.range.lowerBound + 60)
-        var text = ""
-        for index in shown { text.unicodeScalars.append(Unicode.Scalar(bytes[index])) }
-        let cut = value.count > 60 ? "…" : ""
-        return value.kind == .string ? ", found \"\(text)\(cut)\"" : ", found \(text)\(cut)"
+        let text = shown(value, bytes)
+        return value.kind == .string ? ", found \"\(text)\"" : ", found \(text)"
+    }
+
+    /// The first 60 bytes of a value as it is spelt, with white space as spaces: nothing in it breaks a line of a log.
+    private static func shown(_ value: JSONValue, _ bytes: Span<UInt8>) -> String {
+        var text: [UInt8] = []
+        for index in value.range.prefix(61) { text.append(max(bytes[index], 0x20)) }
+        let cut = UTF8Check.cut(text, to: 60)
+        return String(decoding: cut, as: UTF8.self) + (cut.count < value.count ? "…" : "")
     }
 }

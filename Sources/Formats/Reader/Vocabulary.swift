@@ -1,5 +1,11 @@
+/// A closed set of words a field may hold; raw values count from zero without gaps.
+protocol Word: CaseIterable, RawRepresentable<UInt8>, Sendable {
+    /// The value as the resource spells it.
+    var text: StaticString { get }
+}
+
 /// `spec.result.outcome`: what a probe saw.
-public enum Outcome: UInt8, Sendable, CaseIterable {
+public enum Outcome: UInt8, Word, Sendable, CaseIterable {
     case pass, fail, detected, undetected, blocked, rejected, accepted, notApplicable, backendUnreachable
     case notEnforced, indeterminate, tamperedResult
 
@@ -23,7 +29,7 @@ public enum Outcome: UInt8, Sendable, CaseIterable {
 }
 
 /// `spec.result.controlEffectiveness`: what that says about the control.
-public enum Effectiveness: UInt8, Sendable, CaseIterable {
+public enum Effectiveness: UInt8, Word, Sendable, CaseIterable {
     case effective, ineffective, degraded, compromised
 
     /// The value as the resource spells it.
@@ -38,7 +44,7 @@ public enum Effectiveness: UInt8, Sendable, CaseIterable {
 }
 
 /// `spec.result.integrityStatus`: whether the result's own signature held.
-public enum Integrity: UInt8, Sendable, CaseIterable {
+public enum Integrity: UInt8, Word, Sendable, CaseIterable {
     case verified, tamperedResult
 
     /// The value as the resource spells it.
@@ -51,7 +57,7 @@ public enum Integrity: UInt8, Sendable, CaseIterable {
 }
 
 /// `spec.audit.exportStatus`: how far the export of the result has come. Never exported itself.
-public enum ExportStatus: UInt8, Sendable, CaseIterable {
+public enum ExportStatus: UInt8, Word, Sendable, CaseIterable {
     case pending, exported, failed
 
     /// The value as the resource spells it.

@@ -27,14 +27,17 @@ public enum JSONText {
         out.append(0x22)
     }
 
-    /// Appends any value: no white space between tokens, strings in their shortest spelling, the order kept.
+    /// Appends any value: no white space between tokens, strings in their shortest spelling, numbers as they are,
+    /// objects by ascending key.
     public static func write(_ value: JSONValue, of bytes: Span<UInt8>, into out: inout ByteWriter) {
         if value.kind == .string {
             writeString(value, of: bytes, into: &out)
         } else if value.isCanonical {
             out.append(bytes, value.range)
+        } else if value.kind == .object {
+            writeObject(value, bytes, &out)
         } else {
-            tidy(value.range, bytes, &out)
+            writeList(value, bytes, &out)
         }
     }
 
@@ -56,24 +59,52 @@ public enum JSONText {
         out.append(text, run..<at)
     }
 
-    /// The range is valid JSON, so a quote outside a string opens one and every escape is complete.
-    private static func tidy(_ range: Range<Int>, _ bytes: Span<UInt8>, _ out: inout ByteWriter) {
-        var at = range.lowerBound
-        while at < range.upperBound {
-            let byte = bytes[at]
-            at &+= 1
-            switch byte {
-            case 0x20, 0x09, 0x0A, 0x0D: continue
-            case 0x22:
-                let start = at
-                while bytes[at] != 0x22 { at &+= bytes[at] == 0x5C ? 2 : 1 }
-                out.append(0x22)
-                walk(start..<at, bytes, &out, escaping: true)
-                out.append(0x22)
-                at &+= 1
-            default: out.append(byte)
-            }
+    /// Appends an object of these members.
+    static func write(_ entries: [JSONEntry], of bytes: Span<UInt8>, into out: inout ByteWriter) {
+        out.append(0x7B)
+        for (index, entry) in entries.enumerated() {
+            if index > 0 { out.append(0x2C) }
+            writeString(entry.key, of: bytes, into: &out)
+            out.append(0x3A)
+            write(entry.value, of: bytes, into: &out)
         }
+        out.append(0x7D)
+    }
+
+    /// Keys that ascend already are written as they come, without a list of them.
+    private static func writeObject(_ object: JSONValue, _ bytes: Span<UInt8>, _ out: inout ByteWriter) {
+        guard object.isSorted else {
+            write(JSONEntry.sorted(object, bytes), of: bytes, into: &out)
+            return
+        }
+        var scanner = JSONScanner(bytes, object.range, maxDepth: Int.max)
+        out.append(0x7B)
+        var first = true
+        var isFirst = true
+        // The text was valid when it was scanned the first time, and its nesting within bounds.
+        guard (try? scanner.enterObject()) != nil else { return }
+        while let key = (try? scanner.key(first: &first)) ?? nil, let value = try? scanner.value() {
+            if !isFirst { out.append(0x2C) }
+            isFirst = false
+            writeString(key, of: bytes, into: &out)
+            out.append(0x3A)
+            write(value, of: bytes, into: &out)
+        }
+        out.append(0x7D)
+    }
+
+    private static func writeList(_ list: JSONValue, _ bytes: Span<UInt8>, _ out: inout ByteWriter) {
+        var scanner = JSONScanner(bytes, list.range, maxDepth: Int.max)
+        scanner.at += 1
+        out.append(0x5B)
+        var first = true
+        var isFirst = true
+        while (try? scanner.element(first: &first)) ?? false, let value = try? scanner.value() {
+            if !isFirst { out.append(0x2C) }
+            isFirst = false
+            write(value, of: bytes, into: &out)
+        }
+        out.append(0x5D)
     }
 
     private static func walk(

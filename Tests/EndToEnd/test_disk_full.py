@@ -1,0 +1,187 @@
+"""Disks that are full: said in plain words, nothing is marked delivered that is not written, and it goes on after."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from evidence import (
+    archived,
+    assert_delivered_everywhere,
+    assert_each_once,
+    assert_file_has_each_once,
+    probe_ids,
+    uids,
+)
+from exporter import BAD_SETUP, DEAD_LETTERS, OK, UNDELIVERED, Workbench, is_root, wait_until
+
+Mount = Callable[[str, int], Path]
+
+
+@pytest.fixture
+def small_disk(bench: Workbench) -> Iterator[Mount]:
+    """Makes file systems of a few pages. Without the right to mount, tests of them fail: they are not left out."""
+    mounted: list[Path] = []
+
+    def mount(name: str, size: int) -> Path:
+        assert is_root(), "mounting a small file system takes root; run the tests in a container"
+        directory = bench.directory / name
+        directory.mkdir()
+        options = f"size={size},mode=0755"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "sidereal-test", directory], check=True)
+        mounted.append(directory)
+        return directory
+
+    yield mount
+    bench.close()
+    for directory in mounted:
+        subprocess.run(["umount", directory], check=True)
+
+
+def fill(directory: Path) -> Path:
+    """Takes all the space that is left."""
+    ballast = directory / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        block = b"\0" * 4096
+        try:
+            while file.write(block) == len(block):
+                pass
+        except OSError:
+            pass
+    return ballast
+
+
+def test_state_on_a_full_disk(bench: Workbench, small_disk: Mount) -> None:
+    """Refused at the start: without a ledger nothing is sent."""
+    disk = small_disk("disk", 64 << 10)
+    fill(disk)
+    bench.state = disk / "state"
+    sandbox = bench.sandbox()
+    finished = bench.run_export(bench.make_config(bench.all_three(sandbox)), bench.generate(100))
+    assert finished.code == BAD_SETUP, finished
+    assert "No space left on device" in finished.stderr
+    assert str(bench.state) in finished.stderr
+    assert sandbox.stats("hec")["requests"] == 0 and not bench.archive.exists()
+
+
+def test_ledger_runs_out_of_space(bench: Workbench, small_disk: Mount, results: Callable[[int], Path]) -> None:
+    """The disk fills up while exporting: what was not committed is not reported as delivered, and comes again."""
+    disk = small_disk("disk", 160 << 10)
+    bench.state = disk / "state"
+    source = results(5_000)
+    sandbox = bench.sandbox()
+    config = bench.make_config(bench.all_three(sandbox, batch={"maxRecords": 20}))
+    finished = bench.run_export(config, source, "--deadline", "2s")
+    assert finished.code == UNDELIVERED, finished
+    assert "the disk is full" in finished.stderr and "free space" in finished.stderr
+    for name, target in finished.targets.items():
+        assert target["delivered"] < 5_000, name
+        assert not target["complete"], name
+    assert finished.targets["elasticsearch"]["delivered"] <= len(sandbox.stored())
+    subprocess.run(["mount", "-o", "remount,size=8388608", disk], check=True)
+    again = bench.run_export(config, source)
+    assert again.code == OK, again
+    for name, target in again.targets.items():
+        assert target["delivered"] + finished.targets[name]["delivered"] == 5_000, name
+    assert_delivered_everywhere(source, sandbox, bench.archive)
+
+
+def test_ledger_goes_on_when_there_is_space_again(
+    bench: Workbench, small_disk: Mount, results: Callable[[int], Path]
+) -> None:
+    """Without a restart."""
+    disk = small_disk("disk", 160 << 10)
+    bench.state = disk / "state"
+    source = results(5_000)
+    sandbox = bench.sandbox()
+    config = bench.make_config(bench.all_three(sandbox, batch={"maxRecords": 20}))
+    running = bench.start_export(config, source, "--json", "--deadline", "60s")
+    wait_until(lambda: "the disk is full" in running.stderr, "the full disk is reported")
+    subprocess.run(["mount", "-o", "remount,size=8388608", disk], check=True)
+    finished = running.wait()
+    assert finished.code == OK, finished
+    assert_delivered_everywhere(source, sandbox, bench.archive)
+
+
+def test_archive_on_a_full_disk(bench: Workbench, small_disk: Mount, results: Callable[[int], Path]) -> None:
+    """The file target waits and says why; the others do not. With space it finishes, without torn lines."""
+    disk = small_disk("disk", 1 << 20)
+    bench.archive = disk / "archive"
+    source = results(2_000)
+    sandbox = bench.sandbox()
+    config = bench.make_config(bench.all_three(sandbox, batch={"maxRecords": 100}))
+    finished = bench.run_export(config, source, "--deadline", "2s")
+    assert finished.code == UNDELIVERED, finished
+    file = finished.targets["file"]
+    assert 0 < file["delivered"] < 2_000 and file["deadLetters"] == 0
+    assert "No space left on device" in file["lastFailure"] and "free some space" in file["lastFailure"]
+    assert file["retries"] > 0
+    assert_each_once(uids(source), sandbox.ids("hec"), "splunk")
+    assert_each_once(probe_ids(source), sandbox.stored(), "elasticsearch")
+    assert archived(bench.archive) == uids(source)[: file["delivered"]], "half a batch does not stay"
+    subprocess.run(["mount", "-o", "remount,size=8388608", disk], check=True)
+    again = bench.run_export(config, source)
+    assert again.code == OK, again
+    assert_file_has_each_once(source, bench.archive)
+    assert again.targets["splunk"]["taken"] == again.targets["elasticsearch"]["taken"] == 0
+
+
+def test_archive_gets_space_while_running(bench: Workbench, small_disk: Mount, results: Callable[[int], Path]) -> None:
+    """Exporting goes on by itself, as the message promises."""
+    disk = small_disk("disk", 1 << 20)
+    bench.archive = disk / "archive"
+    ballast = fill(disk)
+    source = results(200)
+    running = bench.start_export(bench.make_config([bench.file()]), source, "--json", "--deadline", "60s")
+    wait_until(lambda: "No space left on device" in running.stderr, "the full disk is reported")
+    ballast.unlink()
+    finished = running.wait()
+    assert finished.code == OK, finished
+    assert archived(bench.archive) == uids(source)
+
+
+def test_pipe_with_a_full_spool(bench: Workbench, small_disk: Mount, results: Callable[[int], Path]) -> None:
+    """What cannot be kept is not taken in silence; what was taken is delivered once there is space."""
+    disk = small_disk("disk", 1 << 20)
+    bench.state = disk / "state"
+    source = results(2_000)
+    config = bench.make_config([bench.file()])
+    with source.open("rb") as stdin:
+        finished = bench.run_export(config, "-", "--deadline", "2s", stdin=stdin)
+    assert finished.code == UNDELIVERED, finished
+    assert re.search("disk is full|No space left on device", finished.stderr), finished
+    assert "space" in finished.stderr
+    kept = b"".join(path.read_bytes() for path in (bench.state / "spool").iterdir())
+    whole = kept.count(b"\n")
+    assert 0 < whole < 2_000
+    subprocess.run(["mount", "-o", "remount,size=8388608", disk], check=True)
+    again = bench.run_export(config, "-")
+    assert again.code == (OK if kept.endswith(b"\n") else DEAD_LETTERS), again
+    assert archived(bench.archive) == uids(source)[:whole]
+    assert not list((bench.state / "spool").iterdir())
+
+
+def test_output_of_a_filter_on_a_full_device(bench: Workbench, results: Callable[[int], Path]) -> None:
+    """`encode` and `generate` do not end as if all had been written."""
+    assert os.path.exists("/dev/full")
+    with open("/dev/full", "wb") as full:
+        commands: list[list[str | Path]] = [
+            ["generate", "--count", "5000"],
+            ["encode", "--format", "json", "--input", results(200)],
+        ]
+        for arguments in commands:
+            done = subprocess.run(
+                [bench.program, *arguments],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+            )
+            assert done.returncode not in (OK, 3), done
+            assert "No space left on device" in done.stderr and "standard output" in done.stderr
+    named = bench.run("generate", "--count", "5000", "--output", "/dev/full")
+    assert named.code != OK and "/dev/full" in named.stderr
