@@ -1,6 +1,6 @@
 extension LineGrammar {
     /// RFC 5424, section 6, read from left to right.
-    static func syslog(_ line: [UInt8]) throws(GrammarFault) {
+    static func syslog(_ line: [UInt8]) throws(LineFault) {
         var reader = SyslogReader(line: line)
         try reader.read()
     }
@@ -14,23 +14,23 @@ private struct SyslogReader {
 
     init(line: [UInt8]) { self.line = line }
 
-    private func fault(_ what: String) -> GrammarFault {
-        GrammarFault("\(what) at \(String(decoding: rest.prefix(40), as: UTF8.self))")
+    private func fault(_ what: String) -> LineFault {
+        LineFault("\(what) at \(String(decoding: rest.prefix(40), as: UTF8.self))")
     }
 
-    private mutating func take(_ byte: UInt8, _ what: String) throws(GrammarFault) {
+    private mutating func take(_ byte: UInt8, _ what: String) throws(LineFault) {
         guard next == byte else { throw fault(what) }
         at += 1
     }
 
-    private mutating func word(_ most: Int, _ what: String) throws(GrammarFault) -> String {
+    private mutating func word(_ most: Int, _ what: String) throws(LineFault) -> String {
         let found = rest.prefix { 0x21...0x7E ~= $0 }
         guard 1...most ~= found.count else { throw fault(what) }
         at += found.count
         return String(decoding: found, as: UTF8.self)
     }
 
-    mutating func read() throws(GrammarFault) {
+    mutating func read() throws(LineFault) {
         try take(0x3C, "no PRI")
         let digits = rest.prefix { $0 != 0x3E }
         let number = String(decoding: digits, as: UTF8.self)
@@ -50,20 +50,20 @@ private struct SyslogReader {
         guard !rest.contains(where: { $0 < 0x20 }) else { throw fault("a control character in MSG") }
     }
 
-    private func timestamp(_ text: String) throws(GrammarFault) {
+    private func timestamp(_ text: String) throws(LineFault) {
         let shape = text.map { "0"..."9" ~= $0 ? "0" : String($0) }.joined()
         let fractions = (1...6).map { "0000-00-00T00:00:00.\(String(repeating: "0", count: $0))Z" }
         guard shape == "0000-00-00T00:00:00Z" || fractions.contains(shape) else { throw fault("TIMESTAMP \(text)") }
     }
 
-    private mutating func name(_ what: String) throws(GrammarFault) -> String {
+    private mutating func name(_ what: String) throws(LineFault) -> String {
         let found = rest.prefix { 0x21...0x7E ~= $0 && ![0x3D, 0x5D, 0x22].contains($0) }
         guard 1...32 ~= found.count else { throw fault(what) }
         at += found.count
         return String(decoding: found, as: UTF8.self)
     }
 
-    private mutating func structuredData() throws(GrammarFault) {
+    private mutating func structuredData() throws(LineFault) {
         if next == 0x2D {
             at += 1
             return
@@ -84,7 +84,7 @@ private struct SyslogReader {
         } while next == 0x5B
     }
 
-    private mutating func value() throws(GrammarFault) {
+    private mutating func value() throws(LineFault) {
         while let byte = next, byte != 0x22 {
             guard byte >= 0x20, byte != 0x5D else { throw fault("PARAM-VALUE") }
             if byte == 0x5C {

@@ -1,7 +1,7 @@
 @testable import Formats
 
 /// Why a line is not of its format.
-struct GrammarFault: Error, CustomStringConvertible {
+struct LineFault: Error, CustomStringConvertible {
     var description: String
 
     init(_ description: String) { self.description = description }
@@ -9,9 +9,9 @@ struct GrammarFault: Error, CustomStringConvertible {
 
 /// Strict readers of the formats' grammars, each written from the format's own document and nothing of the encoders.
 enum LineGrammar {
-    static func check(_ line: [UInt8], as format: FormatEncoder) throws(GrammarFault) {
-        guard String(validating: line, as: UTF8.self) != nil else { throw GrammarFault("not UTF-8") }
-        guard !line.contains(0x0A), !line.contains(0x0D) else { throw GrammarFault("a line end within the line") }
+    static func check(_ line: [UInt8], as format: FormatEncoder) throws(LineFault) {
+        guard String(validating: line, as: UTF8.self) != nil else { throw LineFault("not UTF-8") }
+        guard !line.contains(0x0A), !line.contains(0x0D) else { throw LineFault("a line end within the line") }
         switch format {
         case .json, .ocsf: try json(line)
         case .cef: try cef(line)
@@ -20,25 +20,25 @@ enum LineGrammar {
         }
     }
 
-    private static func require(_ condition: Bool, _ fault: @autoclosure () -> String) throws(GrammarFault) {
-        if !condition { throw GrammarFault(fault()) }
+    private static func require(_ condition: Bool, _ fault: @autoclosure () -> String) throws(LineFault) {
+        if !condition { throw LineFault(fault()) }
     }
 
     private static func shown(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(bytes), as: UTF8.self) }
 
     /// RFC 8259, and no key twice in one object.
-    static func json(_ line: [UInt8]) throws(GrammarFault) {
+    static func json(_ line: [UInt8]) throws(LineFault) {
         var scanner = JSONScanner(line.span, 0..<line.count, maxDepth: 200)
         do throws(JSONFault) {
             let value = try scanner.value()
             guard value.kind == .object, scanner.at == line.count else { throw scanner.fault(.trailingBytes) }
         } catch {
-            throw GrammarFault("not a JSON object: \(error)")
+            throw LineFault("not a JSON object: \(error)")
         }
         try distinctKeys(line, 0..<line.count)
     }
 
-    private static func distinctKeys(_ line: [UInt8], _ range: Range<Int>) throws(GrammarFault) {
+    private static func distinctKeys(_ line: [UInt8], _ range: Range<Int>) throws(LineFault) {
         var scanner = JSONScanner(line.span, range, maxDepth: 200)
         let isObject = line[range.lowerBound] == 0x7B
         guard isObject || line[range.lowerBound] == 0x5B else { return }
@@ -57,18 +57,18 @@ enum LineGrammar {
                 }
                 let value = try scanner.value()
                 if value.kind == .object || value.kind == .array {
-                    do throws(GrammarFault) { try distinctKeys(line, value.range) } catch {
+                    do throws(LineFault) { try distinctKeys(line, value.range) } catch {
                         throw scanner.fault(.duplicateKey)
                     }
                 }
             }
         } catch {
-            throw GrammarFault("a key appears twice: \(error)")
+            throw LineFault("a key appears twice: \(error)")
         }
     }
 
     /// CEF: header fields with `\|` and `\\`, then `key=value` pairs with `\=`, `\\`, `\n`, `\r`.
-    static func cef(_ line: [UInt8]) throws(GrammarFault) {
+    static func cef(_ line: [UInt8]) throws(LineFault) {
         var at = 0
         var header: [[UInt8]] = [[]]
         while at < line.count, header.count < 8 {
@@ -94,7 +94,7 @@ enum LineGrammar {
         try cefExtension(line, at)
     }
 
-    private static func cefExtension(_ line: [UInt8], _ start: Int) throws(GrammarFault) {
+    private static func cefExtension(_ line: [UInt8], _ start: Int) throws(LineFault) {
         var keys: Set<String> = []
         var at = start
         while at < line.count {
@@ -138,7 +138,7 @@ enum LineGrammar {
     }
 
     /// LEEF 2.0 with the delimiter `x09`.
-    static func leef(_ line: [UInt8]) throws(GrammarFault) {
+    static func leef(_ line: [UInt8]) throws(LineFault) {
         let header = line.split(separator: 0x7C, maxSplits: 6, omittingEmptySubsequences: false)
         try require(header.count == 7, "\(header.count) header fields")
         try require(shown(header[0]) == "LEEF:2.0", "version \(shown(header[0]))")

@@ -6,7 +6,7 @@ import Testing
 @Suite struct LineGrammarTests {
     private func isTaken(_ line: String, _ format: FormatKind) -> Bool {
         let encoder = FormatEncoder(format, stamp: ExportStamp(version: "1", cluster: "c"), options: FormatOptions())
-        do throws(GrammarFault) {
+        do throws(LineFault) {
             try LineGrammar.check(Array(line.utf8), as: encoder)
             return true
         } catch {

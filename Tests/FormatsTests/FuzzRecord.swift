@@ -2,7 +2,7 @@ import Model
 
 /// Valid probe results, seeded, with values that could break out of a format: delimiters, escapes, control characters,
 /// bidirectional marks, lone surrogates, long texts; maps out of order, unknown members anywhere, odd white space.
-struct HostileRecord {
+struct FuzzRecord {
     private var rng: PRNG
     private(set) var uid = ""
     private(set) var probeID = ""
