@@ -25,7 +25,7 @@ enum HostileText {
             // Around the maxima, where a cut may fall into a character.
             while text.utf8.count < 1000 + Int(rng.below(60)) { text += rng.below(3) == 0 ? "é" : "x" }
             return text
-        case 3 where rng.below(20) == 0:
+        case 3 where rng.below(100) == 0:
             while text.utf8.count < 60_000 { text += pieces[Int(rng.below(UInt64(pieces.count)))] }
             return text
         case 4...6: return "plain-\(rng.below(1000))"

@@ -24,7 +24,7 @@ import Testing
 
     @Test(arguments: 0..<8) func hostileRecordIsReadBack(seed: UInt64) throws {
         var rng = PRNG(seed: seed)
-        for _ in 0..<150 {
+        for _ in 0..<60 {
             let record = HostileRecord(&rng)
             let line = try CEFReader(LineRoundTrip.encode(Self.encoder(), record.json))
             try Self.roundTrip.check(line.values, record)
@@ -36,7 +36,7 @@ import Testing
         roundTrip.keys["spec.probe.targetNamespace"] = "reportedResourceName"
         roundTrip.keys["spec.result.mitreAttackId"] = "threatAttackID"
         var rng = PRNG(seed: 77)
-        for _ in 0..<150 {
+        for _ in 0..<60 {
             let record = HostileRecord(&rng)
             let line = try CEFReader(LineRoundTrip.encode(Self.encoder(1), record.json))
             #expect(line.header[0] == "CEF:1")

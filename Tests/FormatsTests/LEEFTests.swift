@@ -19,7 +19,7 @@ import Testing
 
     @Test(arguments: 0..<8) func hostileRecordIsReadBack(seed: UInt64) throws {
         var rng = PRNG(seed: seed)
-        for _ in 0..<150 {
+        for _ in 0..<60 {
             let record = HostileRecord(&rng)
             let line = try LEEFReader(LineRoundTrip.encode(Self.encoder, record.json))
             try Self.roundTrip.check(line.values, record)
