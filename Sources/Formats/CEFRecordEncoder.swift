@@ -96,7 +96,7 @@ public struct CEFRecordEncoder: RecordEncoder {
         header(record, bytes, &out)
         times(record, bytes, &out)
         out.append(" externalId=")
-        out.append(bytes, record[.probeID].range)
+        JSONText.decode(record[.probeID], of: bytes, into: &out)
         out.append(" reason=")
         out.append(record.outcome.text)
         put(" cat=", .profile, 1023, record, bytes, &inexact, &out)
@@ -173,7 +173,7 @@ public struct CEFRecordEncoder: RecordEncoder {
             end.write(into: &out)
         }
         out.append(" siderealTimestamp=")
-        out.append(bytes, record[.timestamp].range)
+        JSONText.decode(record[.timestamp], of: bytes, into: &out)
     }
 
     private func version1(

@@ -65,7 +65,7 @@ import Testing
         ("2001-09-09T01:46:39.999Z", "1", "999999999999", "1000000000000"),
         ("9999-12-31T23:59:59.999Z", "1", "253402300799999", nil),
         ("1969-12-31T23:59:59.9991Z", "1", "Dec 31 1969 23:59:59.999 UTC", "0"),
-        ("0000-01-01T00:00:00+23:59", "0", "Dec 31 0000 00:01:00.000 UTC", "Dec 31 0000 00:01:00.000 UTC"),
+        ("0001-01-01T23:59:00+23:59", "0", "Jan 01 0001 00:00:00.000 UTC", "Jan 01 0001 00:00:00.000 UTC"),
         ("2026-03-15T08:30:00Z", "-1", "1773563400000", nil),
         ("2026-03-15T08:30:00Z", "9223372036854775807", "1773563400000", nil),
     ]) func timesAreMilliseconds(time: String, duration: String, start: String, end: String?) throws {
@@ -121,7 +121,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["{}", "null", #"{"a":[]}"#, #"{"a":[""]}"#, #"{"a:b":["c"]}"#, #"{"a":null}"#, #"{"":["a"]}"#])
+    @Test(arguments: ["{}", "null", #"{"a":[]}"#, #"{"a":[""]}"#, #"{"a:b":["c"]}"#, #"{"":["a"]}"#])
     func unusualMappingsAreToldApart(json: String) throws {
         let line = try CEFReader(
             LineRoundTrip.encode(Self.encoder(), record(result: ",\"controlMappings\":\(json)")))
