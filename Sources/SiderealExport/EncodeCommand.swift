@@ -19,8 +19,8 @@ struct EncodeCommand: AsyncParsableCommand {
 
             Examples:
               sidereal-export encode --format json --input results.ndjson
-              sidereal-export generate --count 10 | sidereal-export encode --format cef --cluster-name prod-east
-              sidereal-export encode --format syslog --facility 10 --max-message-bytes 8192 --input results.ndjson
+              sidereal-export generate --count 10 | sidereal-export encode --format cef
+              sidereal-export encode --format syslog --facility 10 --input results.ndjson
             """)
 
     @Option(help: "Format of the lines: json, cef, leef, syslog or ocsf.")
