@@ -25,6 +25,10 @@ public final class StdinSpool: Sendable {
     private let input: Int32
     private let maxBytes: UInt64
 
+    /// Left free on the disk, so that it still takes the ledger's commits: its write-ahead log grows to 4 MiB. Without
+    /// them nothing could be settled, and the segment never be removed.
+    private static let reserveBytes: UInt64 = 8 << 20
+
     /// How far it has come.
     public var progress: Progress { state.withLock { $0 } }
 
@@ -67,31 +71,40 @@ public final class StdinSpool: Sendable {
     fileprivate func copy(to output: Int32) {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         var failure: InputError?
+        var written: UInt64 = 0
+        var lineEnd: UInt64 = 0
         while failure == nil {
             let room = buffer.count
             let count = unsafe read(input, &buffer, room)
             if count < 0, errno == EINTR { continue }
             if count < 0 { failure = InputError("cannot read standard input: \(systemErrorText(errno))") }
             guard count > 0 else { break }
-            failure = write(buffer, count, output)
-            let written = state.withLock { state in
-                state.written += UInt64(count)
-                return state.written
-            }
-            if written >= maxBytes, buffer[count - 1] == 0x0A {
+            let kept: Int
+            (kept, failure) = write(buffer, count, output)
+            if let last = buffer[..<kept].lastIndex(of: 0x0A) { lineEnd = written + UInt64(last) + 1 }
+            written += UInt64(kept)
+            state.withLock { [written] in $0.written = written }
+            if written >= maxBytes, lineEnd == written {
                 state.withLock { $0.hasMore = true }
                 break
             }
         }
-        if fdatasync(output) != 0 { failure = InputError("cannot sync \(path): \(systemErrorText(errno))") }
+        // Half a record whose rest was lost would look like a mistake of whoever wrote it.
+        if failure != nil, ftruncate(output, off_t(lineEnd)) == 0 { written = lineEnd }
+        if fdatasync(output) != 0, failure == nil {
+            failure = InputError("cannot sync \(path): \(systemErrorText(errno))")
+        }
         close(output)
-        state.withLock { state in
+        state.withLock { [written, failure] state in
+            state.written = written
             state.isFinal = true
             state.failure = failure
         }
     }
 
-    private func write(_ buffer: [UInt8], _ count: Int, _ output: Int32) -> InputError? {
+    /// Returns how many bytes are in the file, fewer than `count` only with a failure.
+    private func write(_ buffer: [UInt8], _ count: Int, _ output: Int32) -> (kept: Int, failure: InputError?) {
+        guard Self.hasRoom(output, count) else { return (0, Self.writeFailure(path, ENOSPC)) }
         var done = 0
         while done < count {
             let (written, code) = unsafe buffer.withUnsafeBytes { bytes in
@@ -99,12 +112,23 @@ public final class StdinSpool: Sendable {
                 return (result, errno)
             }
             if written < 0, code == EINTR { continue }
-            guard written > 0 else {
-                return InputError("cannot write to \(path): \(systemErrorText(code)); free some space and run again")
-            }
+            guard written > 0 else { return (done, Self.writeFailure(path, code)) }
             done += written
         }
-        return nil
+        return (done, nil)
+    }
+
+    private static func hasRoom(_ descriptor: Int32, _ count: Int) -> Bool {
+        var status = statvfs()
+        // Where that cannot be told, the write itself will tell.
+        guard unsafe fstatvfs(descriptor, &status) == 0 else { return true }
+        return UInt64(status.f_bavail) * UInt64(status.f_frsize) >= reserveBytes + UInt64(count)
+    }
+
+    private static func writeFailure(_ path: String, _ code: Int32) -> InputError {
+        InputError(
+            "cannot write to \(path): \(systemErrorText(code)); \(reserveBytes >> 20) MiB are left to the ledger. What was"
+                + " taken from the pipe before is kept; free some space and pipe the rest in again")
     }
 }
 

@@ -17,7 +17,7 @@ from evidence import (
     probe_ids,
     uids,
 )
-from exporter import BAD_SETUP, DEAD_LETTERS, OK, UNDELIVERED, Workbench, is_root, wait_until
+from exporter import BAD_SETUP, OK, UNDELIVERED, Workbench, is_root, wait_until
 
 Mount = Callable[[str, int], Path]
 
@@ -144,25 +144,40 @@ def test_archive_gets_space_while_running(bench: Workbench, small_disk: Mount, r
     assert archived(bench.archive) == uids(source)
 
 
-def test_pipe_with_a_full_spool(bench: Workbench, small_disk: Mount, results: Callable[[int], Path]) -> None:
-    """What cannot be kept is not taken in silence; what was taken is delivered once there is space."""
-    disk = small_disk("disk", 1 << 20)
+def test_pipe_fills_the_disk(bench: Workbench, small_disk: Mount, results: Callable[[int], Path]) -> None:
+    """What cannot be kept is not taken in silence; what was taken is delivered at once, on the full disk."""
+    disk = small_disk("disk", 16 << 20)
     bench.state = disk / "state"
-    source = results(2_000)
-    config = bench.make_config([bench.file()])
+    source = results(20_000)
+    sandbox = bench.sandbox("--latency", "20ms")
+    config = bench.make_config(bench.all_three(sandbox, batch={"maxRecords": 500}))
     with source.open("rb") as stdin:
-        finished = bench.run_export(config, "-", "--deadline", "2s", stdin=stdin)
+        finished = bench.run_export(config, "-", "--deadline", "20s", stdin=stdin)
     assert finished.code == UNDELIVERED, finished
-    assert re.search("disk is full|No space left on device", finished.stderr), finished
-    assert "space" in finished.stderr
-    kept = b"".join(path.read_bytes() for path in (bench.state / "spool").iterdir())
-    whole = kept.count(b"\n")
-    assert 0 < whole < 2_000
-    subprocess.run(["mount", "-o", "remount,size=8388608", disk], check=True)
+    failure = finished.summary["failure"]
+    assert "No space left on device" in failure and "pipe the rest in again" in failure
+    assert finished.summary["refused"] == 0, "no record is torn"
+    expected = uids(source)
+    count = finished.targets["file"]["delivered"]
+    assert 1_000 < count < 20_000
+    assert {target["delivered"] for target in finished.targets.values()} == {count}
+    assert archived(bench.archive) == expected[:count]
+    assert_each_once(expected[:count], sandbox.ids("hec"), "splunk")
     again = bench.run_export(config, "-")
-    assert again.code == (OK if kept.endswith(b"\n") else DEAD_LETTERS), again
-    assert archived(bench.archive) == uids(source)[:whole]
+    assert again.code == OK, again
+    assert sandbox.ids("hec").total() == count
     assert not list((bench.state / "spool").iterdir())
+
+
+def test_pipe_without_room_for_anything(bench: Workbench, small_disk: Mount, results: Callable[[int], Path]) -> None:
+    """What could not be settled is not taken, and that is not called an empty input."""
+    bench.state = small_disk("disk", 2 << 20) / "state"
+    with results(200).open("rb") as stdin:
+        finished = bench.start_export(bench.make_config([bench.file()]), "-", stdin=stdin).wait()
+    assert finished.code == UNDELIVERED, finished
+    assert re.search("Ended early: .*No space left on device", finished.stdout)
+    assert "empty" not in finished.stdout
+    assert not bench.archive.exists()
 
 
 def test_output_of_a_filter_on_a_full_device(bench: Workbench, results: Callable[[int], Path]) -> None:

@@ -99,6 +99,14 @@ def test_json_summary_adds_up(bench: Workbench, results: Results) -> None:
     assert len(sandbox.ids("hec")) == finished.targets["splunk"]["delivered"]
 
 
+def test_peak_memory_is_our_own(bench: Workbench, results: Results) -> None:
+    """The program that starts us may be large; we stay inside our bounds."""
+    ours = bytearray(b"x") * (300 << 20)
+    finished = bench.run_export(bench.make_config([bench.file()]), results(20_000))
+    assert finished.code == OK, finished
+    assert len(ours) > 2 * finished.summary["peakMemoryBytes"] > 20 << 20
+
+
 def test_logs_are_json_lines(bench: Workbench) -> None:
     """Retries, refused records, dead letters, giving up: every line parses and has time, level and message."""
     lines = bench.generate(100).read_bytes().splitlines()

@@ -43,7 +43,7 @@ def feed(running: Running, data: bytes) -> None:
 
 def spooled(bench: Workbench) -> bytes:
     """What was taken from pipes and is kept below the state directory."""
-    return b"".join(path.read_bytes() for path in sorted((bench.state / "spool").glob("*")))
+    return b"".join(path.read_bytes() for path in sorted((bench.state / "spool").glob("*.ndjson")))
 
 
 def test_pipe(bench: Workbench, results: Callable[[int], Path]) -> None:

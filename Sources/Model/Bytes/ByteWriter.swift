@@ -53,7 +53,7 @@
     @inlinable public mutating func append(_ literal: StaticString) {
         let length = literal.utf8CodeUnitCount
         reserve(length)
-        unsafe (base + storedCount).update(from: literal.utf8Start, count: length)
+        unsafe ByteCopy.copy(literal.utf8Start, to: base + storedCount, length)
         storedCount &+= length
     }
 
@@ -65,7 +65,7 @@
         reserve(length)
         unsafe bytes.withUnsafeBufferPointer { source in
             guard let start = source.baseAddress else { return }
-            unsafe (base + storedCount).update(from: start + range.lowerBound, count: length)
+            unsafe ByteCopy.copy(start + range.lowerBound, to: base + storedCount, length)
         }
         storedCount &+= length
     }

@@ -64,7 +64,7 @@ struct RunSummary: Sendable {
 
     /// The table and what there is to say about it.
     var text: String {
-        guard inputs > 0, inputBytes > 0 else { return "The input is empty: nothing to export." }
+        if failure == nil, inputs == 0 || inputBytes == 0 { return "The input is empty: nothing to export." }
         var table = Table(
             ["target", "records", "bytes", "batches", "retries", "dead letters", "rate"],
             rightAligned: [1, 2, 3, 4, 5, 6])
@@ -103,11 +103,19 @@ struct RunSummary: Sendable {
         return dead > 0 ? "Everything is delivered or among the dead letters." : "Everything is delivered."
     }
 
-    /// The most memory the process had at once (getrusage(2), `ru_maxrss`, which counts in units of 1024 bytes).
+    /// The most memory the process had at once (proc_pid_status(5), `VmHWM`, in units of 1024 bytes); 0 if unknown.
+    ///
+    /// Not `ru_maxrss` of getrusage(2): that outlives execve(2), so it may be the size of the program that started us.
     private static var peakMemoryBytes: Int {
-        var usage = rusage()
-        unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        return usage.ru_maxrss * 1024
+        let descriptor = unsafe open("/proc/self/status", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return 0 }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 8 << 10)
+        let room = bytes.count
+        let count = unsafe read(descriptor, &bytes, room)
+        let lines = String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self).split(separator: "\n")
+        let words = lines.first { $0.hasPrefix("VmHWM:") }?.split(whereSeparator: \.isWhitespace) ?? []
+        return words.count > 1 ? (Int(words[1]) ?? 0) * 1024 : 0
     }
 
     /// The same as one JSON object.
