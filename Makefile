@@ -12,13 +12,18 @@ RELEASE_DIR := .build-release
 BINARY := $(RELEASE_DIR)/release/sidereal-export
 APT_PACKAGES := libcurl4-openssl-dev libssl-dev libsqlite3-dev libisal-dev openssl pkg-config python3-venv make
 PY_PACKAGES := pytest==8.3.4
+# What receivers and other people's parsers make of the formats; the two OCSF packages do not share an environment.
+CHECKER_APT := liblognorm-utils rsyslog
+OCSF_PACKAGES := pydantic-ocsf==3.0.0 syslog-rfc5424-parser==0.3.2
+OCSF_MODELS_PACKAGES := py-ocsf-models==0.10.0
+FUZZ_CASES ?= 1000000
 COUNT ?= 10000
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run test unit end-to-end lint format build release deps acceptance bench clean
+.PHONY: help run test unit end-to-end checkers fuzz lint format build release deps acceptance bench bench-encode clean
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: .make/apt ## Install missing Debian packages (root or sudo)
 
@@ -30,6 +35,20 @@ deps: .make/apt ## Install missing Debian packages (root or sudo)
 .venv/ready: Makefile .make/apt
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check $(PY_PACKAGES)
+	@touch $@
+
+.make/apt-checkers: .make/apt
+	@deploy/local/install-packages $(CHECKER_APT)
+	@touch $@
+
+.venv-ocsf/ready: Makefile .make/apt
+	@test -x .venv-ocsf/bin/python || $(PYTHON) -m venv .venv-ocsf
+	@.venv-ocsf/bin/python -m pip install --quiet --disable-pip-version-check $(OCSF_PACKAGES)
+	@touch $@
+
+.venv-ocsf-models/ready: Makefile .make/apt
+	@test -x .venv-ocsf-models/bin/python || $(PYTHON) -m venv .venv-ocsf-models
+	@.venv-ocsf-models/bin/python -m pip install --quiet --disable-pip-version-check $(OCSF_MODELS_PACKAGES)
 	@touch $@
 
 build: .make/apt ## Debug build
@@ -45,13 +64,13 @@ $(BINARY): .make/apt $(SWIFT_SOURCES)
 run: $(BINARY) ## Export COUNT (10000) synthetic results to HEC, Elasticsearch and a file on this machine
 	@deploy/local/demo $(BINARY) $(COUNT)
 
-test: lint unit end-to-end ## All tests: style, unit, end to end against real sockets, TLS and kill -9
+test: lint unit end-to-end checkers ## All tests: style, unit, end to end against real sockets, TLS and kill -9, formats
 
 lint: ## Formatting, as a check
-	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	$(SWIFT) format lint --strict --recursive Sources Tests benchmarks Package.swift
 
 format: ## Formatting, applied
-	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
+	$(SWIFT) format --in-place --recursive Sources Tests benchmarks Package.swift
 
 unit: .make/apt ## Unit, property and simulation tests
 	$(SWIFT) test
@@ -59,11 +78,21 @@ unit: .make/apt ## Unit, property and simulation tests
 end-to-end: $(BINARY) .venv/ready ## The built program against look-alikes, TLS servers, full disks and kill -9
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -p no:cacheprovider Tests/EndToEnd
 
+checkers: $(BINARY) .make/apt-checkers .venv-ocsf/ready .venv-ocsf-models/ready ## The formats before other people's parsers
+	@$(PYTHON) Tests/Checkers/run $(abspath $(BINARY))
+
+fuzz: .make/apt ## FUZZ_CASES (1000000) hostile and damaged records through the reader and every encoder
+	SIDEREAL_FUZZ_CASES=$(FUZZ_CASES) $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path $(RELEASE_DIR)-tests --filter FormatFuzzTests
+
 acceptance: $(BINARY) .venv/ready ## The long proofs: 20 kills over 100 000 results, an outage of a minute
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -s -p no:cacheprovider Tests/EndToEnd -m acceptance
 
 bench: $(BINARY) ## CPU seconds per million results and peak memory, against a null sink
 	@benchmarks/export-to-null $(BINARY)
 
+bench-encode: .make/apt ## Nanoseconds and allocations per record of each encoder
+	@$(SWIFT) build -c release --static-swift-stdlib --product encode-bench --scratch-path $(RELEASE_DIR)
+	@$(RELEASE_DIR)/release/encode-bench
+
 clean: ## Remove what was built
-	rm -rf .build .build-release .make .venv
+	rm -rf .build .build-release .build-release-tests .make .venv .venv-ocsf .venv-ocsf-models

@@ -86,6 +86,11 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
+        // Benchmarks: not part of the product.
+        .target(name: "AllocationCount", path: "benchmarks/AllocationCount"),
+        .executableTarget(
+            name: "encode-bench", dependencies: ["AllocationCount", "Formats", "Model", "Synthetic"],
+            path: "benchmarks/EncodeBench", swiftSettings: strict),
         // Tests.
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
         .testTarget(

@@ -19,12 +19,12 @@ public struct BackendFactory: Sendable {
         self.stamp = stamp
     }
 
-    /// The writer and the receiver; nil if this version cannot serve the target's backend or format, which the
-    /// configuration refuses before.
+    /// The writer and the receiver; nil if this version cannot serve the target's backend, which the configuration
+    /// refuses before.
     public func make(
         _ target: Target, committed: OutputFile?, announce: @escaping FileBackend.Announce
     ) -> (writer: RecordWriter, backend: any Backend)? {
-        guard let encoder = FormatEncoder(target.format, stamp: stamp) else { return nil }
+        let encoder = FormatEncoder(target.format, stamp: stamp, options: target.formatOptions)
         switch target.backend {
         case .splunk:
             let builder = SplunkRequestBuilder(target: target, encoder: encoder, cluster: stamp.cluster)

@@ -5,7 +5,7 @@ public enum Capabilities {
     /// Backends that are implemented.
     public static let backends: Set<BackendKind> = [.splunk, .elasticsearch, .file]
     /// Formats that are implemented.
-    public static let formats: Set<FormatKind> = [.json]
+    public static let formats: Set<FormatKind> = Set(FormatKind.allCases)
 
     /// Whether requests to `backend` can be compressed as `kind`.
     public static func supports(_ kind: CompressionKind, for backend: BackendKind) -> Bool {
@@ -24,12 +24,17 @@ public enum Capabilities {
         ("dataStream", [.elasticsearch]), ("maxFileBytes", [.file]),
     ]
 
+    /// Keys of a target that have a meaning in some formats only, whatever the backend.
+    public static let formatKeys: [(key: String, formats: Set<FormatKind>)] = [
+        ("vendor", [.cef, .leef, .ocsf]), ("product", [.cef, .leef, .ocsf]), ("cefVersion", [.cef]),
+        ("facility", [.syslog]), ("appName", [.syslog]), ("enterpriseId", [.syslog]), ("maxMessageBytes", [.syslog]),
+    ]
+
     /// Keys of a target that a later version will know.
     static let laterTargetKeys: [(key: String, backends: Set<BackendKind>)] = [
         ("acknowledge", [.splunk]), ("setup", [.elasticsearch]), ("gzip", [.file]),
         ("bucket", [.s3]), ("region", [.s3]), ("prefix", [.s3]), ("kmsKeyId", [.s3]), ("kmsContext", [.s3]),
         ("retentionDays", [.s3]), ("addressing", [.s3]), ("expectedBucketOwner", [.s3]),
-        ("facility", [.syslog]), ("appName", [.syslog]), ("enterpriseId", [.syslog]), ("maxMessageBytes", [.syslog]),
     ]
 
     /// Keys of other sections that a later version will know.

@@ -116,9 +116,13 @@ extension TargetReader {
         "sessiontoken", "credentials", "secret",
     ]
 
-    func refuseUnknownKeys(_ backend: BackendKind?) {
+    /// A backend or format that is nil is not known, and every key of any may be meant for it.
+    func refuseUnknownKeys(_ backend: BackendKind?, _ format: FormatKind?) {
         let known = Capabilities.targetKeys.filter { backend.map($0.backends.contains) ?? true }.map(\.key)
-        section.refuseUnknownKeys(known) { explain($0, backend) }
+        let ofFormat = Capabilities.formatKeys.filter { format.map($0.formats.contains) ?? true }.map(\.key)
+        section.refuseUnknownKeys(known + ofFormat) { key in
+            explain(key, backend) ?? format.flatMap { explain(key, format: $0) }
+        }
     }
 
     private func explain(_ key: String, _ backend: BackendKind?) -> (message: String, hint: String?)? {

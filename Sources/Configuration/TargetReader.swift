@@ -15,8 +15,10 @@ struct TargetReader {
             section.missing("backend", "is missing", hint: "one of \(Self.list(Capabilities.backends))")
         }
         let backend = chosen?.value
-        refuseUnknownKeys(backend)
         let format = section.choice("format", as: FormatKind.self) { Capabilities.formats.contains($0) }
+        // A format that was given and is none says nothing about which keys belong to it.
+        let known = section.field("format") == nil ? .json : format?.value
+        refuseUnknownKeys(backend, known)
         let endpoint = endpoint(backend)
         var target = Target(
             name: name(backend), backend: backend ?? .splunk, format: format?.value ?? .json,
@@ -26,6 +28,7 @@ struct TargetReader {
         readConcurrency(&target)
         readRetry(&target.retry)
         readTransport(&target)
+        readFormatOptions(&target.formatOptions, known)
         guard backend != nil, endpoint != nil else { return nil }
         return target
     }

@@ -116,6 +116,8 @@ public struct Target: Sendable, Equatable {
     public var backend: BackendKind
     /// How records are written.
     public var format: FormatKind
+    /// What the target chooses about its format.
+    public var formatOptions = FormatOptions()
     /// Where.
     public var endpoint: Endpoint
     /// The secret's folder below the secrets directory.

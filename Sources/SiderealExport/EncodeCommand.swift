@@ -14,12 +14,16 @@ struct EncodeCommand: AsyncParsableCommand {
             A record that is no valid probe result is reported on standard error as file:line: field: what is wrong; \
             the others still come out. Exit codes: 0 all encoded, 2 the input cannot be read, 3 some were refused.
 
+            Formats: json (the native form), cef (ArcSight), leef (QRadar, 2.0), syslog (RFC 5424), ocsf (1.7.0, class 2003).
+            An option below that belongs to another format than the one asked for is a mistake.
+
             Examples:
               sidereal-export encode --format json --input results.ndjson
-              sidereal-export generate --count 10 | sidereal-export encode --format json
+              sidereal-export generate --count 10 | sidereal-export encode --format cef
+              sidereal-export encode --format syslog --facility 10 --input results.ndjson
             """)
 
-    @Option(help: "Format of the lines: json. (cef, leef, syslog and ocsf come with a later version)")
+    @Option(help: "Format of the lines: json, cef, leef, syslog or ocsf.")
     var format: FormatName
 
     @Option(help: ArgumentHelp("NDJSON to read; - is standard input.", valueName: "file"))
@@ -28,15 +32,17 @@ struct EncodeCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Name of the cluster that records are stamped with.", valueName: "name"))
     var clusterName = "default"
 
+    @OptionGroup(title: "Options of single formats")
+    var choices: FormatArguments
+
+    func validate() throws { try choices.check(for: format.kind) }
+
     // Reading and writing block the calling thread; nothing else runs in this process that could wait for it.
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         let console = Console()
         let stamp = ExportStamp(version: ExporterVersion.current, cluster: clusterName)
-        guard let encoder = FormatEncoder(format.kind, stamp: stamp) else {
-            console.line("error: the format \(format.kind.rawValue) is not available in this version; use json")
-            throw Exit.badSetup
-        }
+        let encoder = FormatEncoder(format.kind, stamp: stamp, options: choices.options)
         let descriptor = input == "-" ? STDIN_FILENO : unsafe open(input, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             console.line("error: cannot read \(input): \(systemErrorText(errno))")
@@ -53,18 +59,6 @@ struct EncodeCommand: AsyncParsableCommand {
         }
         if encoding.refused > 0 { throw Exit.deadLetters }
     }
-}
-
-/// The name of a format as an argument.
-struct FormatName: ExpressibleByArgument {
-    let kind: FormatKind
-
-    init?(argument: String) {
-        guard let kind = FormatKind(rawValue: argument) else { return nil }
-        self.kind = kind
-    }
-
-    static var allValueStrings: [String] { FormatKind.allCases.map(\.rawValue) }
 }
 
 /// Reads lines, encodes them, and keeps count.

@@ -35,7 +35,7 @@ func withFileBackend<R>(
     var target = target(.file)
     target.endpoint.path = directory
     target.maxFileBytes = maxFileBytes
-    let builder = FileRequestBuilder(target: target, encoder: try encoder())
+    let builder = FileRequestBuilder(target: target, encoder: encoder())
     let backend = FileBackend(target: target, builder: builder, committed: ledger.file) { ledger.announce($0) }
     do {
         let result = try await body(backend)

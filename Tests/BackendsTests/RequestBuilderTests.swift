@@ -9,13 +9,13 @@ import Testing
     private func splunk(_ change: (inout Target) -> Void = { _ in }) throws -> RecordWriter {
         var target = target(.splunk)
         change(&target)
-        return .splunk(SplunkRequestBuilder(target: target, encoder: try encoder(), cluster: stamp.cluster))
+        return .splunk(SplunkRequestBuilder(target: target, encoder: encoder(), cluster: stamp.cluster))
     }
 
     private func elasticsearch(_ change: (inout Target) -> Void = { _ in }) throws -> RecordWriter {
         var target = target(.elasticsearch)
         change(&target)
-        return .elasticsearch(ElasticsearchRequestBuilder(target: target, encoder: try encoder()))
+        return .elasticsearch(ElasticsearchRequestBuilder(target: target, encoder: encoder()))
     }
 
     @Test func envelopeByteForByte() throws {
@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test func fileLineByteForByte() throws {
-        let builder = FileRequestBuilder(target: target(.file), encoder: try encoder())
+        let builder = FileRequestBuilder(target: target(.file), encoder: encoder())
         #expect(try written(record(), by: .file(builder)) == "{" + nativeForm() + "\n")
     }
 
@@ -107,14 +107,14 @@ import Testing
     @Test func addressesOfRequests() throws {
         var target = target(.splunk, port: 8088)
         target.endpoint.path = "/splunk"
-        let below = SplunkRequestBuilder(target: target, encoder: try encoder(), cluster: "c")
+        let below = SplunkRequestBuilder(target: target, encoder: encoder(), cluster: "c")
         #expect(below.eventURL == "https://siem.example.com:8088/splunk/services/collector/event")
         #expect(below.healthURL == "https://siem.example.com:8088/splunk/services/collector/health")
         target.endpoint.path = "/services/collector"
-        let whole = SplunkRequestBuilder(target: target, encoder: try encoder(), cluster: "c")
+        let whole = SplunkRequestBuilder(target: target, encoder: encoder(), cluster: "c")
         #expect(whole.eventURL == "https://siem.example.com:8088/services/collector/event")
         #expect(whole.healthURL == "https://siem.example.com:8088/services/collector/health")
-        let bulk = ElasticsearchRequestBuilder(target: Self.elastic, encoder: try encoder())
+        let bulk = ElasticsearchRequestBuilder(target: Self.elastic, encoder: encoder())
         // `status` stays in the filter, or the items' places would shift.
         #expect(
             bulk.bulkURL == "https://[2001:db8::1]:9200/_bulk?filter_path=errors,items.*.status,items.*.error.type,"
@@ -127,7 +127,7 @@ import Testing
         endpoint: Endpoint(scheme: "https", host: "2001:db8::1", port: 9200, path: ""))
 
     @Test func fileNames() throws {
-        let builder = FileRequestBuilder(target: target(.file), encoder: try encoder())
+        let builder = FileRequestBuilder(target: target(.file), encoder: encoder())
         #expect(builder.fileName(target: "soc", number: 1) == "soc-000001.ndjson")
         #expect(builder.fileName(target: "soc", number: 1_234_567) == "soc-1234567.ndjson")
         for number in [1, 999_999, 1_000_000] {

@@ -72,7 +72,7 @@ func parcel(_ lines: [String]) -> Parcel { Parcel(batch: batch(lines), items: [0
 
 let stamp = ExportStamp(version: "1.2.3", cluster: "prod \"east\"")
 
-func encoder() throws -> FormatEncoder { try #require(FormatEncoder(.json, stamp: stamp)) }
+func encoder() -> FormatEncoder { FormatEncoder(.json, stamp: stamp, options: FormatOptions()) }
 
 func target(_ backend: BackendKind, name: String = "t", port: Int = 1) -> Target {
     let endpoint =
