@@ -1,0 +1,233 @@
+internal import Model
+
+/// Which bytes a copy of text must stop at, because they cannot be written as they are.
+protocol StopSet {
+    /// The lanes that hold such a byte; lanes are compared as signed, so that beyond ASCII is below zero.
+    static func marks(_ chunk: SIMD16<Int8>) -> SIMDMask<SIMD16<Int8>>
+}
+
+extension StopSet {
+    /// Whether `byte` is one of them.
+    @inline(__always) static func stops(_ byte: UInt8) -> Bool {
+        marks(SIMD16(repeating: Int8(bitPattern: byte)))[0]
+    }
+}
+
+/// Writes one record into room that was made beforehand, sixteen bytes at a time.
+///
+/// Promises:
+/// 1. Nothing is written outside the buffer. What does not fit sets ``overflowed``, and from then on nothing is
+///    written at all: the caller starts the record anew with more room.
+/// 2. Nothing is read outside the text.
+@safe struct RecordCursor: ~Copyable, ~Escapable {
+    /// What the record's ranges point into.
+    let bytes: Span<UInt8>
+    private let raw: RawSpan
+    // The buffer outlives the cursor: both live for one call of ByteWriter.append(room:), which lends the buffer.
+    private let base: UnsafeMutablePointer<UInt8>
+    /// Bytes written so far.
+    private(set) var at = 0
+    /// The last position a copy may start at: chunks are stored whole, so their length is kept free behind it.
+    private var limit: Int
+
+    private static let chunk = 16
+
+    @_lifetime(copy bytes)
+    init(_ bytes: Span<UInt8>, writing base: UnsafeMutablePointer<UInt8>, capacity: Int) {
+        self.bytes = bytes
+        raw = unsafe bytes.bytes
+        unsafe self.base = base
+        limit = capacity - Self.chunk
+    }
+
+    /// Whether the room was too small; what was written is worthless then.
+    var overflowed: Bool { limit < 0 }
+
+    @inline(__always) private mutating func fits(_ count: Int) -> Bool {
+        if at &+ count <= limit { return true }
+        limit = -1
+        return false
+    }
+
+    /// The byte of the input at `index`, 0 past its end.
+    @inline(__always) func peek(_ index: Int) -> UInt8 {
+        index < bytes.count ? bytes[index] : 0
+    }
+
+    /// Forgets what was written from `mark` on.
+    mutating func rewind(to mark: Int) {
+        precondition(mark >= 0 && mark <= at)
+        at = mark
+    }
+
+    /// The byte written at `index`.
+    func written(_ index: Int) -> UInt8 {
+        precondition(index >= 0 && index < at)
+        return unsafe base[index]
+    }
+}
+
+extension RecordCursor {
+    /// Writes one byte.
+    @inline(__always) mutating func byte(_ byte: UInt8) {
+        guard fits(1) else { return }
+        unsafe base[at] = byte
+        at &+= 1
+    }
+
+    /// Writes text known when this was compiled.
+    @inline(__always) mutating func literal(_ text: StaticString) {
+        let count = text.utf8CodeUnitCount
+        guard fits(count) else { return }
+        unsafe (base + at).update(from: text.utf8Start, count: count)
+        at &+= count
+    }
+
+    /// Writes text prepared for every record.
+    @inline(__always) mutating func prepared(_ text: SealedBytes) {
+        let count = text.count
+        guard fits(count) else { return }
+        let span = text.span
+        unsafe span.withUnsafeBufferPointer { source in
+            guard let start = source.baseAddress else { return }
+            unsafe (base + at).update(from: start, count: count)
+        }
+        at &+= count
+    }
+
+    /// Writes the lowest `count` (up to 8) bytes of `word`, the lowest first.
+    @inline(__always) mutating func packed(_ word: UInt64, count: Int) {
+        guard fits(8) else { return }
+        unsafe UnsafeMutableRawPointer(base + at).storeBytes(of: word.littleEndian, as: UInt64.self)
+        at &+= count
+    }
+
+    /// Writes once more what was written at `range`.
+    @inline(__always) mutating func again(_ range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= at)
+        guard fits(range.count) else { return }
+        unsafe (base + at).update(from: base + range.lowerBound, count: range.count)
+        at &+= range.count
+    }
+
+    /// Writes a decimal number.
+    mutating func decimal(_ value: UInt64) {
+        guard fits(20) else { return }
+        var rest = value
+        var place = at &+ 20
+        repeat {
+            place &-= 1
+            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
+            unsafe base[place] = UInt8(truncatingIfNeeded: 0x30 &+ digit)
+            rest = quotient
+        } while rest > 0
+        let count = at &+ 20 &- place
+        unsafe (base + at).update(from: base + place, count: count)
+        at &+= count
+    }
+
+    /// Writes `range` of the input as it is.
+    @inline(__always) mutating func plain(_ range: Range<Int>) {
+        let count = range.count
+        precondition(range.lowerBound >= 0 && range.upperBound <= raw.byteCount)
+        guard fits(count) else { return }
+        if count <= 4 &* Self.chunk, range.lowerBound &+ 4 &* Self.chunk <= raw.byteCount {
+            var done = 0
+            while done < count {
+                let piece = unsafe raw.unsafeLoadUnaligned(
+                    fromUncheckedByteOffset: range.lowerBound &+ done, as: SIMD16<UInt8>.self)
+                unsafe UnsafeMutableRawPointer(base + at + done).storeBytes(of: piece, as: SIMD16<UInt8>.self)
+                done &+= Self.chunk
+            }
+        } else {
+            unsafe bytes.withUnsafeBufferPointer { source in
+                guard let start = source.baseAddress else { return }
+                unsafe (base + at).update(from: start + range.lowerBound, count: count)
+            }
+        }
+        at &+= count
+    }
+
+    /// Writes a part of text from elsewhere as it is.
+    mutating func plain(_ text: Span<UInt8>, _ range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= text.count)
+        guard fits(range.count) else { return }
+        unsafe text.withUnsafeBufferPointer { source in
+            guard let start = source.baseAddress else { return }
+            unsafe (base + at).update(from: start + range.lowerBound, count: range.count)
+        }
+        at &+= range.count
+    }
+
+    /// Where the next quote is, at most `end`.
+    @inline(__always) func quote(_ start: Int, _ end: Int) -> Int {
+        var from = start
+        while from &+ Self.chunk <= raw.byteCount, from < end {
+            let piece = unsafe raw.unsafeLoadUnaligned(fromUncheckedByteOffset: from, as: SIMD16<Int8>.self)
+            let lane = Self.firstLane(piece .== .init(repeating: 0x22))
+            if lane < Self.chunk { return min(from &+ lane, end) }
+            from &+= Self.chunk
+        }
+        while from < end, bytes[from] != 0x22 { from &+= 1 }
+        return min(from, end)
+    }
+
+    /// Copies the input from `start` until a byte of `stops`, at most to `end`. Returns where it stopped; `end` if
+    /// the room was too small.
+    @inline(__always) mutating func copy<S: StopSet>(_ start: Int, _ end: Int, until stops: S.Type) -> Int {
+        copy(raw, start, end, until: stops)
+    }
+
+    /// The same for text from elsewhere.
+    @inline(__always) mutating func copy<S: StopSet>(
+        _ text: RawSpan, _ start: Int, _ end: Int, until stops: S.Type
+    ) -> Int {
+        precondition(start >= 0 && end <= text.byteCount)
+        var from = start
+        while from < end {
+            guard fits(0) else { return end }
+            guard from &+ Self.chunk <= text.byteCount else {
+                let byte = unsafe text.unsafeLoad(fromUncheckedByteOffset: from, as: UInt8.self)
+                if S.stops(byte) { return from }
+                self.byte(byte)
+                from &+= 1
+                continue
+            }
+            let piece = unsafe text.unsafeLoadUnaligned(fromUncheckedByteOffset: from, as: SIMD16<Int8>.self)
+            unsafe UnsafeMutableRawPointer(base + at).storeBytes(of: piece, as: SIMD16<Int8>.self)
+            let stop = Self.firstLane(S.marks(piece))
+            let step = min(stop, end &- from)
+            at &+= step
+            from &+= step
+            if stop < Self.chunk { return from }
+        }
+        return end
+    }
+
+    /// The number of the first lane that is set; 16 if none is.
+    @inline(__always) private static func firstLane(_ mask: SIMDMask<SIMD16<Int8>>) -> Int {
+        let halves = unsafe unsafeBitCast(mask, to: SIMD2<UInt64>.self)
+        if halves[0] != 0 { return halves[0].littleEndian.trailingZeroBitCount >> 3 }
+        if halves[1] != 0 { return 8 &+ halves[1].littleEndian.trailingZeroBitCount >> 3 }
+        return chunk
+    }
+}
+
+extension ByteWriter {
+    /// Lets `write` write one record; called again with more room as long as the room was too small.
+    @inline(__always) mutating func record(
+        of bytes: Span<UInt8>, estimate: Int, _ write: (inout RecordCursor) -> Void
+    ) {
+        let before = count
+        var room = estimate
+        while count == before {
+            unsafe append(room: room) { buffer in
+                guard let base = buffer.baseAddress else { return 0 }
+                var cursor = unsafe RecordCursor(bytes, writing: base, capacity: buffer.count)
+                write(&cursor)
+                return cursor.overflowed ? 0 : cursor.at
+            }
+            room *= 4
+        }
+    }
+}
