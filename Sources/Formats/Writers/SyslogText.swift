@@ -2,10 +2,11 @@ internal import Model
 
 /// How text is written in one place of an RFC 5424 line.
 ///
-/// No control character below 32 may appear there (section 6.4), and values must come back as they were. So such a
-/// character becomes its picture of the Unicode block "Control Pictures": U+2400 plus its number. The pictures U+2400 to
-/// U+241F themselves, and U+2426 `␦`, get a `␦` before them. A reader undoes it from left to right: what follows a `␦`
-/// stands for itself, another picture for its control character.
+/// No control character below 32 may appear there (section 6.4), receivers change DEL too (rsyslog does), and values must
+/// come back as they were. So such a character becomes its picture of the Unicode block "Control Pictures": U+2400 plus
+/// its number, and U+2421 for DEL. The pictures U+2400 to U+241F and U+2421 themselves, and U+2426 `␦`, get a `␦` before
+/// them. A reader undoes it from left to right: what follows a `␦` stands for itself, another of these pictures for its
+/// control character.
 protocol SyslogPlace: StopSet {
     /// Whether `"`, `\` and `]` get a backslash (section 6.3.3).
     static var isParam: Bool { get }
@@ -18,7 +19,7 @@ enum SyslogParam: SyslogPlace {
     static let isParam = true
     static func isReserved(_ byte: UInt8) -> Bool { false }
     @inline(__always) static func marks(_ chunk: SIMD16<Int8>) -> SIMDMask<SIMD16<Int8>> {
-        (chunk .< .init(repeating: 0x20)) .| (chunk .== .init(repeating: 0x22))
+        SyslogMessage.marks(chunk) .| (chunk .== .init(repeating: 0x22))
             .| ((chunk | .init(repeating: 1)) .== .init(repeating: 0x5D))
     }
 }
@@ -54,8 +55,9 @@ enum SyslogFramework: SyslogPlace {
 enum SyslogMessage: SyslogPlace {
     static let isParam = false
     static func isReserved(_ byte: UInt8) -> Bool { false }
+    // One more turns DEL into the lowest number, so that one comparison finds it with the others.
     @inline(__always) static func marks(_ chunk: SIMD16<Int8>) -> SIMDMask<SIMD16<Int8>> {
-        chunk .< .init(repeating: 0x20)
+        (chunk &+ .init(repeating: 1)) .< .init(repeating: 0x21)
     }
 }
 
@@ -107,10 +109,10 @@ extension RecordCursor {
         _ text: Span<UInt8>, _ from: Int, _ end: Int, as place: P.Type
     ) -> Int {
         let found = text[from]
-        if found < 0x20 {
+        if found < 0x20 || found == 0x7F {
             byte(0xE2)
             byte(0x90)
-            byte(0x80 | found)
+            byte(found == 0x7F ? 0xA1 : 0x80 | found)
         } else if found < 0x80 {
             if P.isReserved(found) {
                 byte(0x25)
@@ -140,7 +142,7 @@ extension RecordCursor {
 
     private func isPicture(_ text: Span<UInt8>, _ from: Int, _ end: Int) -> Bool {
         guard text[from] == 0xE2, from + 2 < end, text[from + 1] == 0x90 else { return false }
-        return text[from + 2] < 0xA0 || text[from + 2] == 0xA6
+        return text[from + 2] < 0xA0 || text[from + 2] == 0xA1 || text[from + 2] == 0xA6
     }
 
     private static func hex(_ digit: UInt8) -> UInt8 { digit < 10 ? 0x30 + digit : 0x37 + digit }
