@@ -49,7 +49,6 @@ public struct SyslogRecordEncoder: RecordEncoder {
         start.append(string: "\(options.enterpriseID)")
         Self.param(" version=\"", stamp.version, &start)
         Self.param(" cluster=\"", stamp.cluster, &start)
-        start.append(" shard=\"")
         element = start.seal()
         shardCount = stamp.shardCount
         maxBytes = options.maxMessageBytes
@@ -59,9 +58,14 @@ public struct SyslogRecordEncoder: RecordEncoder {
     public func encode(_ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter) {
         let estimate = 1024 + names.count + element.count + 2 * (record[.metadata].count + record[.spec].count)
         out.record(of: bytes, estimate: estimate) { cursor in
+            // The hash of the uid is a chain of multiplications: begun early and needed late, it may run beside the copying.
+            let shard = ShardID.of(uid: cursor.bytes, record[.uid].range, count: shardCount)
             header(record, &cursor)
             metadata(record, &cursor)
             spec(record, &cursor)
+            cursor.literal(" shard=\"")
+            cursor.decimal(UInt64(shard.number))
+            cursor.byte(0x22)
             others(record, &cursor)
             message(record, &cursor)
         }
@@ -101,22 +105,17 @@ extension SyslogRecordEncoder {
     }
 
     @inline(__always) private func header(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
-        let shard = ShardID.of(uid: cursor.bytes, record[.uid].range, count: shardCount)
         let priority = priorities[Int(record.effectiveness.rawValue)]
         cursor.packed(priority, count: Int(priority >> 56))
         cursor.timestamp(record)
         cursor.prepared(names)
-        cursor.text(record[.probeID], as: SyslogMessage.self)
-        cursor.byte(0x20)
+        cursor.text("", record[.probeID], as: SyslogMessage.self, then: 0x20)
         cursor.literal(record.outcome.text)
         cursor.prepared(element)
-        cursor.decimal(UInt64(shard.number))
     }
 
     @inline(__always) private func metadata(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
-        cursor.literal("\" uid=\"")
-        cursor.text(record[.uid], as: SyslogParam.self)
-        cursor.byte(0x22)
+        cursor.param(" uid=\"", record[.uid])
         cursor.param(" name=\"", record[.name])
         cursor.param(" namespace=\"", record[.namespace])
         cursor.param(" creationTimestamp=\"", record[.creationTimestamp])
@@ -167,14 +166,16 @@ extension SyslogRecordEncoder {
         cursor.literal(record.effectiveness.text)
         cursor.literal(", integrity ")
         cursor.literal(record.integrity.text)
-        cursor.literal("): ")
-        cursor.text(record[.profile], as: SyslogMessage.self)
-        cursor.literal(" probe of ")
-        cursor.text(record[.targetNamespace], as: SyslogMessage.self)
-        guard record[.detail].isPresent else { return cursor.at }
-        cursor.literal(": ")
+        cursor.text("): ", record[.profile], as: SyslogMessage.self, then: 0x20)
+        cursor.text("probe of ", record[.targetNamespace], as: SyslogMessage.self, then: 0x3A)
+        guard record[.detail].isPresent else {
+            if !cursor.overflowed { cursor.rewind(to: cursor.at - 1) }
+            return cursor.at
+        }
+        cursor.byte(0x20)
         let start = cursor.at
-        cursor.text(record[.detail], as: SyslogMessage.self)
+        cursor.text("", record[.detail], as: SyslogMessage.self, then: 0x20)
+        if !cursor.overflowed { cursor.rewind(to: cursor.at - 1) }
         return start
     }
 

@@ -7,7 +7,9 @@ Needs the Debian package rsyslog; nothing of the system's own configuration is r
     python3 Tests/Checkers/check_rsyslog.py messages.txt
 
 mmpstrucdata lower-cases parameter names and keeps the last of repeated ones, so all of them are compared in the raw
-structured data. Exit 1 when a message is missing or was read differently.
+structured data. Two bounds of rsyslog itself are known, and what passes them is counted apart: it takes a header with a
+year after 2099 for another protocol's, and mmpstrucdata leaves an element alone that has a value of 64 KiB or more.
+Exit 1 when a message is missing or was read differently.
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ from syslog_lines import Line, read
 
 START_SECONDS = 20
 DRAIN_SECONDS = 120
+LAST_YEAR = 2099
+LONGEST_VALUE = 65_000
 
 CONFIGURATION = """
-global(workDirectory="{directory}" maxMessageSize="1m")
-module(load="imtcp")
+global(workDirectory="{directory}" maxMessageSize="4m")
+module(load="imtcp" maxFrameSize="4000000")
 module(load="mmpstrucdata")
 template(name="all" type="string" string="%jsonmesg%\\n")
 ruleset(name="check") {{
@@ -98,13 +102,11 @@ def fault(line: Line, found: dict[str, object]) -> str | None:
         ("PROCID", found.get("procid"), line.procid),
         ("MSGID", found.get("msgid"), line.msgid),
         ("raw structured data", found.get("structured-data"), line.data),
-        (
-            "parsed structured data",
-            elements.get(line.element) if isinstance(elements, dict) else None,
-            {name.lower(): value for name, value in line.params},
-        ),
         ("MSG", str(found.get("msg")).lstrip(" ").removeprefix("\ufeff"), line.message),
     ]
+    if all(len(value.encode()) < LONGEST_VALUE for _, value in line.params):
+        read_as = elements.get(line.element) if isinstance(elements, dict) else None
+        pairs.append(("parsed structured data", read_as, {name.lower(): value for name, value in line.params}))
     return next((f"{what}: read {got!r}, sent {sent!r}" for what, got, sent in pairs if got != sent), None)
 
 
@@ -119,13 +121,17 @@ def main() -> int:
     rejected = abs(len(lines) - len(found))
     if rejected:
         print(f"{arguments.file}: {len(lines)} messages sent, {len(found)} stored", file=sys.stderr)
+    unjudged = 0
     for line, message in zip(lines, found, strict=False):
+        if int(line.text.split(" ", 2)[1].partition("-")[0] or 0) > LAST_YEAR:
+            unjudged += 1
+            continue
         problem = fault(line, message)
         if problem:
             rejected += 1
             print(f"{arguments.file}:{line.number}: {problem}", file=sys.stderr)
-    print(f"{len(lines)} messages, {rejected} rejected")
-    return 1 if rejected or not lines else 0
+    print(f"{len(lines)} messages, {rejected} rejected; {unjudged} stored, not judged")
+    return 1 if rejected or unjudged == len(lines) else 0
 
 
 if __name__ == "__main__":

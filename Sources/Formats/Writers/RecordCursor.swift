@@ -172,36 +172,67 @@ extension RecordCursor {
         return min(from, end)
     }
 
-    /// Copies the input from `start` until a byte of `stops`, at most to `end`. Returns where it stopped; `end` if
-    /// the room was too small.
-    @inline(__always) mutating func copy<S: StopSet>(_ start: Int, _ end: Int, until stops: S.Type) -> Int {
-        copy(raw, start, end, until: stops)
-    }
-
-    /// The same for text from elsewhere.
+    /// Copies `text` from `start` until a byte of `stops`, at most to `end`. Returns where it stopped; `end` if the room
+    /// was too small.
     @inline(__always) mutating func copy<S: StopSet>(
         _ text: RawSpan, _ start: Int, _ end: Int, until stops: S.Type
     ) -> Int {
-        precondition(start >= 0 && end <= text.byteCount)
+        precondition(start >= 0 && start <= end && end <= text.byteCount)
+        guard fits(end &- start) else { return end }
+        var place = at
+        let stop = run(text, start, end, &place, until: stops)
+        at = place
+        return stop
+    }
+
+    /// The same into `place`, which the caller has made room behind, and holds in a register: a store through `base`
+    /// may change any field of the cursor for all the compiler knows, so each field would be read anew after it.
+    @inline(__always) private func run<S: StopSet>(
+        _ text: RawSpan, _ start: Int, _ end: Int, _ place: inout Int, until stops: S.Type
+    ) -> Int {
         var from = start
         while from < end {
-            guard fits(0) else { return end }
             guard from &+ Self.chunk <= text.byteCount else {
                 let byte = unsafe text.unsafeLoad(fromUncheckedByteOffset: from, as: UInt8.self)
                 if S.stops(byte) { return from }
-                self.byte(byte)
+                unsafe base[place] = byte
+                place &+= 1
                 from &+= 1
                 continue
             }
             let piece = unsafe text.unsafeLoadUnaligned(fromUncheckedByteOffset: from, as: SIMD16<Int8>.self)
-            unsafe UnsafeMutableRawPointer(base + at).storeBytes(of: piece, as: SIMD16<Int8>.self)
+            unsafe UnsafeMutableRawPointer(base + place).storeBytes(of: piece, as: SIMD16<Int8>.self)
             let stop = Self.firstLane(S.marks(piece))
-            let step = min(stop, end &- from)
-            at &+= step
+            // Where no stop is, the next step depends on lengths alone and need not wait for the comparison.
+            let step = min(Self.chunk, end &- from)
+            if stop < step {
+                place &+= stop
+                return from &+ stop
+            }
+            place &+= step
             from &+= step
-            if stop < Self.chunk { return from }
         }
         return end
+    }
+
+    /// Writes `before`, the input from `start` until a byte of `stops`, at most to `end`, and there `after`. Returns
+    /// where it stopped; if that is not at `end` or at a quote, `after` is not written yet.
+    @inline(__always) mutating func copy<S: StopSet>(
+        after before: StaticString, _ start: Int, _ end: Int, until stops: S.Type, then after: UInt8
+    ) -> Int {
+        let count = before.utf8CodeUnitCount
+        guard fits(count &+ max(end &- start, 0) &+ 1) else { return end }
+        precondition(start >= 0 && start <= end && end <= raw.byteCount)
+        var place = at
+        unsafe (base + place).update(from: before.utf8Start, count: count)
+        place &+= count
+        let stop = run(raw, start, end, &place, until: stops)
+        if stop == end || bytes[stop] == 0x22 {
+            unsafe base[place] = after
+            place &+= 1
+        }
+        at = place
+        return stop
     }
 
     /// The number of the first lane that is set; 16 if none is.

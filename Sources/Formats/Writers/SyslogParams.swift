@@ -5,9 +5,7 @@ extension RecordCursor {
     /// Writes ` name="value"`, if the value is there.
     @inline(__always) mutating func param(_ name: StaticString, _ value: JSONValue) {
         guard value.isPresent else { return }
-        literal(name)
-        text(value, as: SyslogParam.self)
-        byte(0x22)
+        text(name, value, as: SyslogParam.self, then: 0x22)
     }
 
     /// Writes the time of execution with at most six fraction digits.
@@ -53,13 +51,9 @@ extension RecordCursor {
         while from < end {
             let mark = at
             let key = from + 1
-            literal(name)
-            from = string(key, end, as: SyslogKey.self)
+            from = string(name, key, end, as: SyslogKey.self, then: 0x3D)
             let isOwn = withoutOwn && isOwnAnnotation(key)
-            byte(0x3D)
-            from = string(from + 3, end, as: SyslogParam.self)
-            byte(0x22)
-            from += 2
+            from = string("", from + 3, end, as: SyslogParam.self, then: 0x22) + 2
             if isOwn, !overflowed { rewind(to: mark) }
         }
     }
@@ -81,8 +75,7 @@ extension RecordCursor {
             literal(name)
             text(entry.decodedKey.span, as: SyslogKey.self)
             byte(0x3D)
-            text(entry.value, as: SyslogParam.self)
-            byte(0x22)
+            text("", entry.value, as: SyslogParam.self, then: 0x22)
         }
     }
 
@@ -92,17 +85,13 @@ extension RecordCursor {
         let end = list.range.upperBound - 1
         var from = list.range.lowerBound + 1
         while from < end {
-            literal(name)
-            from = string(from + 1, end, as: SyslogParam.self) + 2
-            byte(0x22)
+            from = string(name, from + 1, end, as: SyslogParam.self, then: 0x22) + 2
         }
     }
 
     @inline(never) private mutating func listSlowly(_ name: StaticString, _ list: JSONValue) {
         for value in JSONAnswer.elements(bytes, list) ?? [] {
-            literal(name)
-            text(value, as: SyslogParam.self)
-            byte(0x22)
+            text(name, value, as: SyslogParam.self, then: 0x22)
         }
     }
 
@@ -121,9 +110,8 @@ extension RecordCursor {
         var from = map.range.lowerBound + 1
         while from < end {
             let head = at
-            literal(" control=\"")
             let key = from + 1
-            from = string(key, end, as: SyslogFramework.self)
+            from = string(" control=\"", key, end, as: SyslogFramework.self, then: 0x3A)
             if from - key > Self.longestFramework {
                 isComplete = false
                 if !overflowed { rewind(to: head) }
@@ -151,16 +139,14 @@ extension RecordCursor {
     /// Returns where the next framework begins.
     @inline(__always) private mutating func elements(of head: Int, _ start: Int, _ end: Int) -> Int {
         guard peek(start + 1) == 0x22 else {
+            if !overflowed { rewind(to: at - 1) }
             byte(0x22)
             return start + (peek(start) == 0x5B ? 3 : 5)
         }
-        byte(0x3A)
         let prefix = head..<at
         var from = start + 1
         while from < end {
-            from = string(from + 1, end, as: SyslogParam.self)
-            byte(0x22)
-            from += 2
+            from = string("", from + 1, end, as: SyslogParam.self, then: 0x22) + 2
             guard peek(from - 1) == 0x2C else { break }
             again(prefix)
         }
@@ -183,9 +169,7 @@ extension RecordCursor {
             for control in controls {
                 literal(" control=\"")
                 text(entry.decodedKey.span, as: SyslogFramework.self)
-                byte(0x3A)
-                text(control, as: SyslogParam.self)
-                byte(0x22)
+                text(":", control, as: SyslogParam.self, then: 0x22)
             }
         }
         return isComplete
@@ -217,8 +201,7 @@ extension RecordCursor {
         case .result: literal("spec.result.")
         case .execution: literal("spec.execution.")
         }
-        text(member.key, as: SyslogFieldName.self)
-        byte(0x3D)
+        text("", member.key, as: SyslogFieldName.self, then: 0x3D)
         json(member.value)
         byte(0x22)
     }

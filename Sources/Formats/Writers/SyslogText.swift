@@ -62,12 +62,14 @@ enum SyslogMessage: SyslogPlace {
 }
 
 extension RecordCursor {
-    /// Writes a string or a number of the record.
-    @inline(__always) mutating func text<P: SyslogPlace>(_ value: JSONValue, as place: P.Type) {
-        guard !value.hasEscapes else { return decoded(value, as: place) }
+    /// Writes `before`, a string or a number of the record, and `after`.
+    @inline(__always) mutating func text<P: SyslogPlace>(
+        _ before: StaticString, _ value: JSONValue, as place: P.Type, then after: UInt8
+    ) {
+        guard !value.hasEscapes else { return decoded(before, value, as: place, then: after) }
         let end = value.range.upperBound
-        let stop = copy(value.range.lowerBound, end, until: place)
-        if stop < end { rest(bytes, stop, end, as: place) }
+        let stop = copy(after: before, value.range.lowerBound, end, until: place, then: after)
+        if stop < end { rest(stop, end, as: place, then: after) }
     }
 
     /// Writes text that is not JSON.
@@ -75,24 +77,39 @@ extension RecordCursor {
         rest(text, 0, text.count, as: place)
     }
 
-    /// Writes the JSON string without escapes that begins at `start`, and returns where its closing quote is.
-    @inline(__always) mutating func string<P: SyslogPlace>(_ start: Int, _ end: Int, as place: P.Type) -> Int {
-        let stop = copy(start, end, until: place)
+    /// Writes `before`, the JSON string without escapes that begins at `start`, and `after`. Returns where the string's
+    /// closing quote is.
+    @inline(__always) mutating func string<P: SyslogPlace>(
+        _ before: StaticString, _ start: Int, _ end: Int, as place: P.Type, then after: UInt8
+    ) -> Int {
+        let stop = copy(after: before, start, end, until: place, then: after)
         if stop >= end || peek(stop) == 0x22 { return stop }
-        return stringSlowly(stop, end, as: place)
+        return stringSlowly(stop, end, as: place, then: after)
     }
 
-    private mutating func stringSlowly<P: SyslogPlace>(_ start: Int, _ end: Int, as place: P.Type) -> Int {
-        var close = start
-        while close < end, bytes[close] != 0x22 { close += 1 }
-        rest(bytes, start, close, as: place)
+    @inline(never) private mutating func stringSlowly<P: SyslogPlace>(
+        _ start: Int, _ end: Int, as place: P.Type, then after: UInt8
+    ) -> Int {
+        let close = quote(start, end)
+        rest(start, close, as: place, then: after)
         return close
     }
 
-    @inline(never) private mutating func decoded<P: SyslogPlace>(_ value: JSONValue, as place: P.Type) {
+    @inline(never) private mutating func decoded<P: SyslogPlace>(
+        _ before: StaticString, _ value: JSONValue, as place: P.Type, then after: UInt8
+    ) {
+        literal(before)
         var scratch = ByteWriter(capacity: value.count)
         JSONText.decode(value, of: bytes, into: &scratch)
         rest(scratch.span, 0, scratch.count, as: place)
+        byte(after)
+    }
+
+    @inline(never) private mutating func rest<P: SyslogPlace>(
+        _ start: Int, _ end: Int, as place: P.Type, then after: UInt8
+    ) {
+        rest(bytes, start, end, as: place)
+        byte(after)
     }
 
     private mutating func rest<P: SyslogPlace>(_ text: Span<UInt8>, _ start: Int, _ end: Int, as place: P.Type) {
