@@ -64,7 +64,7 @@ $(BINARY): .make/apt $(SWIFT_SOURCES)
 run: $(BINARY) ## Export COUNT (10000) synthetic results to HEC, Elasticsearch and a file on this machine
 	@deploy/local/demo $(BINARY) $(COUNT)
 
-test: lint unit end-to-end checkers ## All tests: style, unit, end to end against real sockets, TLS and kill -9, formats
+test: lint unit end-to-end ## All tests: style, unit, end to end against real sockets, TLS and kill -9
 
 lint: ## Formatting, as a check
 	$(SWIFT) format lint --strict --recursive Sources Tests benchmarks Package.swift
