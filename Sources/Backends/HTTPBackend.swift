@@ -66,31 +66,51 @@ struct HTTPSender: Sendable {
     }
 
     /// Sends with credentials and returns the answer, or the verdict if there was none.
+    ///
+    /// 401 and 403 may only mean that the credentials were rotated a moment ago. They are read again past every cache;
+    /// if that brings others, the request is sent once more at once, and only the second answer counts. A refused
+    /// request was not carried out (RFC 9110, sections 15.5.2 and 15.5.4), so nothing can arrive twice by that.
     func send(
         _ method: HTTPMethod, _ url: String, _ headers: [HTTPHeader] = [], _ body: SealedBytes? = nil
     ) async -> Result<HTTPResponse, Refusal> {
-        let request: HTTPRequest
-        do throws(SecretError) {
-            guard let credentials = try access() else {
-                guard let ref = target.secretRef else {
-                    return .failure(refusal("it has no secretRef; name a secret that holds \(needs)"))
-                }
-                return .failure(refusal("the secret \(ref) lacks \(needs); put it there"))
+        var request = HTTPRequest(method: method, url: url, headers: headers, body: body, proxy: target.proxy)
+        do throws(Refusal) {
+            let refused = try currentCredentials()
+            let response = try await attempt(&request, headers, refused)
+            guard response.status == 401 || response.status == 403, let ref = target.secretRef else {
+                return .success(response)
             }
-            request = HTTPRequest(
-                method: method, url: url, headers: credentials + headers, body: body, tls: tls(),
-                proxy: target.proxy)
+            secrets.invalidate(ref)
+            // A secret that has become unreadable meanwhile says nothing about the answer that is at hand.
+            guard let fresh = try? currentCredentials(), fresh != refused else { return .success(response) }
+            return .success(try await attempt(&request, headers, fresh))
         } catch {
-            return .failure(refusal("\(error)"))
+            return .failure(error)
         }
+    }
+
+    private func attempt(
+        _ request: inout HTTPRequest, _ headers: [HTTPHeader], _ credentials: [HTTPHeader]
+    ) async throws(Refusal) -> HTTPResponse {
+        request.headers = credentials + headers
+        request.tls = tls()
         do throws(HTTPFailure) {
-            let response = try await client.send(request)
-            // After a refusal the credentials are read again: they may have been rotated a moment ago.
-            if response.status == 401 || response.status == 403, let ref = target.secretRef { secrets.invalidate(ref) }
-            return .success(response)
+            return try await client.send(request)
         } catch {
-            return .failure(Refusal(verdict: HTTPVerdict.of(error)))
+            throw Refusal(verdict: HTTPVerdict.of(error))
         }
+    }
+
+    private func currentCredentials() throws(Refusal) -> [HTTPHeader] {
+        do throws(SecretError) {
+            if let credentials = try access() { return credentials }
+        } catch {
+            throw refusal("\(error)")
+        }
+        guard let ref = target.secretRef else {
+            throw refusal("it has no secretRef; name a secret that holds \(needs)")
+        }
+        throw refusal("the secret \(ref) lacks \(needs); put it there")
     }
 
     private func refusal(_ message: String) -> Refusal {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -151,6 +152,25 @@ class Workbench:
         draft.write_text(value)
         draft.rename(path)
         return path
+
+    def mounted_secret(self, ref: str, **values: str) -> None:
+        """Writes a secret as the kubelet does: `key -> ..data/key`, and `..data` is a link that a rename replaces."""
+        directory = self.secrets / ref
+        version = directory / f"..{time.monotonic_ns()}"
+        version.mkdir(parents=True)
+        for key, value in values.items():
+            (version / key).write_text(value)
+        draft = directory / "..data_tmp"
+        draft.symlink_to(version.name)
+        old = (directory / "..data").resolve()
+        draft.rename(directory / "..data")
+        for key in values:
+            link = directory / key
+            if not link.is_symlink():
+                link.unlink(missing_ok=True)
+                link.symlink_to(f"..data/{key}")
+        if old.name != "..data":
+            shutil.rmtree(old)
 
     def sandbox(self, *options: str) -> Sandbox:
         """Starts the look-alikes, with the credentials that the secrets hold."""

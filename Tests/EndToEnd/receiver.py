@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,6 +21,13 @@ class Receiver:
 
     def __init__(self, token: str) -> None:
         self.token = token
+        # A token that is being replaced, still accepted.
+        self.old_token: str | None = None
+        self.last_token = ""
+        # Requests that were refused for their token.
+        self.strangers = 0
+        # Seconds before an answer.
+        self.latency = 0.0
         self.uids: Counter[str] = Counter()
         self.bodies: list[bytes] = []
         # Events that are refused as malformed, wherever they stand.
@@ -127,8 +135,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Events."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.owner.requests += 1
-        if self.headers["Authorization"] != f"Splunk {self.owner.token}":
+        if self.headers["Authorization"] not in (f"Splunk {self.owner.token}", f"Splunk {self.owner.old_token}"):
+            self.owner.strangers += 1
             return self._answer(403, {"text": "Invalid token", "code": 4})
+        self.owner.last_token = self.headers["Authorization"].removeprefix("Splunk ")
+        time.sleep(self.owner.latency)
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         status, answer = self.owner.take(body)
