@@ -30,6 +30,7 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+        .systemLibrary(name: "CMalloc"),
         // Layer 1.
         .target(name: "Model", swiftSettings: strict),
         // Layer 2: pure.
@@ -81,8 +82,8 @@ let package = Package(
         .executableTarget(
             name: "SiderealExport",
             dependencies: [
-                "Model", "Formats", "ExportCore", "Crypto", "HTTPClient", "Ledger", "Configuration", "Secrets",
-                "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic", "Threading",
+                "CMalloc", "Model", "Formats", "ExportCore", "Crypto", "HTTPClient", "Ledger", "Configuration",
+                "Secrets", "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic", "Threading",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),

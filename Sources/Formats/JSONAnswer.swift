@@ -32,6 +32,11 @@ public enum JSONAnswer {
         return result
     }
 
+    /// Whether a value is written with exactly these bytes.
+    public static func isSpelt(_ value: JSONValue, _ text: StaticString, _ bytes: Span<UInt8>) -> Bool {
+        JSONScanner(bytes, value.range, maxDepth: 1).equals(value, text)
+    }
+
     /// A string's text, at most `limit` bytes of it and only whole characters; nil for other kinds.
     public static func text(_ value: JSONValue, _ bytes: Span<UInt8>, limit: Int = 300) -> String? {
         guard value.kind == .string else { return nil }

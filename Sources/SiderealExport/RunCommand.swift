@@ -44,6 +44,7 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         // A receiver or reader that closes its end is an error where we write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
+        Memory.keepFreedBatches()
         let console = Console()
         if input == "-", isatty(STDIN_FILENO) == 1 {
             console.line("error: --input is - but standard input is a terminal; name a file or pipe records in")

@@ -27,11 +27,17 @@ public enum ElasticsearchVerdict {
         verdicts.reserveCapacity(count)
         var clean = true
         for item in items {
-            let verdict = verdict(item, span, place)
+            let verdict = isPlainCreated(item, span) ? .delivered : verdict(item, span, place)
             clean = clean && verdict == .delivered
             verdicts.append(verdict)
         }
         return clean ? .delivered(slowDown: false) : .items(verdicts, retryAfterMilliseconds: retryAfter)
+    }
+
+    /// The item of almost every document, as servers spell it under our `filter_path`: told by its bytes, as taking it
+    /// apart costs a tenth of a record's whole way. Any other spelling is read like the rest.
+    private static func isPlainCreated(_ item: Formats.JSONValue, _ span: Span<UInt8>) -> Bool {
+        JSONAnswer.isSpelt(item, #"{"create":{"status":201}}"#, span)
     }
 
     /// An item is an object with one member, named after its action.

@@ -228,17 +228,14 @@ struct JSONScanner: ~Copyable, ~Escapable {
 
     private mutating func literal(_ text: StaticString, _ kind: JSONValue.Kind) throws(JSONFault) -> JSONValue {
         let length = text.utf8CodeUnitCount
-        guard at &+ length <= end, unsafe equal(at, text.utf8Start, length) else { throw fault(.badLiteral) }
+        guard at &+ length <= end, BytePattern(bytes, at..<at &+ length).isSpelt(text) else {
+            throw fault(.badLiteral)
+        }
         let start = at
         at &+= length
         return JSONValue(
             start: UInt32(truncatingIfNeeded: start), stop: UInt32(truncatingIfNeeded: at), kind: kind,
             isCanonical: true, hasEscapes: false, isSorted: true)
-    }
-
-    @unsafe private func equal(_ start: Int, _ other: UnsafePointer<UInt8>, _ length: Int) -> Bool {
-        for index in 0..<length where unsafe byte(start &+ index) != other[index] { return false }
-        return true
     }
 
     private mutating func number() throws(JSONFault) -> JSONValue {
@@ -268,8 +265,7 @@ struct JSONScanner: ~Copyable, ~Escapable {
 
     /// Whether the bytes of `value` are exactly `text`.
     @inline(__always) func equals(_ value: JSONValue, _ text: StaticString) -> Bool {
-        let length = text.utf8CodeUnitCount
-        guard value.count == length else { return false }
-        return unsafe equal(Int(value.start), text.utf8Start, length)
+        guard value.count == text.utf8CodeUnitCount else { return false }
+        return BytePattern(bytes, value.range).isSpelt(text)
     }
 }

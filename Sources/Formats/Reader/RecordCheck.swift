@@ -46,7 +46,11 @@ enum RecordCheck {
             throw RecordError(
                 field: Field.uid.path, message: "expected a string of 1 to 128 characters\(found(uid, bytes))")
         }
-        for index in uid.range where bytes[index] <= 0x20 || bytes[index] >= 0x7F || bytes[index] == 0x5C {
+        let plain = ByteScan.first(bytes, uid.range.lowerBound, uid.range.upperBound) { word in
+            ByteScan.control(word) | ByteScan.equal(word, 0x20) | ByteScan.equal(word, 0x5C)
+                | ByteScan.beyondPrintable(word)
+        }
+        guard plain == uid.range.upperBound else {
             throw RecordError(
                 field: Field.uid.path,
                 message: "expected printable ASCII without spaces or escapes\(found(uid, bytes))")
@@ -184,22 +188,23 @@ enum RecordCheck {
         let length = text.utf8CodeUnitCount
         guard value.count == length || value.hasEscapes else { return false }
         return withPlain(value, bytes) { plain, range in
-            guard range.count == length else { return false }
-            let wanted = unsafe UnsafeBufferPointer(start: text.utf8Start, count: length)
-            for index in 0..<length where unsafe plain[range.lowerBound + index] != wanted[index] { return false }
-            return true
+            range.count == length && BytePattern(plain, range).isSpelt(text)
         }
     }
 
+    /// 8-4-4-4-12 hexadecimal digits (RFC 9562, section 4).
     private static func isUUID(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
         guard range.count == 36 else { return false }
         let start = range.lowerBound
-        for index in 0..<36 {
-            let byte = bytes[start + index]
-            let isDash = index == 8 || index == 13 || index == 18 || index == 23
-            guard isDash ? byte == 0x2D : HexDigit.value(byte) != nil else { return false }
-        }
-        return true
+        guard bytes[start + 8] == 0x2D, bytes[start + 13] == 0x2D, bytes[start + 18] == 0x2D,
+            bytes[start + 23] == 0x2D
+        else { return false }
+        let words = BytePattern(bytes, range)
+        let middle = words.half(9) | words.half(14) << 32
+        // The last two overlap: twelve digits are no multiple of eight.
+        return ByteScan.isHex(words.word(0)) && ByteScan.isHex(middle)
+            && ByteScan.isHex(words.half(19) | words.half(19) << 32) && ByteScan.isHex(words.word(24))
+            && ByteScan.isHex(words.word(28))
     }
 
     private static func integer(_ value: JSONValue, _ bytes: Span<UInt8>) -> Int64? {

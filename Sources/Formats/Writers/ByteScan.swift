@@ -18,6 +18,15 @@ enum ByteScan {
     /// Marks DEL and every byte beyond ASCII.
     @inline(__always) static func beyondPrintable(_ word: UInt64) -> UInt64 { word | (word &+ ones) }
 
+    /// Whether all eight bytes are hexadecimal digits. Sums of two numbers below 128 never reach the next byte.
+    @inline(__always) static func isHex(_ word: UInt64) -> Bool {
+        guard word & tops == 0 else { return false }
+        let digit = (word &+ ones &* 0x50) & ~(word &+ ones &* 0x46)
+        let lower = word | ones &* 0x20
+        let letter = (lower &+ ones &* 0x1F) & ~(lower &+ ones &* 0x19)
+        return (digit | letter) & tops == tops
+    }
+
     /// The first position in `start..<end` whose byte `marks` marks; `end` if there is none.
     @inline(__always) static func first(
         _ text: Span<UInt8>, _ start: Int, _ end: Int, _ marks: (UInt64) -> UInt64
