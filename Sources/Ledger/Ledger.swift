@@ -89,6 +89,11 @@ public final class Ledger: Sendable {
         try await ask { store throws(LedgerError) in try store.fileLength(target: target) }
     }
 
+    /// The batches of `target` that left and are not settled, the oldest first.
+    public func batchesInFlight(target: String) async throws(LedgerError) -> [BatchInFlight] {
+        try await ask { store throws(LedgerError) in try store.flights(target: target) }
+    }
+
     /// Dead letter `id`.
     public func deadLetter(id: Int64) async throws(LedgerError) -> DeadLetter? {
         try await ask { store throws(LedgerError) in try store.deadLetter(id: id) }

@@ -1,3 +1,5 @@
+public import Model
+
 /// An input that positions count in. Unique for the life of a ledger; never reused.
 public struct SourceID: Hashable, Sendable {
     /// The row's number.
@@ -115,6 +117,9 @@ public enum LedgerChange: Sendable, Equatable {
     /// Bytes of the output file at `path` that count; what lies behind them was never acknowledged.
     /// One file per target: a new path replaces the older one.
     case fileLength(target: String, path: String, length: UInt64)
+    /// A batch of `target` leaves, or left and its receipt came. It replaces what was kept of batches that share a
+    /// position with it, and is forgotten in the transaction that settles its stretches.
+    case departed(target: String, BatchInFlight)
     /// Nothing of `source` is outstanding and it does not grow any more.
     case finished(source: SourceID)
 }
@@ -144,6 +149,11 @@ extension LedgerChange {
                 [("range", letter.range.upperBound <= Int64.max), ("attempts", letter.attempts >= 0)]
             case .fileLength(_, _, let length):
                 [("length", length <= Int64.max)]
+            case .departed(_, let batch):
+                [
+                    ("range", batch.stretches.allSatisfy { $0.range.upperBound <= Int64.max && !$0.range.isEmpty }),
+                    ("receipt", batch.receipt.map { $0.id >= 0 } ?? true),
+                ]
             case .deadLetterSettled, .finished:
                 []
             }
@@ -161,6 +171,7 @@ extension LedgerChange {
         case .deadLetter: "a dead letter"
         case .deadLetterSettled: "a settled dead letter"
         case .fileLength: "a file length"
+        case .departed: "a batch in flight"
         case .finished: "a finished source"
         }
     }

@@ -27,6 +27,9 @@ final class LedgerStore {
     private let options: LedgerOptions
     /// Per source and target; a target's set also holds what was refused at intake.
     private var sets: [SourceID: [String: PositionSet]] = [:]
+    /// Targets that have, or had, batches in flight: only their acceptances look for some to forget.
+    var flying: Set<String> = []
+    var nextFlight: Int64 = 0
 
     init(directory path: String, options: LedgerOptions) throws(LedgerError) {
         directory = try StateDirectory(path)
@@ -77,6 +80,7 @@ final class LedgerStore {
         try statements.allFileLengths.each([]) { (row: Statement) throws(LedgerError) in
             _ = try Self.fileLength(row, path)
         }
+        try loadFlights()
     }
 
     /// Closes the database; what was committed stays whatever the answer.
@@ -123,6 +127,8 @@ final class LedgerStore {
             let stored = Int64(clamping: length)
             let sum = RowSum.fileLength(target: target, path: path, length: stored)
             try statements.setFileLength.run([.text(target), .text(path), .integer(stored), .integer(sum)])
+        case .departed(let target, let batch):
+            try depart(target, batch)
         case .finished(let source):
             try finish(source)
         }
@@ -153,6 +159,7 @@ final class LedgerStore {
         let merged = set.insert(range).merged
         sets[source, default: [:]][target] = set
         try write(target, source, merged)
+        try land(target, source, merged)
         guard target.isEmpty else { return }
         // Refused at intake is settled for every target. Their rows follow when they next change.
         for other in (sets[source] ?? [:]).keys where !other.isEmpty {
@@ -181,6 +188,7 @@ final class LedgerStore {
             for interval in try loaded(target, source).ranges { try write(target, source, interval) }
         }
         try statements.finishSource.run([.integer(source.rawValue)])
+        try statements.dropInFlightOfSource.run([.integer(source.rawValue)])
         sets[source] = nil
     }
 

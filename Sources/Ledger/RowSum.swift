@@ -1,3 +1,5 @@
+internal import Model
+
 /// A checksum over the columns of a row: FNV-1a of 64 bits (Fowler, Noll and Vo).
 ///
 /// SQLite keeps no checksum of its pages, and a flipped bit in an offset would make the exporter skip records it
@@ -42,6 +44,19 @@ struct RowSum {
         sum.add(target)
         sum.add(path)
         sum.add(length)
+        return sum.value
+    }
+
+    static func inFlight(_ target: String, _ stretch: (source: Int64, start: Int64, end: Int64), _ receipt: Receipt?)
+        -> Int64
+    {
+        var sum = RowSum()
+        sum.add(target)
+        sum.add(stretch.source)
+        sum.add(stretch.start)
+        sum.add(stretch.end)
+        sum.add(receipt?.channel ?? "")
+        sum.add(receipt?.id ?? -1)
         return sum.value
     }
 

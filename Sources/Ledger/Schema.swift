@@ -53,7 +53,24 @@ enum Schema {
             UNIQUE (target, source, position)
         ) STRICT;
         PRAGMA application_id = \(applicationID);
+        """,
+        // A row for each stretch of a batch in flight. `ack` is -1 without a receipt.
         """
+        CREATE TABLE in_flight (
+            batch INTEGER NOT NULL,
+            part INTEGER NOT NULL,
+            target TEXT NOT NULL,
+            source INTEGER NOT NULL,
+            start INTEGER NOT NULL,
+            end INTEGER NOT NULL,
+            channel TEXT NOT NULL,
+            ack INTEGER NOT NULL,
+            sent_at INTEGER NOT NULL,
+            sum INTEGER NOT NULL,
+            PRIMARY KEY (batch, part)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX in_flight_place ON in_flight (target, source, start);
+        """,
     ]
 
     /// Refuses a file that is not ours or too new for us, before anything is written to it.

@@ -23,6 +23,14 @@ final class Statements {
     let deadLetterCount: Statement
     let deadLetterCountOfTarget: Statement
 
+    let allInFlight: Statement
+    let inFlight: Statement
+    let addInFlight: Statement
+    let dropInFlightThere: Statement
+    let dropInFlightSettled: Statement
+    let dropInFlightOfSource: Statement
+    let dropInFlightBefore: Statement
+
     init(_ connection: Connection) throws(LedgerError) {
         func compile(_ sql: String) throws(LedgerError) -> Statement { try Statement(connection, sql) }
         progress = try compile("SELECT start, end, sum FROM progress WHERE target = ?1 AND source = ?2")
@@ -72,5 +80,22 @@ final class Statements {
             "SELECT \(columns) FROM dead_letter WHERE id > ?1 AND target = ?3 ORDER BY id LIMIT ?2")
         deadLetterCount = try compile("SELECT count(*) FROM dead_letter")
         deadLetterCountOfTarget = try compile("SELECT count(*) FROM dead_letter WHERE target = ?1")
+        let flight = "batch, target, source, start, end, channel, ack, sent_at, sum"
+        allInFlight = try compile("SELECT \(flight) FROM in_flight ORDER BY batch, part")
+        inFlight = try compile("SELECT \(flight) FROM in_flight WHERE target = ?1 ORDER BY batch, part")
+        addInFlight = try compile(
+            """
+            INSERT INTO in_flight (batch, part, target, source, start, end, channel, ack, sent_at, sum)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+            """)
+        dropInFlightThere = try compile(
+            """
+            DELETE FROM in_flight WHERE batch IN (
+                SELECT batch FROM in_flight WHERE target = ?1 AND source = ?2 AND start < ?4 AND end > ?3)
+            """)
+        dropInFlightSettled = try compile(
+            "DELETE FROM in_flight WHERE target = ?1 AND source = ?2 AND start >= ?3 AND end <= ?4")
+        dropInFlightOfSource = try compile("DELETE FROM in_flight WHERE source = ?1")
+        dropInFlightBefore = try compile("DELETE FROM in_flight WHERE batch < ?1")
     }
 }

@@ -70,8 +70,8 @@ import Testing
             bytes.replaceSubrange(60..<64, with: [0, 0, 0, 99])
             try write(bytes, to: path)
             let error = try #require(await refusal(directory))
-            #expect(error.kind == .newerSchema(found: 99, supported: 1))
-            #expect(error.message.contains("99") && error.message.contains("up to 1"))
+            #expect(error.kind == .newerSchema(found: 99, supported: 2))
+            #expect(error.message.contains("99") && error.message.contains("up to 2"))
             #expect(error.message.contains("newer program"))
             #expect(contents(path) == bytes)
         }

@@ -58,6 +58,7 @@ struct Snapshot: Equatable {
     var totals: [Key: AcceptedTotals] = [:]
     var files: [String: File] = [:]
     var letters: [Key: [UInt64: Letter]] = [:]
+    var flights: [String: [BatchInFlight]] = [:]
 
     init() {}
 
@@ -73,6 +74,8 @@ struct Snapshot: Equatable {
             if let file = try await ledger.fileLength(target: target) {
                 files[target] = File(path: file.path, length: file.length)
             }
+            let flights = try await ledger.batchesInFlight(target: target)
+            if !flights.isEmpty { self.flights[target] = flights }
         }
         for letter in try await ledger.deadLetters(limit: 100_000) {
             letters[Key(target: letter.target, source: letter.source), default: [:]][letter.position] = Letter(
@@ -87,20 +90,21 @@ struct ModelLedger {
     private var state = Snapshot()
     /// Progress without what was refused at intake.
     private var own: [Snapshot.Key: PositionSet] = [:]
+    private var flights: [String: [BatchInFlight]] = [:]
 
     mutating func apply(_ changes: [LedgerChange]) {
         for change in changes {
             switch change {
             case .accepted(let target, let source, let range, let records, let bytes):
                 let key = Snapshot.Key(target: target, source: source)
-                own[key, default: PositionSet()].insert(range)
+                settle(key, range)
                 if records + bytes > 0 {
                     state.totals[key, default: AcceptedTotals(records: 0, bytes: 0)].records += records
                     state.totals[key]?.bytes += bytes
                 }
             case .deadLetter(let letter):
                 let key = Snapshot.Key(target: letter.target, source: letter.source)
-                own[key, default: PositionSet()].insert(letter.range)
+                settle(key, letter.range)
                 let kept = state.letters[key]?[letter.range.lowerBound]
                 state.letters[key, default: [:]][letter.range.lowerBound] = Snapshot.Letter(
                     reason: letter.reason, attempts: max(letter.attempts, kept?.attempts ?? 0),
@@ -109,14 +113,46 @@ struct ModelLedger {
                     bytes: kept?.bytes ?? letter.bytes)
             case .fileLength(let target, let path, let length):
                 state.files[target] = Snapshot.File(path: path, length: length)
-            case .deadLetterSettled, .finished:
+            case .departed(let target, let batch):
+                flights[target, default: []].removeAll { old in
+                    old.stretches.contains { old in
+                        batch.stretches.contains { $0.source == old.source && $0.range.overlaps(old.range) }
+                    }
+                }
+                flights[target, default: []].append(batch)
+            case .finished(let source):
+                for target in flights.keys { forget(target) { $0.source == source.rawValue } }
+            case .deadLetterSettled:
                 break
             }
         }
     }
 
+    /// What the ledger stores for a target, without what was refused at intake, decides what has landed.
+    private mutating func settle(_ key: Snapshot.Key, _ range: Range<UInt64>) {
+        own[key, default: PositionSet()].insert(range)
+        guard !range.isEmpty else { return }
+        var set = own[key] ?? PositionSet()
+        for refused in own[Snapshot.Key(target: "", source: key.source)]?.ranges ?? [] { set.insert(refused) }
+        guard let merged = set.ranges.first(where: { $0.overlaps(range) }) else { return }
+        forget(key.target) {
+            $0.source == key.source.rawValue && merged.lowerBound <= $0.range.lowerBound
+                && $0.range.upperBound <= merged.upperBound
+        }
+    }
+
+    private mutating func forget(_ target: String, _ isLanded: (BatchInFlight.Stretch) -> Bool) {
+        guard let old = flights[target] else { return }
+        flights[target] = old.compactMap { batch in
+            var batch = batch
+            batch.stretches.removeAll(where: isLanded)
+            return batch.stretches.isEmpty ? nil : batch
+        }
+    }
+
     func snapshot(targets: [String], sources: [SourceID]) -> Snapshot {
         var result = state
+        result.flights = flights.filter { !$0.value.isEmpty }
         for target in targets {
             for source in sources {
                 var set = own[Snapshot.Key(target: target, source: source)] ?? PositionSet()
@@ -157,6 +193,14 @@ struct History {
             return .fileLength(target: target, path: "/out/\(rng.below(3))", length: rng.below(1 << 40))
         case 3:
             return .finished(source: source)
+        case 4, 5:
+            let stretches = (0...rng.below(2)).map { part in
+                let start = part * 40 + rng.below(30)
+                return BatchInFlight.Stretch(source: source.rawValue, range: start..<start + 1 + rng.below(8))
+            }
+            let receipt = rng.below(2) == 0 ? nil : Receipt(channel: "c\(rng.below(3))", id: Int64(rng.below(1_000)))
+            return .departed(
+                target: target, BatchInFlight(stretches: stretches, receipt: receipt, sentAt: Int64(rng.below(9))))
         default:
             return .accepted(
                 target: target, source: source, range: range(), records: Int(rng.below(9)),
