@@ -113,6 +113,12 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests", dependencies: ["Coordinator", "ExportCore", "Ledger", "Model", "Threading"],
             swiftSettings: strict),
+        .testTarget(
+            name: "ShardWorkerTests",
+            dependencies: [
+                "ShardWorker", "Backends", "ExportCore", "Formats", "Ledger", "Model", "Synthetic", "Threading",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -26,11 +26,22 @@ public struct Parcel: Sendable {
     public let batch: EncodedBatch
     /// Ascending, disjoint ranges of its records.
     public let items: [Range<Int>]
+    /// What an earlier process was given for exactly these records before it ended.
+    public let receipt: Receipt?
+    /// Writes a receipt for these records down, for good.
+    public let remember: Remember?
+
+    /// Returns when the ledger has the receipt; false if it could not take it.
+    public typealias Remember = @Sendable (Receipt) async -> Bool
 
     /// Some records of `batch`.
-    public init(batch: EncodedBatch, items: [Range<Int>]) {
+    public init(
+        batch: EncodedBatch, items: [Range<Int>], receipt: Receipt? = nil, remember: Remember? = nil
+    ) {
         self.batch = batch
         self.items = items
+        self.receipt = receipt
+        self.remember = remember
     }
 
     /// How many records.

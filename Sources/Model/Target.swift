@@ -10,6 +10,10 @@ public enum BackendKind: String, Sendable, CaseIterable {
     case syslog
     /// A directory on this machine.
     case file
+
+    /// Whether the receiver tells by its content a batch that it has already, so that the same batch sent again after
+    /// a crash is not stored twice. It must then be the same batch: its boundaries are written down before it leaves.
+    public var recognisesBatches: Bool { self == .s3 }
 }
 
 /// How a record is written down.

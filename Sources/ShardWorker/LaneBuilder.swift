@@ -20,9 +20,16 @@ final class LaneBuilder {
     /// What the ledger already had of each input when this run began.
     private var settled: [Int64: PositionSet]
     private var skips: PositionSet?
+    private var planned: PlannedBatches
+    /// Where the open batch must end, in the input that is being read.
+    private var cut = UInt64.max
 
-    init(lane: TargetLane, writer: RecordWriter, bounds: BatchBounds, settled: [Int64: PositionSet]) {
+    init(
+        lane: TargetLane, writer: RecordWriter, bounds: BatchBounds, settled: [Int64: PositionSet],
+        planned: PlannedBatches = PlannedBatches()
+    ) {
         self.lane = lane
+        self.planned = planned
         self.writer = writer
         self.bounds = bounds
         self.settled = settled
@@ -35,7 +42,9 @@ final class LaneBuilder {
         let known = settled[chunk.source]
         let reaches = known?.ranges.last.map { $0.upperBound > chunk.start } ?? false
         skips = reaches ? known : nil
+        cut = planned.isEmpty ? .max : planned.cut(in: chunk.source, after: chunk.start)
         if let last = segments.last, last.source == chunk.source, last.range.upperBound == chunk.start { return }
+        if planned.begins(at: chunk.start, of: chunk.source) { close(keepingFrom: out.count) }
         segments.append(
             LaneBatch.Segment(source: chunk.source, range: chunk.start..<chunk.start, firstItem: starts.count))
     }
@@ -47,6 +56,7 @@ final class LaneBuilder {
     func append(
         _ record: borrowing ProbeResult, of bytes: Span<UInt8>, at place: Range<UInt64>, now: Tick
     ) {
+        if cut <= place.lowerBound { closeAtCuts(upTo: place.lowerBound) }
         let mark = out.count
         writer.append(record, of: bytes, into: &out, scratch: &scratch)
         let size = out.count - mark
@@ -55,15 +65,22 @@ final class LaneBuilder {
         starts.append(place.lowerBound)
         lengths.append(UInt32(place.count))
         cover(upTo: place.upperBound)
-        if batching.add(size: size, now: now) { close(keepingFrom: out.count) }
+        let isFull = batching.add(size: size, now: now)
+        if isFull || cut <= place.upperBound { close(keepingFrom: out.count) }
+        if cut <= place.upperBound {
+            cut = planned.cut(in: segments[segments.count - 1].source, after: place.upperBound)
+        }
     }
 
     /// Ends a chunk: blank lines and refused records at its end are settled with the rest.
-    func end(_ chunk: Chunk) { cover(upTo: chunk.end) }
+    func end(_ chunk: Chunk) {
+        if cut <= chunk.end { closeAtCuts(upTo: chunk.end) }
+        cover(upTo: chunk.end)
+    }
 
     /// Closes the open batch if it is too old, or in any case.
     func closeIfDue(now: Tick, force: Bool) {
-        if let due = batching.dueAt, due <= now { return close(keepingFrom: out.count) }
+        if let due = batching.dueAt, due <= now, !isPlanned { return close(keepingFrom: out.count) }
         if force, !segments.isEmpty { close(keepingFrom: out.count) }
     }
 
@@ -72,6 +89,22 @@ final class LaneBuilder {
         let batches = closed
         closed = []
         return batches
+    }
+
+    /// Whether the open batch is the beginning of a planned one: the rest of that is there to be read, however long it
+    /// takes.
+    private var isPlanned: Bool {
+        guard !planned.isEmpty, let first = segments.first(where: { !$0.range.isEmpty }) else { return false }
+        return planned.begins(at: first.range.lowerBound, of: first.source)
+    }
+
+    private func closeAtCuts(upTo position: UInt64) {
+        let source = segments[segments.count - 1].source
+        while cut <= position {
+            cover(upTo: cut)
+            close(keepingFrom: out.count)
+            cut = planned.cut(in: source, after: cut)
+        }
     }
 
     private func cover(upTo position: UInt64) {
@@ -85,10 +118,10 @@ final class LaneBuilder {
         let last = segments.last
         let used = segments.filter { !$0.range.isEmpty }
         if !used.isEmpty {
-            closed.append(
-                LaneBatch(
-                    encoded: EncodedBatch(bytes: sealed, ends: ends), segments: used, starts: starts,
-                    lengths: lengths))
+            var batch = LaneBatch(
+                encoded: EncodedBatch(bytes: sealed, ends: ends), segments: used, starts: starts, lengths: lengths)
+            if !planned.isEmpty { batch.earlier = planned.take(batch.stretches) }
+            closed.append(batch)
         }
         ends.removeAll(keepingCapacity: true)
         starts.removeAll(keepingCapacity: true)

@@ -23,6 +23,8 @@ actor TargetLane {
     private var queue: [LaneBatch] = []
     private var batches: [BatchID: LaneBatch] = [:]
     private var outputFiles: [BatchID: OutputFile] = [:]
+    /// Batches of which a request has left.
+    private var departed: Set<BatchID> = []
     private var nextNumber: UInt64 = 0
     /// Commits under way of stretches without records.
     private var coverings = 0
@@ -108,13 +110,32 @@ actor TargetLane {
 
     private func send(_ id: BatchID, _ items: [Range<Int>]) {
         guard let batch = batches[id] else { return }
-        let parcel = Parcel(batch: batch.encoded, items: items)
+        let isFirst = departed.insert(id).inserted
+        let parcel = Parcel(
+            batch: batch.encoded, items: items, receipt: isFirst ? batch.earlier?.receipt : nil,
+            remember: { await self.remember($0, of: items, in: batch) })
         let backend = backend
+        let mustBeKnown = isFirst && gauge.target.backend.recognisesBatches && batch.earlier == nil
         Task {
+            if mustBeKnown, await !depart(batch.stretches, nil) {
+                departed.remove(id)
+                let reason = Reason(code: "ledger", message: "not sent, as the ledger did not take its boundaries")
+                return handle(.answered(id, .retry(reason, retryAfterMilliseconds: nil)))
+            }
             let answer = await backend.deliver(parcel)
             if let file = answer.outputFile { outputFiles[id] = file }
             handle(.answered(id, answer.verdict))
         }
+    }
+
+    /// Writes down what is under way, so that the next process can form the same batch, or ask for it.
+    private func depart(_ stretches: [BatchInFlight.Stretch], _ receipt: Receipt?) async -> Bool {
+        let batch = BatchInFlight(stretches: stretches, receipt: receipt, sentAt: SystemClock.unixMilliseconds())
+        return await write([.departed(target: gauge.target.name, batch)])
+    }
+
+    private func remember(_ receipt: Receipt, of items: [Range<Int>], in batch: LaneBatch) async -> Bool {
+        await depart(batch.stretches(of: items), receipt)
     }
 
     private func commit(_ id: BatchID, _ dead: [Delivery.DeadItem]) async {
@@ -143,6 +164,7 @@ actor TargetLane {
         guard await write(changes) else { return handle(.commitFailed(id)) }
         batches[id] = nil
         outputFiles[id] = nil
+        departed.remove(id)
         settled(batch, dead: dead.count)
         handle(.committed(id))
     }

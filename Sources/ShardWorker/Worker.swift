@@ -58,7 +58,9 @@ public final class Worker: RecordSink {
                 doorbell: doorbell, log: parts.log, seed: seeds.next(), lookup: parts.lookup)
             lanes.append(lane)
             builders.append(
-                LaneBuilder(lane: lane, writer: plan.writer, bounds: plan.target.batch, settled: known))
+                LaneBuilder(
+                    lane: lane, writer: plan.writer, bounds: plan.target.batch, settled: known,
+                    planned: PlannedBatches(plan.inFlight)))
         }
         self.lanes = lanes
         gauges = lanes.map(\.gauge)
@@ -92,10 +94,13 @@ public struct LanePlan: Sendable {
     public var writer: RecordWriter
     /// Its receiver.
     public var backend: any Backend
+    /// What an earlier process had under way to it.
+    public var inFlight: [BatchInFlight]
 
-    /// All three.
-    public init(target: Target, writer: RecordWriter, backend: any Backend) {
+    /// All of them.
+    public init(target: Target, writer: RecordWriter, backend: any Backend, inFlight: [BatchInFlight] = []) {
         self.target = target
+        self.inFlight = inFlight
         self.writer = writer
         self.backend = backend
     }

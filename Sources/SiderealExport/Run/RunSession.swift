@@ -81,7 +81,8 @@ final class RunSession: Sendable {
         guard let made = factory.make(target, committed: committed, announce: announce) else {
             throw SetupRefusal(lines: ["error: \(target.name): not available in this version"])
         }
-        return LanePlan(target: target, writer: made.writer, backend: made.backend)
+        let inFlight = try await ledger.batchesInFlight(target: target.name)
+        return LanePlan(target: target, writer: made.writer, backend: made.backend, inFlight: inFlight)
     }
 
     /// Where the first input begins that the target does not have whole.

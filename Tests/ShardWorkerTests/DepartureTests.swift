@@ -1,0 +1,110 @@
+import Backends
+import ExportCore
+import Ledger
+import Model
+import Synchronization
+import Testing
+
+@testable import ShardWorker
+
+/// For receivers that recognise a batch: its boundaries are on the disk before it leaves.
+@Suite struct DepartureTests {
+    /// With `cuts`, batches also close at moments of chance, as by age.
+    private static func feed(_ input: TestInput, _ worker: Worker, _ rng: inout PRNG, cuts: Bool = false) async {
+        for chunk in input.chunks(of: 1, from: 0, rng: &rng) {
+            await worker.take(chunk, for: [0])
+            if cuts, rng.below(3) == 0 { await worker.closeBatches(force: true) }
+        }
+        await worker.closeBatches(force: true)
+    }
+
+    private static func worker(
+        _ kind: BackendKind, _ ledger: Ledger, _ backend: NotingBackend, records: Int = 5
+    ) async throws -> Worker {
+        let target = target(kind, records: records)
+        let plan = LanePlan(
+            target: target, writer: lineWriter(target), backend: backend,
+            inFlight: try await ledger.batchesInFlight(target: "t"))
+        let known = try await ledger.progress(target: "t", source: SourceID(rawValue: 1))
+        return Worker([plan], settled: [[1: known]], parts: parts(ledger))
+    }
+
+    private static func waitUntilIdle(_ worker: Worker) async {
+        while !worker.gauges[0].snapshot().isIdle { await worker.waitForProgress(milliseconds: 10) }
+    }
+
+    @Test func boundariesAreKnownBeforeTheRequest() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = try await Ledger.open(directory: directory)
+            let unknown = Mutex(0)
+            let backend = NotingBackend { _ in
+                let flights = (try? await ledger.batchesInFlight(target: "t")) ?? []
+                if flights.isEmpty { unknown.withLock { $0 += 1 } }
+                return DeliveryAnswer(.delivered(slowDown: false))
+            }
+            var rng = PRNG(seed: 3)
+            let worker = try await Self.worker(.s3, ledger, backend)
+            await Self.feed(TestInput(records: 40, rng: &rng), worker, &rng)
+            await Self.waitUntilIdle(worker)
+            #expect(backend.received.count >= 8 && unknown.withLock { $0 } == 0)
+            #expect(try await ledger.batchesInFlight(target: "t") == [])
+            await worker.stop()
+            try await ledger.close()
+        }
+    }
+
+    /// A process dies with requests under way; the next one sends the very same bodies, though it reads the input in
+    /// other pieces and its batches would have closed elsewhere by age.
+    @Test(arguments: 1...8 as ClosedRange<UInt64>) func theNextProcessSendsTheSameBodies(seed: UInt64) async throws {
+        try await withTemporaryDirectory { directory in
+            var rng = PRNG(seed: seed)
+            let input = TestInput(records: 60, rng: &rng)
+            let ledger = try await Ledger.open(directory: directory)
+            let dying = NotingBackend(answer: never)
+            let first = try await Self.worker(.s3, ledger, dying, records: 7)
+            await Self.feed(input, first, &rng, cuts: true)
+            while dying.received.count < 4 { await first.waitForProgress(milliseconds: 10) }
+            await first.stop()
+
+            let living = NotingBackend { _ in DeliveryAnswer(.delivered(slowDown: false)) }
+            let second = try await Self.worker(.s3, ledger, living, records: 7)
+            await Self.feed(input, second, &rng)
+            await Self.waitUntilIdle(second)
+            #expect(Set(living.received).isSuperset(of: dying.received))
+            #expect(living.received.reduce(0) { $0 + $1.count { $0 == 0x0A } } == 60)
+            await second.stop()
+            try await ledger.close()
+        }
+    }
+
+    /// The others pay nothing.
+    @Test func receiversThatRecogniseNothingCostNoCommit() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = try await Ledger.open(directory: directory)
+            let backend = NotingBackend(answer: never)
+            var rng = PRNG(seed: 3)
+            let worker = try await Self.worker(.elasticsearch, ledger, backend)
+            await Self.feed(TestInput(records: 10, rng: &rng), worker, &rng)
+            while backend.received.isEmpty { await worker.waitForProgress(milliseconds: 10) }
+            #expect(try await ledger.batchesInFlight(target: "t") == [])
+            await worker.stop()
+            try await ledger.close()
+        }
+    }
+
+    /// What is not written down does not leave.
+    @Test func nothingLeavesWithoutTheLedger() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = try await Ledger.open(directory: directory)
+            let backend = NotingBackend(answer: never)
+            var rng = PRNG(seed: 3)
+            let worker = try await Self.worker(.s3, ledger, backend)
+            try await ledger.close()
+            await Self.feed(TestInput(records: 3, rng: &rng), worker, &rng)
+            while worker.gauges[0].snapshot().retries < 3 { await worker.waitForProgress(milliseconds: 10) }
+            #expect(backend.received.isEmpty)
+            #expect(worker.gauges[0].snapshot().lastFailure?.code == "ledger")
+            await worker.stop()
+        }
+    }
+}
