@@ -27,7 +27,7 @@ help: ## List the targets
 
 deps: .make/apt ## Install missing Debian packages (root or sudo)
 
-.make/apt: deploy/local/install-packages
+.make/apt: Makefile deploy/local/install-packages
 	@mkdir -p .make
 	@deploy/local/install-packages $(APT_PACKAGES)
 	@touch $@
@@ -37,7 +37,7 @@ deps: .make/apt ## Install missing Debian packages (root or sudo)
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check $(PY_PACKAGES)
 	@touch $@
 
-.make/apt-checkers: .make/apt
+.make/apt-checkers: Makefile .make/apt
 	@deploy/local/install-packages $(CHECKER_APT)
 	@touch $@
 
@@ -64,7 +64,7 @@ $(BINARY): .make/apt $(SWIFT_SOURCES)
 run: $(BINARY) ## Export COUNT (10000) synthetic results to HEC, Elasticsearch and a file on this machine
 	@deploy/local/demo $(BINARY) $(COUNT)
 
-test: lint unit end-to-end ## All tests: style, unit, end to end against real sockets, TLS and kill -9
+test: lint unit checkers end-to-end ## All tests: style, unit, other parsers, real sockets, TLS and kill -9
 
 lint: ## Formatting, as a check
 	$(SWIFT) format lint --strict --recursive Sources Tests benchmarks Package.swift

@@ -5,8 +5,10 @@ The same seed gives the same records. Text of every troublesome class stands in 
 of the ways JSON has for it; maps come out of order, white space between tokens, unknown fields everywhere.
 """
 import argparse
+import functools
 import json
 import random
+import re
 import sys
 
 PIECES = (
@@ -25,38 +27,47 @@ OUTCOMES = (
 ).split()
 PROFILES = "rbac netpol admission secret detection acme.gov/egress".split()
 FRAMEWORKS = "nist-800-53 cmmc cjis irs-1075 hipaa nist-800-171 kubernetes-stig acme-baseline".split()
+RECORDS_PER_LONG_TEXT = 50
 LONE = object()  # stands for an escape that is half of a surrogate pair
+MUST = frozenset(map(chr, range(0x20))) | {'"', "\\"}  # what JSON has no other spelling for than an escape
+MUST_EXPRESSION = re.compile(r'["\\\x00-\x1f]')
+ANY_EXPRESSION = re.compile(r".", re.DOTALL)
 
 
 class Raw(str):
     """JSON text that is written as it is."""
 
 
+@functools.cache
+def units(char, form):
+    """A character as one escape, or as two that are a surrogate pair."""
+    data = char.encode("utf-16-be")
+    return "".join(form % int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2))
+
+
 class Writer:
     def __init__(self, rng):
         self.rng = rng
 
-    def unit(self, value):
-        digits = f"{value:04x}"
-        return "\\u" + "".join(self.rng.choice((c, c.upper())) for c in digits)
-
     def string(self, parts):
         """A JSON string; `parts` is text, or a list of text and LONE."""
+        random_share = self.rng.random
         style = self.rng.choice(("raw", "raw", "mixed", "escaped"))
+        form = self.rng.choice(("\\u%04x", "\\u%04X"))
+
+        def spelt(found):
+            char = found[0]
+            if style == "mixed" and char not in MUST and random_share() < 0.7:
+                return char
+            return SHORT[char] if char in SHORT and random_share() < 0.5 else units(char, form)
+
+        expression = MUST_EXPRESSION if style == "raw" else ANY_EXPRESSION
         out = []
         for part in [parts] if isinstance(parts, str) else parts:
             if part is LONE:
-                out.append(self.unit(self.rng.randrange(0xD800, 0xE000)) + "x")
-                continue
-            for char in part:
-                must = char in '"\\' or ord(char) < 0x20
-                if style == "raw" and not must or style == "mixed" and not must and self.rng.random() < 0.7:
-                    out.append(char)
-                elif char in SHORT and self.rng.random() < 0.5:
-                    out.append(SHORT[char])
-                else:
-                    data = char.encode("utf-16-be")
-                    out.extend(self.unit(int.from_bytes(data[i : i + 2], "big")) for i in range(0, len(data), 2))
+                out.append(form % self.rng.randrange(0xD800, 0xE000) + "x")
+            else:
+                out.append(expression.sub(spelt, part))
         return '"' + "".join(out) + '"'
 
     def space(self):
@@ -94,28 +105,32 @@ class Hostile:
     def __init__(self, seed):
         self.rng = random.Random(seed)
         self.writer = Writer(self.rng)
+        self.records = 0
+        self.texts_before_long = -1
 
     def parts(self):
         rng = self.rng
+        self.texts_before_long -= 1
+        if self.texts_before_long == 0:
+            return self.long_parts()
         kind = rng.random()
         if kind < 0.06:
             return [""]
         if kind < 0.35:
             return ["plain text " + str(rng.randrange(1000))]
-        if kind < 0.42:
+        if kind < 0.38:
             size = rng.choice((31, 32, 48, 63, 64, 100, 255, 256, 512, 1017, 1023, 4000)) + rng.randrange(-3, 4)
             return ["".join(rng.choice("xé漢\U0001f600=\\|") for _ in range(size))]
-        if kind < 0.422:
-            size = 0
-            pieces = []
-            while size < 60_000:
-                pieces.append(rng.choice(PIECES))
-                size += len(pieces[-1].encode())
-            return pieces
         parts = [rng.choice(PIECES) for _ in range(rng.randrange(1, 9))]
         if rng.random() < 0.1:
             parts.insert(rng.randrange(len(parts) + 1), LONE)
         return parts
+
+    def long_parts(self):
+        """60 KB in UTF-8. A whole sentence repeats, or the lines alone would keep a checker busy for minutes."""
+        sentence = self.rng.choices(PIECES, k=40) + ["漢字 and plain text " * 8]
+        size = sum(len(piece.encode()) for piece in sentence)
+        return sentence * (60_000 // size + 1)
 
     def text(self):
         return Text(self.parts())
@@ -161,7 +176,7 @@ class Hostile:
 
     def time(self):
         rng = self.rng
-        year = rng.choice((2026, 2026, 2026, 2026, 1, 1969, 1999, 2300, 9999))
+        year = rng.choice((1, 1969, 1999, 2300, 9999)) if rng.random() < 0.2 else 2026
         fraction = rng.choice(("", ".1", ".123", ".000001", ".123456789", ".999999999"))
         zone = rng.choice(("Z", "Z", "Z", "+02:00", "-11:30"))
         return Raw(
@@ -192,6 +207,9 @@ class Hostile:
 
     def record(self):
         rng = self.rng
+        self.records += 1
+        if self.records % RECORDS_PER_LONG_TEXT == 0:
+            self.texts_before_long = rng.randrange(1, 25)
         uid = self.uuid() if rng.random() < 0.8 else "".join(rng.choice("aZ09-=|]:;,<>'^%") for _ in range(20))
         metadata = {"uid": Raw(json.dumps(uid))}
         optional = {"name": self.text, "namespace": self.text, "labels": self.label_map}

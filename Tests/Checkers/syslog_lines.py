@@ -14,6 +14,14 @@ LINE = re.compile(
 )
 PARAM = re.compile(r" ([^ =\]\"]{1,32})=\"((?:[^\"\\\]]|\\[\"\\\]])*)\"", re.DOTALL)
 
+CONTROL = re.compile(r"[\x00-\x1f]")
+ESCAPE = re.compile(r"\\([\"\\\]])")
+
+
+def plain(value: str) -> str:
+    """A value without the escapes of section 6.3.3."""
+    return ESCAPE.sub(r"\1", value) if "\\" in value else value
+
 
 @dataclass(frozen=True)
 class Line:
@@ -22,6 +30,7 @@ class Line:
     number: int
     text: str
     priority: int
+    time: str
     host: str
     app: str
     procid: str
@@ -40,19 +49,20 @@ def read(path: Path) -> list[Line]:
 def parse(text: str, number: int) -> Line:
     """One line."""
     match = LINE.fullmatch(text)
-    if not match or any(ord(character) < 32 for character in text):
+    if not match or CONTROL.search(text):
         raise SystemExit(f"line {number}: not a message of RFC 5424: {text[:200]!r}")
     data = match["data"]
     return Line(
         number=number,
         text=text,
         priority=int(match["pri"]),
+        time=match["time"],
         host=match["host"],
         app=match["app"],
         procid=match["procid"],
         msgid=match["msgid"],
         data=data,
         element=data[1:].split(" ", 1)[0].rstrip("]"),
-        params=[(name, re.sub(r"\\([\"\\\]])", r"\1", value)) for name, value in PARAM.findall(data)],
+        params=[(name, plain(value)) for name, value in PARAM.findall(data)],
         message=match["message"],
     )
