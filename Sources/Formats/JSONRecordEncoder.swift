@@ -52,7 +52,7 @@ public struct JSONRecordEncoder: RecordEncoder {
         out.append(0x7D)
         others(.root, record, bytes, &out)
         out.append(stampStart.span)
-        let shard = ShardID.of(uid: bytes, record[.uid].range, count: shardCount)
+        let shard = record.uidHash.shard(of: shardCount)
         out.append(decimal: UInt64(shard.number))
         out.append("}}}")
     }

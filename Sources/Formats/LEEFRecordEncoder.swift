@@ -59,7 +59,7 @@ public struct LEEFRecordEncoder: RecordEncoder {
 
     /// Appends the record as one line of LEEF without a line end.
     public func encode(_ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter) {
-        let shard = ShardID.of(uid: bytes, record[.uid].range, count: shardCount)
+        let shard = record.uidHash.shard(of: shardCount)
         var inexact = FieldSet()
         out.append(head.span)
         header(record, bytes, &out)

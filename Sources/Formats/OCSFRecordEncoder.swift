@@ -64,7 +64,7 @@ public struct OCSFRecordEncoder: RecordEncoder {
     public func encode(_ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter) {
         let estimate = 4096 + head.count + export.count + 3 * (record[.metadata].count + record[.spec].count)
         out.record(of: bytes, estimate: estimate) { cursor in
-            let shard = ShardID.of(uid: cursor.bytes, record[.uid].range, count: shardCount)
+            let shard = record.uidHash.shard(of: shardCount)
             event(record, &cursor)
             finding(record, &cursor)
             let isPartial = compliance(record, &cursor)
@@ -77,8 +77,9 @@ public struct OCSFRecordEncoder: RecordEncoder {
     }
 }
 
+// Each part is a function of its own: in one that grows too large the compiler leaves even single loads as calls.
 extension OCSFRecordEncoder {
-    @inline(__always) private func event(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
+    @inline(never) private func event(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
         cursor.prepared(head)
         cursor.content(record[.uid])
         cursor.literal("\",\"original_time\":\"")
@@ -96,7 +97,7 @@ extension OCSFRecordEncoder {
         cursor.content(record[.targetNamespace])
     }
 
-    @inline(__always) private func finding(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
+    @inline(never) private func finding(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
         cursor.literal("\",\"finding_info\":{\"uid\":\"")
         cursor.content(record[.probeID])
         cursor.literal("\",\"title\":\"")
@@ -112,7 +113,7 @@ extension OCSFRecordEncoder {
         if record[.mitreAttackID].isPresent { cursor.attack(record[.mitreAttackID]) }
     }
 
-    @inline(__always) private func compliance(
+    @inline(never) private func compliance(
         _ record: borrowing ProbeResult, _ cursor: inout RecordCursor
     ) -> Bool {
         cursor.literal("},\"compliance\":{\"control\":\"")
@@ -133,7 +134,7 @@ extension OCSFRecordEncoder {
         return cursor.checks(record[.controlMappings], ending: verdicts.check(record.effectiveness))
     }
 
-    @inline(__always) private func subjects(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
+    @inline(never) private func subjects(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
         cursor.literal("},\"resources\":[{\"name\":\"")
         cursor.content(record[.targetNamespace])
         cursor.literal("\",\"type\":\"Kubernetes namespace\",\"role_id\":1,\"role\":\"Target\"}],\"observables\":[")
@@ -146,7 +147,7 @@ extension OCSFRecordEncoder {
         cursor.literal("\"}]")
     }
 
-    @inline(__always) private func unmapped(
+    @inline(never) private func unmapped(
         _ record: borrowing ProbeResult, withControls: Bool, _ cursor: inout RecordCursor
     ) {
         cursor.literal(",\"unmapped\":{\"resource\":{\"metadata\":{\"uid\":\"")

@@ -30,7 +30,12 @@ public struct SyslogRecordEncoder: RecordEncoder {
     /// `<PRI>1 ` by effectiveness, at most seven bytes, with their number in the highest byte.
     private let priorities: InlineArray<4, UInt64>
     private let names: SealedBytes
-    private let element: SealedBytes
+    /// MSGID and the start of the structured data, by outcome.
+    private let elements: TextTable
+    /// The three words as parameters, and the start of the message, by the number of the words.
+    private let verdicts: TextTable
+    private let openings: TextTable
+    private let plain = SyslogParameters()
     private let shardCount: UInt16
     private let maxBytes: Int
 
@@ -49,24 +54,29 @@ public struct SyslogRecordEncoder: RecordEncoder {
         start.append(string: "\(options.enterpriseID)")
         Self.param(" version=\"", stamp.version, &start)
         Self.param(" cluster=\"", stamp.cluster, &start)
-        element = start.seal()
+        let element = start.seal()
+        elements = TextTable(count: Outcome.allCases.count) { number, out in
+            out.append(Outcome.allCases[number].text)
+            out.append(element.span)
+        }
+        verdicts = TextTable(count: VerdictNumber.count) { Self.parameters(VerdictNumber($0), &$1) }
+        openings = TextTable(count: VerdictNumber.count) { Self.opening(VerdictNumber($0), &$1) }
         shardCount = stamp.shardCount
         maxBytes = options.maxMessageBytes
     }
 
     /// Appends the record as one line without its end.
     public func encode(_ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter) {
-        let estimate = 1024 + names.count + element.count + 2 * (record[.metadata].count + record[.spec].count)
+        let estimate =
+            1024 + names.count + elements.range(0).count + 2 * (record[.metadata].count + record[.spec].count)
         out.record(of: bytes, estimate: estimate) { cursor in
-            // The hash of the uid is a chain of multiplications: begun early and needed late, it may run beside the copying.
-            let shard = ShardID.of(uid: cursor.bytes, record[.uid].range, count: shardCount)
             header(record, &cursor)
             metadata(record, &cursor)
             spec(record, &cursor)
             cursor.literal(" shard=\"")
-            cursor.decimal(UInt64(shard.number))
+            cursor.decimal(UInt64(record.uidHash.shard(of: shardCount).number))
             cursor.byte(0x22)
-            others(record, &cursor)
+            if !record.others.isEmpty { others(record, &cursor) }
             message(record, &cursor)
         }
     }
@@ -104,53 +114,56 @@ extension SyslogRecordEncoder {
         }
     }
 
-    @inline(__always) private func header(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
+    private static func parameters(_ words: VerdictNumber, _ out: inout ByteWriter) {
+        out.append(" outcome=\"")
+        out.append(words.outcome.text)
+        out.append("\" controlEffectiveness=\"")
+        out.append(words.effectiveness.text)
+        out.append("\" integrityStatus=\"")
+        out.append(words.integrity.text)
+        out.append(0x22)
+    }
+
+    private static func opening(_ words: VerdictNumber, _ out: inout ByteWriter) {
+        out.append("] \u{FEFF}")
+        out.append(words.outcome.text)
+        out.append(" (control ")
+        out.append(words.effectiveness.text)
+        out.append(", integrity ")
+        out.append(words.integrity.text)
+        out.append("): ")
+    }
+
+    // Each part is a function of its own: in one that grows too large the compiler leaves even single loads as calls.
+
+    @inline(never) private func header(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
         let priority = priorities[Int(record.effectiveness.rawValue)]
         cursor.packed(priority, count: Int(priority >> 56))
         cursor.timestamp(record)
         cursor.prepared(names)
         cursor.text("", record[.probeID], as: SyslogMessage.self, then: 0x20)
-        cursor.literal(record.outcome.text)
-        cursor.prepared(element)
+        cursor.prepared(elements, Int(record.outcome.rawValue))
     }
 
-    @inline(__always) private func metadata(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
-        cursor.param(" uid=\"", record[.uid])
-        cursor.param(" name=\"", record[.name])
-        cursor.param(" namespace=\"", record[.namespace])
-        cursor.param(" creationTimestamp=\"", record[.creationTimestamp])
+    @inline(never) private func metadata(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
+        cursor.parameters(plain.metadata, record)
         if record[.labels].isPresent { cursor.map(" label=\"", record[.labels], withoutOwn: false) }
         if record[.annotations].isPresent { cursor.map(" annotation=\"", record[.annotations], withoutOwn: true) }
     }
 
-    @inline(__always) private func spec(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
-        cursor.param(" probeId=\"", record[.probeID])
-        cursor.param(" profile=\"", record[.profile])
-        cursor.param(" targetNamespace=\"", record[.targetNamespace])
-        cursor.param(" aoAuthorizationRef=\"", record[.aoAuthorizationRef])
-        cursor.literal(" outcome=\"")
-        cursor.literal(record.outcome.text)
-        cursor.literal("\" controlEffectiveness=\"")
-        cursor.literal(record.effectiveness.text)
-        cursor.literal("\" integrityStatus=\"")
-        cursor.literal(record.integrity.text)
-        cursor.byte(0x22)
+    @inline(never) private func spec(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
+        cursor.parameters(plain.probe, record)
+        cursor.prepared(verdicts, VerdictNumber.of(record))
         if record[.nistControls].isPresent { cursor.list(" nistControl=\"", record[.nistControls]) }
         if record[.controlMappings].isPresent { cursor.controls(record[.controlMappings]) }
-        cursor.param(" crosswalkVersion=\"", record[.crosswalkVersion])
-        cursor.param(" mitreAttackId=\"", record[.mitreAttackID])
-        cursor.param(" verificationMode=\"", record[.verificationMode])
-        cursor.param(" timestamp=\"", record[.timestamp])
-        cursor.param(" durationMs=\"", record[.durationMs])
-        cursor.param(" jobName=\"", record[.jobName])
+        cursor.parameters(plain.rest, record)
     }
 
-    @inline(__always) private func others(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
-        guard !record.others.isEmpty else { return }
+    @inline(never) private func others(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
         for member in record.others { cursor.unknown(member) }
     }
 
-    @inline(__always) private func message(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
+    @inline(never) private func message(_ record: borrowing ProbeResult, _ cursor: inout RecordCursor) {
         let mark = cursor.at
         let detail = sentence(record, &cursor)
         if maxBytes > 0, cursor.at > maxBytes { cut(record, mark, detail, &cursor) }
@@ -160,13 +173,8 @@ extension SyslogRecordEncoder {
     @inline(__always) private func sentence(
         _ record: borrowing ProbeResult, _ cursor: inout RecordCursor
     ) -> Int {
-        cursor.literal("] \u{FEFF}")
-        cursor.literal(record.outcome.text)
-        cursor.literal(" (control ")
-        cursor.literal(record.effectiveness.text)
-        cursor.literal(", integrity ")
-        cursor.literal(record.integrity.text)
-        cursor.text("): ", record[.profile], as: SyslogMessage.self, then: 0x20)
+        cursor.prepared(openings, VerdictNumber.of(record))
+        cursor.text("", record[.profile], as: SyslogMessage.self, then: 0x20)
         cursor.text("probe of ", record[.targetNamespace], as: SyslogMessage.self, then: 0x3A)
         guard record[.detail].isPresent else {
             if !cursor.overflowed { cursor.rewind(to: cursor.at - 1) }

@@ -1,3 +1,5 @@
+public import Model
+
 /// A `SiderealProbeResult` as ranges of the bytes it was read from, checked against the resource's schema.
 ///
 /// Only valid together with those bytes. Reused from record to record by ``ProbeResultReader``.
@@ -16,6 +18,8 @@ public struct ProbeResult: Sendable {
     public internal(set) var exportStatus = ExportStatus.pending
     /// `spec.execution.timestamp`.
     public internal(set) var executedAt = Timestamp(seconds: 0, nanoseconds: 0)
+    /// The hash of `metadata.uid`, which decides the shard.
+    public internal(set) var uidHash = UIDHash()
     /// `spec.execution.durationMs`.
     public internal(set) var durationMs: Int64 = 0
 

@@ -1,3 +1,5 @@
+internal import Model
+
 /// The resource's schema: which fields must be there, of which type, with which values.
 enum RecordCheck {
     static func check(_ record: inout ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
@@ -9,7 +11,7 @@ enum RecordCheck {
         try section(record, .result)
         try section(record, .execution)
         try section(record, .audit)
-        try identity(record, bytes)
+        try identity(&record, bytes)
         try optionalString(record, .name)
         try optionalString(record, .namespace)
         try optionalString(record, .creationTimestamp)
@@ -39,7 +41,7 @@ enum RecordCheck {
     }
 
     /// `metadata.uid` decides the shard and travels in keys and headers of every protocol.
-    private static func identity(_ record: borrowing ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
+    private static func identity(_ record: inout ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
         let uid = record[.uid]
         guard uid.isPresent else { throw missing(.uid, "the identity the API server gave the resource") }
         guard uid.kind == .string, 1...128 ~= uid.count else {
@@ -55,6 +57,9 @@ enum RecordCheck {
                 field: Field.uid.path,
                 message: "expected printable ASCII without spaces or escapes\(found(uid, bytes))")
         }
+        var hash = UIDHash()
+        for index in uid.range { hash.add(bytes[index]) }
+        record.uidHash = hash
     }
 
     private static func requiredString(_ record: borrowing ProbeResult, _ field: Field) throws(RecordError) -> JSONValue

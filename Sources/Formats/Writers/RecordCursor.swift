@@ -23,6 +23,7 @@ extension StopSet {
     /// What the record's ranges point into.
     let bytes: Span<UInt8>
     private let raw: RawSpan
+    private let readable: Int
     // The buffer outlives the cursor: both live for one call of ByteWriter.append(room:), which lends the buffer.
     private let base: UnsafeMutablePointer<UInt8>
     /// Bytes written so far.
@@ -36,6 +37,7 @@ extension StopSet {
     init(_ bytes: Span<UInt8>, writing base: UnsafeMutablePointer<UInt8>, capacity: Int) {
         self.bytes = bytes
         raw = unsafe bytes.bytes
+        readable = bytes.count
         unsafe self.base = base
         limit = capacity - Self.chunk
     }
@@ -102,6 +104,13 @@ extension RecordCursor {
         at &+= count
     }
 
+    /// Writes the first `count` bytes of `chunk`.
+    @inline(__always) mutating func chunk(_ chunk: SIMD32<UInt8>, count: Int) {
+        guard fits(32) else { return }
+        unsafe UnsafeMutableRawPointer(base + at).storeBytes(of: chunk, as: SIMD32<UInt8>.self)
+        at &+= count
+    }
+
     /// Writes once more what was written at `range`.
     @inline(__always) mutating func again(_ range: Range<Int>) {
         precondition(range.lowerBound >= 0 && range.upperBound <= at)
@@ -110,9 +119,33 @@ extension RecordCursor {
         at &+= range.count
     }
 
+    /// Writes text `number` of `table`.
+    @inline(__always) mutating func prepared(_ table: TextTable, _ number: Int) {
+        let range = table.range(number)
+        guard fits(range.count) else { return }
+        let texts = unsafe table.bytes.span.bytes
+        // Whole chunks: the table is padded at its end, as the buffer is.
+        precondition(range.upperBound &+ Self.chunk <= texts.byteCount)
+        var from = range.lowerBound
+        var place = at
+        while from < range.upperBound {
+            let piece = unsafe texts.unsafeLoadUnaligned(fromUncheckedByteOffset: from, as: SIMD16<UInt8>.self)
+            unsafe UnsafeMutableRawPointer(base + place).storeBytes(of: piece, as: SIMD16<UInt8>.self)
+            from &+= Self.chunk
+            place &+= Self.chunk
+        }
+        at &+= range.count
+    }
+
     /// Writes a decimal number.
     mutating func decimal(_ value: UInt64) {
         guard fits(20) else { return }
+        if value < 1000 {
+            let number = UInt32(truncatingIfNeeded: value)
+            let digits = number / 100 | (number / 10 % 10) << 8 | (number % 10) << 16 | 0x30_3030
+            let zeros = value < 10 ? 2 : (value < 100 ? 1 : 0)
+            return packed(UInt64(digits) >> UInt64(8 &* zeros), count: 3 &- zeros)
+        }
         var rest = value
         var place = at &+ 20
         repeat {
@@ -129,9 +162,9 @@ extension RecordCursor {
     /// Writes `range` of the input as it is.
     @inline(__always) mutating func plain(_ range: Range<Int>) {
         let count = range.count
-        precondition(range.lowerBound >= 0 && range.upperBound <= raw.byteCount)
+        precondition(range.lowerBound >= 0 && range.upperBound <= readable)
         guard fits(count) else { return }
-        if count <= 4 &* Self.chunk, range.lowerBound &+ 4 &* Self.chunk <= raw.byteCount {
+        if count <= 4 &* Self.chunk, range.lowerBound &+ 4 &* Self.chunk <= readable {
             var done = 0
             while done < count {
                 let piece = unsafe raw.unsafeLoadUnaligned(
@@ -162,7 +195,7 @@ extension RecordCursor {
     /// Where the next quote is, at most `end`.
     @inline(__always) func quote(_ start: Int, _ end: Int) -> Int {
         var from = start
-        while from &+ Self.chunk <= raw.byteCount, from < end {
+        while from &+ Self.chunk <= readable, from < end {
             let piece = unsafe raw.unsafeLoadUnaligned(fromUncheckedByteOffset: from, as: SIMD16<Int8>.self)
             let lane = Self.firstLane(piece .== .init(repeating: 0x22))
             if lane < Self.chunk { return min(from &+ lane, end) }
@@ -179,68 +212,97 @@ extension RecordCursor {
     ) -> Int {
         precondition(start >= 0 && start <= end && end <= text.byteCount)
         guard fits(end &- start) else { return end }
-        var place = at
-        let stop = run(text, start, end, &place, until: stops)
-        at = place
-        return stop
-    }
-
-    /// The same into `place`, which the caller has made room behind, and holds in a register: a store through `base`
-    /// may change any field of the cursor for all the compiler knows, so each field would be read anew after it.
-    @inline(__always) private func run<S: StopSet>(
-        _ text: RawSpan, _ start: Int, _ end: Int, _ place: inout Int, until stops: S.Type
-    ) -> Int {
         var from = start
+        // Held in a register: a store through `base` may change any field of the cursor for all the compiler knows.
+        var place = at
         while from < end {
-            guard from &+ Self.chunk <= text.byteCount else {
+            let step: Int
+            let stop: Int
+            if from &+ Self.chunk <= text.byteCount {
+                let piece = unsafe text.unsafeLoadUnaligned(fromUncheckedByteOffset: from, as: SIMD16<Int8>.self)
+                unsafe UnsafeMutableRawPointer(base + place).storeBytes(of: piece, as: SIMD16<Int8>.self)
+                step = min(Self.chunk, end &- from)
+                stop = Self.firstLane(S.marks(piece))
+            } else {
                 let byte = unsafe text.unsafeLoad(fromUncheckedByteOffset: from, as: UInt8.self)
-                if S.stops(byte) { return from }
                 unsafe base[place] = byte
-                place &+= 1
-                from &+= 1
-                continue
+                step = 1
+                stop = S.stops(byte) ? 0 : 1
             }
-            let piece = unsafe text.unsafeLoadUnaligned(fromUncheckedByteOffset: from, as: SIMD16<Int8>.self)
-            unsafe UnsafeMutableRawPointer(base + place).storeBytes(of: piece, as: SIMD16<Int8>.self)
-            let stop = Self.firstLane(S.marks(piece))
-            // Where no stop is, the next step depends on lengths alone and need not wait for the comparison.
-            let step = min(Self.chunk, end &- from)
             if stop < step {
-                place &+= stop
+                at = place &+ stop
                 return from &+ stop
             }
             place &+= step
             from &+= step
         }
+        at = place
         return end
     }
 
-    /// Writes `before`, the input from `start` until a byte of `stops`, at most to `end`, and there `after`. Returns
-    /// where it stopped; if that is not at `end` or at a quote, `after` is not written yet.
+    /// Writes `before`, the input from `start` to `end`, and `after`, if there is no byte of `stops` in between. Returns
+    /// false if there is, or if the end of the input is too near; then nothing is written.
     @inline(__always) mutating func copy<S: StopSet>(
-        after before: StaticString, _ start: Int, _ end: Int, until stops: S.Type, then after: UInt8
-    ) -> Int {
-        let count = before.utf8CodeUnitCount
-        guard fits(count &+ max(end &- start, 0) &+ 1) else { return end }
-        precondition(start >= 0 && start <= end && end <= raw.byteCount)
-        var place = at
-        unsafe (base + place).update(from: before.utf8Start, count: count)
-        place &+= count
-        let stop = run(raw, start, end, &place, until: stops)
-        if stop == end || bytes[stop] == 0x22 {
-            unsafe base[place] = after
-            place &+= 1
+        after before: StaticString, _ start: Int, _ end: Int, without stops: S.Type, then after: UInt8
+    ) -> Bool {
+        let opening = before.utf8CodeUnitCount
+        precondition(start >= 0 && start <= end && end <= readable)
+        guard fits(opening &+ (end &- start) &+ 1) else { return true }
+        unsafe (base + at).update(from: before.utf8Start, count: opening)
+        var from = start
+        let place = at &+ opening &- start
+        while from &+ Self.chunk <= readable {
+            let piece = unsafe raw.unsafeLoadUnaligned(fromUncheckedByteOffset: from, as: SIMD16<Int8>.self)
+            unsafe UnsafeMutableRawPointer(base + place + from).storeBytes(of: piece, as: SIMD16<Int8>.self)
+            let stop = Self.firstLane(S.marks(piece))
+            if end &- from <= Self.chunk {
+                guard stop >= end &- from else { return false }
+                // From lengths alone, so that what follows need not wait for the comparison.
+                unsafe base[place + end] = after
+                at = place &+ end &+ 1
+                return true
+            }
+            guard stop == Self.chunk else { return false }
+            from &+= Self.chunk
         }
-        at = place
-        return stop
+        return false
+    }
+
+    /// The same with a string whose end is not known yet. Returns where its closing quote is, one of `stops`; nil if
+    /// another one comes first, or none in front of `end`.
+    @inline(__always) mutating func copy<S: StopSet>(
+        after before: StaticString, upToQuoteFrom start: Int, _ end: Int, without stops: S.Type, then after: UInt8
+    ) -> Int? {
+        let opening = before.utf8CodeUnitCount
+        precondition(start >= 0 && end <= readable)
+        guard start < end else { return nil }
+        guard fits(opening &+ (end &- start) &+ 1) else { return end }
+        unsafe (base + at).update(from: before.utf8Start, count: opening)
+        var from = start
+        let place = at &+ opening &- start
+        while from < end, from &+ Self.chunk <= readable {
+            let piece = unsafe raw.unsafeLoadUnaligned(fromUncheckedByteOffset: from, as: SIMD16<Int8>.self)
+            unsafe UnsafeMutableRawPointer(base + place + from).storeBytes(of: piece, as: SIMD16<Int8>.self)
+            let stop = Self.firstLane(S.marks(piece))
+            from &+= stop
+            guard stop == Self.chunk else {
+                guard from < end, unsafe raw.unsafeLoad(fromUncheckedByteOffset: from, as: UInt8.self) == 0x22 else {
+                    return nil
+                }
+                unsafe base[place + from] = after
+                at = place &+ from &+ 1
+                return from
+            }
+        }
+        return nil
     }
 
     /// The number of the first lane that is set; 16 if none is.
     @inline(__always) private static func firstLane(_ mask: SIMDMask<SIMD16<Int8>>) -> Int {
         let halves = unsafe unsafeBitCast(mask, to: SIMD2<UInt64>.self)
         if halves[0] != 0 { return halves[0].littleEndian.trailingZeroBitCount >> 3 }
-        if halves[1] != 0 { return 8 &+ halves[1].littleEndian.trailingZeroBitCount >> 3 }
-        return chunk
+        // Sixty-four zeros at the end of no bits make it sixteen.
+        return 8 &+ halves[1].littleEndian.trailingZeroBitCount >> 3
     }
 }
 

@@ -1,11 +1,49 @@
 internal import Model
 
-extension RecordCursor {
+/// The parameters that hold one string or number each, in the order of the line.
+struct SyslogParameters: Sendable {
+    /// One of them.
+    struct Entry: Sendable {
+        /// ` name="`, and spaces up to a length that is stored by two instructions.
+        let opening: SIMD32<UInt8>
+        /// Length of the opening without the spaces.
+        let count: Int
+        let field: Field
 
-    /// Writes ` name="value"`, if the value is there.
-    @inline(__always) mutating func param(_ name: StaticString, _ value: JSONValue) {
-        guard value.isPresent else { return }
-        text(name, value, as: SyslogParam.self, then: 0x22)
+        init(_ name: StaticString, _ field: Field) {
+            var opening = SIMD32<UInt8>(repeating: 0x20)
+            let text = Array(" \(name)=\"".utf8)
+            for (index, byte) in text.enumerated() { opening[index] = byte }
+            self.opening = opening
+            count = text.count
+            self.field = field
+        }
+    }
+
+    let metadata = [
+        Entry("uid", .uid), Entry("name", .name), Entry("namespace", .namespace),
+        Entry("creationTimestamp", .creationTimestamp),
+    ]
+    let probe = [
+        Entry("probeId", .probeID), Entry("profile", .profile), Entry("targetNamespace", .targetNamespace),
+        Entry("aoAuthorizationRef", .aoAuthorizationRef),
+    ]
+    let rest = [
+        Entry("crosswalkVersion", .crosswalkVersion), Entry("mitreAttackId", .mitreAttackID),
+        Entry("verificationMode", .verificationMode), Entry("timestamp", .timestamp),
+        Entry("durationMs", .durationMs), Entry("jobName", .jobName),
+    ]
+}
+
+extension RecordCursor {
+    /// Writes ` name="value"` for each of `list` that the record has.
+    @inline(never) mutating func parameters(_ list: [SyslogParameters.Entry], _ record: borrowing ProbeResult) {
+        for index in list.indices {
+            let value = record[list[index].field]
+            guard value.isPresent else { continue }
+            chunk(list[index].opening, count: list[index].count)
+            text("", value, as: SyslogParam.self, then: 0x22)
+        }
     }
 
     /// Writes the time of execution with at most six fraction digits.

@@ -67,9 +67,9 @@ extension RecordCursor {
         _ before: StaticString, _ value: JSONValue, as place: P.Type, then after: UInt8
     ) {
         guard !value.hasEscapes else { return decoded(before, value, as: place, then: after) }
-        let end = value.range.upperBound
-        let stop = copy(after: before, value.range.lowerBound, end, until: place, then: after)
-        if stop < end { rest(stop, end, as: place, then: after) }
+        let range = value.range
+        guard !copy(after: before, range.lowerBound, range.upperBound, without: place, then: after) else { return }
+        textSlowly(before, range.lowerBound, range.upperBound, as: place, then: after)
     }
 
     /// Writes text that is not JSON.
@@ -82,16 +82,9 @@ extension RecordCursor {
     @inline(__always) mutating func string<P: SyslogPlace>(
         _ before: StaticString, _ start: Int, _ end: Int, as place: P.Type, then after: UInt8
     ) -> Int {
-        let stop = copy(after: before, start, end, until: place, then: after)
-        if stop >= end || peek(stop) == 0x22 { return stop }
-        return stringSlowly(stop, end, as: place, then: after)
-    }
-
-    @inline(never) private mutating func stringSlowly<P: SyslogPlace>(
-        _ start: Int, _ end: Int, as place: P.Type, then after: UInt8
-    ) -> Int {
+        if let close = copy(after: before, upToQuoteFrom: start, end, without: place, then: after) { return close }
         let close = quote(start, end)
-        rest(start, close, as: place, then: after)
+        textSlowly(before, start, close, as: place, then: after)
         return close
     }
 
@@ -105,9 +98,10 @@ extension RecordCursor {
         byte(after)
     }
 
-    @inline(never) private mutating func rest<P: SyslogPlace>(
-        _ start: Int, _ end: Int, as place: P.Type, then after: UInt8
+    @inline(never) private mutating func textSlowly<P: SyslogPlace>(
+        _ before: StaticString, _ start: Int, _ end: Int, as place: P.Type, then after: UInt8
     ) {
+        literal(before)
         rest(bytes, start, end, as: place)
         byte(after)
     }

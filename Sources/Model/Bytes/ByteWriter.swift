@@ -130,7 +130,7 @@
     }
 
     /// Lets `body` write into `room` bytes past the end; it returns how many it wrote.
-    public mutating func append<E: Error>(
+    @inlinable public mutating func append<E: Error>(
         room: Int, _ body: (UnsafeMutableBufferPointer<UInt8>) throws(E) -> Int
     ) throws(E) {
         reserve(room)

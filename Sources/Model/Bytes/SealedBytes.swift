@@ -4,7 +4,7 @@
 /// for as long as somebody holds the object.
 @safe public final class SealedBytes: Sendable {
     // Written before the object exists and never again, so reading from any thread is safe.
-    nonisolated(unsafe) private let base: UnsafeMutablePointer<UInt8>
+    @usableFromInline nonisolated(unsafe) let base: UnsafeMutablePointer<UInt8>
     /// How many bytes.
     public let count: Int
 
@@ -30,7 +30,7 @@
     }
 
     /// The bytes.
-    public var span: Span<UInt8> {
+    @inlinable public var span: Span<UInt8> {
         @_lifetime(borrow self)
         borrowing get {
             let view = unsafe Span(_unsafeStart: UnsafePointer(base), count: count)
