@@ -13,6 +13,8 @@ enum HTTPVerdict {
         case .shutDown, .cancelled:
             return verdict("stopped", failure)
         case .timeout(let phase): return verdict("timeout-\(phase.rawValue)", failure)
+        case .noOpenConnection:
+            return .retry(Reason(code: "no-connection", message: failure.message), retryAfterMilliseconds: nil)
         case .connectionLost: return verdict("connection-lost", failure)
         case .responseTooLarge: return verdict("response-too-large", failure)
         case .other(let code): return verdict("http-client-\(code)", failure)

@@ -160,6 +160,8 @@ private let globalInitialization: CURLcode = curl_global_init(Int(CURL_GLOBAL_DE
     }
 
     var status: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_RESPONSE_CODE) }
+    /// How many connections were opened for the transfer so far.
+    var openedConnections: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_NUM_CONNECTS) }
     var httpVersion: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_HTTP_VERSION) }
     var verifyResult: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_SSL_VERIFYRESULT) }
     var uploadedBytes: Int { unsafe Int(shim_curl_getinfo_offset(easy, CURLINFO_SIZE_UPLOAD_T)) }

@@ -12,6 +12,8 @@ public struct HTTPFailure: Error, Sendable, Equatable, CustomStringConvertible {
         case timeout(phase: TimeoutPhase)
         /// The connection ended before the answer was complete.
         case connectionLost
+        /// ``HTTPRequest/needsOpenConnection``, and there is none. Nothing was sent.
+        case noOpenConnection
         /// The answer exceeds ``HTTPRequest/maxResponseBytes``, or its header ``HTTPClient/maxHeaderBytes``.
         case responseTooLarge
         /// The task was cancelled.

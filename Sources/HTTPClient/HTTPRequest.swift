@@ -115,6 +115,9 @@ public struct HTTPRequest: Sendable, CustomStringConvertible, CustomReflectable 
     /// before any byte of an answer. By default as the method says; a POST that the receiver recognises when it
     /// comes twice may set it.
     public var isIdempotent: Bool
+    /// Only over a connection that an earlier request opened; the request fails with `.noOpenConnection`, unsent, if
+    /// there is none any more. With a client of one connection, two requests then certainly meet the same peer.
+    public var needsOpenConnection = false
 
     /// A request with the defaults.
     public init(

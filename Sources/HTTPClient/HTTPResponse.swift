@@ -18,6 +18,8 @@ public struct HTTPResponse: Sendable, Equatable {
     public let body: [UInt8]
     /// What the server spoke.
     public let protocolVersion: HTTPVersion
+    /// Whether a connection was opened for this request; if not, it went over one that was there.
+    public var openedConnection = false
     /// Whether something else than the connection's end marks the body's end: a length, chunks, or HTTP/2.
     ///
     /// If not (RFC 9112 section 6.3, number 8; some HTTP/1.0 servers), nobody can tell a whole body from one that was

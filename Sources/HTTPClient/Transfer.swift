@@ -21,6 +21,8 @@ final class Transfer {
     private(set) var tooLarge = false
     /// libcurl wanted to send a request a second time that must not be.
     private(set) var resendRefused = false
+    /// There was no connection of an earlier request to go over, and the request wanted one.
+    private var lacksConnection = false
     /// How often the request was handed to a connection.
     private(set) var attempts = 0
     /// When the server last had no reason to have answered.
@@ -84,6 +86,10 @@ final class Transfer {
             resendRefused = true
             return false
         }
+        guard !request.needsOpenConnection || easy.openedConnections == 0 else {
+            lacksConnection = true
+            return false
+        }
         attempts += 1
         uploaded = 0
         progressAt = SystemClock.now()
@@ -104,6 +110,10 @@ final class Transfer {
     /// What becomes of the request now that libcurl is done with it.
     func outcome(_ code: CURLcode) -> Result<HTTPResponse, HTTPFailure> {
         guard code == CURLE_OK else {
+            if lacksConnection {
+                return .failure(
+                    submission.checked.notSent(.noOpenConnection, "the connection of the earlier requests is gone"))
+            }
             let trouble = Trouble(
                 code: code, reason: easy.reason(code), verifyResult: easy.verifyResult, attempts: attempts,
                 tooLarge: tooLarge, resendRefused: resendRefused,
@@ -123,7 +133,9 @@ final class Transfer {
             case Int(CURL_HTTP_VERSION_1_0): .http10
             default: .http11
             }
-        return .success(
-            HTTPResponse(status: easy.status, fieldLines: fieldLines, body: body, protocolVersion: version))
+        var response = HTTPResponse(
+            status: easy.status, fieldLines: fieldLines, body: body, protocolVersion: version)
+        response.openedConnection = easy.openedConnections > 0
+        return .success(response)
     }
 }
