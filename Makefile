@@ -20,7 +20,7 @@ FUZZ_CASES ?= 1000000
 COUNT ?= 10000
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run test unit end-to-end checkers fuzz lint format build release deps acceptance bench bench-encode clean
+.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage lint format build release deps acceptance bench bench-encode clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,28 @@ checkers: $(BINARY) .make/apt-checkers .venv-ocsf/ready .venv-ocsf-models/ready 
 fuzz: .make/apt ## FUZZ_CASES (1000000) hostile and damaged records through the reader and every encoder
 	SIDEREAL_FUZZ_CASES=$(FUZZ_CASES) $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path $(RELEASE_DIR)-tests --filter FormatFuzzTests
 
+# Compiled without the package manager: the modules under test are instrumented, and nothing else.
+FUZZ_DIR := .build-fuzz
+FUZZ_SECONDS ?= 600
+FUZZ_FLAGS := -O -wmo -parse-as-library -sanitize=fuzzer -enable-testing -swift-version 6 -I $(FUZZ_DIR) \
+	-enable-experimental-feature Lifetimes -enable-upcoming-feature MemberImportVisibility \
+	-enable-upcoming-feature InternalImportsByDefault -enable-upcoming-feature ExistentialAny
+FUZZ_GRAMMARS := $(wildcard Tests/FormatsTests/LineGrammar.swift Tests/FormatsTests/LineGrammar+*.swift)
+
+fuzz-coverage: $(FUZZ_DIR)/fuzz-formats ## The same reader and encoders under libFuzzer for FUZZ_SECONDS (600)
+	@mkdir -p $(FUZZ_DIR)/corpus
+	@cd $(FUZZ_DIR)/corpus && cat $(abspath Tests/FormatsTests/Golden)/*records*.ndjson | split -l 1 -a 3 - golden-
+	cd $(FUZZ_DIR) && ./fuzz-formats -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10 -print_final_stats=1 \
+		-dict=$(abspath Tests/FormatsFuzz/record.dict) corpus
+
+$(FUZZ_DIR)/fuzz-formats: $(shell find Sources/Model Sources/Formats Tests/FormatsFuzz -name '*.swift') $(FUZZ_GRAMMARS)
+	@mkdir -p $(FUZZ_DIR)
+	$(SWIFT)c $(FUZZ_FLAGS) -module-name Model -emit-module-path $(FUZZ_DIR)/Model.swiftmodule \
+		-c $(filter Sources/Model/%,$^) -o $(FUZZ_DIR)/Model.o
+	$(SWIFT)c $(FUZZ_FLAGS) -module-name Formats -emit-module-path $(FUZZ_DIR)/Formats.swiftmodule \
+		-c $(filter Sources/Formats/%,$^) -o $(FUZZ_DIR)/Formats.o
+	$(SWIFT)c $(FUZZ_FLAGS) -module-name FuzzFormats $(filter Tests/%,$^) $(FUZZ_DIR)/Model.o $(FUZZ_DIR)/Formats.o -o $@
+
 acceptance: $(BINARY) .venv/ready ## The long proofs: 20 kills over 100 000 results, an outage of a minute
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -s -p no:cacheprovider Tests/EndToEnd -m acceptance
 
@@ -95,4 +117,4 @@ bench-encode: .make/apt ## Nanoseconds and allocations per record of each encode
 	@$(RELEASE_DIR)/release/encode-bench
 
 clean: ## Remove what was built
-	rm -rf .build .build-release .build-release-tests .make .venv .venv-ocsf .venv-ocsf-models
+	rm -rf .build .build-release .build-release-tests .build-fuzz .make .venv .venv-ocsf .venv-ocsf-models

@@ -253,11 +253,17 @@ import Testing
         }
     }
 
-    /// Inside unknown values nothing is known about keys: both members leave, as they came.
-    @Test func insideUnknownValuesRepeatedKeysPass() throws {
-        let text = Records.full.setting("spec.extra", .string("@@@")).text
-            .replacing("\"@@@\"", with: #"{"b":1,"a":2,"\u0062":3}"#)
-        #expect(try Records.encode(text).contains(#""extra":{"a":2,"b":1,"b":3}"#))
+    /// Elasticsearch refuses a document with such a key, wherever it stands.
+    @Test(arguments: [#"{"b":1,"a":2,"\u0062":3}"#, #"[0,{"a":{"b":1,"b":2}}]"#, #"{"c":{},"a":[[{"b":1, "b":1}]]}"#])
+    func aKeyTwiceInsideAnUnknownValueIsRefused(value: String) {
+        func text(_ value: String) -> String {
+            Records.full.setting("spec.extra", .string("@@@")).text.replacing("\"@@@\"", with: value)
+        }
+        let refusal = Records.refusal(text(value))
+        #expect(refusal?.field == "spec")
+        #expect(refusal?.message.hasPrefix("in the unknown field \"extra\" the key \"") == true)
+        #expect(refusal?.message.hasSuffix("\" appears twice") == true)
+        #expect(Records.refusal(text(#"{"b":{"a":1},"a":[{"b":1},{"b":1}]}"#)) == nil)
     }
 
     /// The same name in two objects is not the same key.

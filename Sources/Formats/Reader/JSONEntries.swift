@@ -37,4 +37,25 @@ struct JSONEntry {
         for (a, b) in zip(entries, entries.dropFirst()) where a.decodedKey == b.decodedKey { return b.key }
         return nil
     }
+
+    /// A key that some object within `value` has twice. Looks closer only at what is not canonical: that has its keys in
+    /// strictly ascending order.
+    static func repeatedWithin(_ value: JSONValue, _ bytes: Span<UInt8>) -> JSONValue? {
+        guard !value.isCanonical else { return nil }
+        if value.kind == .object {
+            let entries = sorted(value, bytes)
+            if let key = repeated(entries) { return key }
+            for entry in entries {
+                if let key = repeatedWithin(entry.value, bytes) { return key }
+            }
+        } else if value.kind == .array {
+            var scanner = JSONScanner(bytes, value.range, maxDepth: Int.max)
+            scanner.at += 1
+            var first = true
+            while (try? scanner.element(first: &first)) ?? false, let element = try? scanner.value() {
+                if let key = repeatedWithin(element, bytes) { return key }
+            }
+        }
+        return nil
+    }
 }

@@ -4,8 +4,8 @@ public import Model
 ///
 /// Promises:
 /// 1. What is accepted is valid JSON in valid UTF-8, has every required field of the schema with an allowed value,
-///    and no key of a known object or map twice, but for those that never leave. Anything else is refused with the
-///    field's path.
+///    and no key twice in one object, but for those that never leave: receivers refuse such an object or keep either
+///    value (RFC 8259, section 4). Anything else is refused with the field's path.
 /// 2. Unknown fields are kept. An optional field that is `null` counts as absent, as on the API server.
 /// 3. Key order, white space and escapes in the input make no difference to what encoders produce. One field may not be
 ///    spelt with escapes: `metadata.uid`, whose bytes decide the shard.

@@ -145,6 +145,14 @@ enum RecordCheck {
 
     /// Puts unknown members in the order of their parents and keys, and refuses repeated ones.
     private static func others(_ record: inout ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
+        for member in record.others {
+            guard let key = JSONEntry.repeatedWithin(member.value, bytes) else { continue }
+            throw RecordError(
+                field: member.parent.path,
+                message:
+                    "in the unknown field \"\(shown(member.key, bytes))\" the key \"\(shown(key, bytes))\" appears twice"
+            )
+        }
         guard record.others.count > 1 else { return }
         var keyed: [(entry: JSONEntry, parent: JSONMember.Parent)] = []
         for member in record.others {
