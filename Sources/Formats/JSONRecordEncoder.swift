@@ -91,13 +91,12 @@ public struct JSONRecordEncoder: RecordEncoder {
     ) {
         let value = record[.annotations]
         guard value.isPresent else { return }
-        let kept = JSONEntry.sorted(value, bytes).filter { !$0.decodedKey.starts(with: Self.ownAnnotations) }
-        guard !kept.isEmpty else { return }
+        let start = out.count
         out.append(",\"annotations\":")
-        JSONText.write(kept, of: bytes, into: &out)
+        let opened = out.count
+        JSONText.writeAnnotations(value, of: bytes, into: &out)
+        if out.count == opened { out.truncate(to: start) }
     }
-
-    private static let ownAnnotations = Array("export.sidereal.cloud/".utf8)
 
     private func others(
         _ parent: JSONMember.Parent, _ record: borrowing ProbeResult, _ bytes: Span<UInt8>,

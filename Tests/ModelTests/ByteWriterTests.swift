@@ -27,6 +27,30 @@ import Testing
         #expect(bytesWritten == wanted)
     }
 
+    /// A scratch writer begins empty whatever its storage held, may grow, and is given out again; two at a time are two.
+    @Test func scratchWritersAreEmptyAndTheirStorageIsKept() {
+        var out = ByteWriter()
+        out.append("before ")
+        for length in [10, 100_000, 20] {
+            var scratch = out.takeScratch()
+            var second = out.takeScratch()
+            let counts = (scratch.count, second.count)
+            #expect(counts == (0, 0))
+            for _ in 0..<length { scratch.append(0x41) }
+            second.append("second")
+            out.append(scratch.span, 0..<3)
+            out.append(second.span)
+            out.keep(scratch)
+            out.keep(second)
+            let spare = out.takeSpare()
+            let isKept = spare != nil
+            #expect(isKept)
+            if let spare { out.keep(spare) }
+        }
+        let written = out.seal().array
+        #expect(written == Array("before AAAsecondAAAsecondAAAsecond".utf8))
+    }
+
     private static func isSame(_ span: Span<UInt8>, _ wanted: [UInt8]) -> Bool {
         for index in wanted.indices where span[index] != wanted[index] { return false }
         return span.count == wanted.count

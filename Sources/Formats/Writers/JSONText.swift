@@ -59,14 +59,43 @@ public enum JSONText {
         out.append(text, run..<at)
     }
 
-    /// Appends an object of these members.
-    static func write(_ entries: [JSONEntry], of bytes: Span<UInt8>, into out: inout ByteWriter) {
-        out.append(0x7B)
+    /// Appends the annotations without the exporter's own, which change with every attempt and are no part of the record;
+    /// nothing if none is left.
+    static func writeAnnotations(_ object: JSONValue, of bytes: Span<UInt8>, into out: inout ByteWriter) {
+        let start = out.count
+        if object.isSorted {
+            var scanner = JSONScanner(bytes, object.range, maxDepth: 1)
+            var first = true
+            // The text was valid when it was scanned the first time.
+            guard (try? scanner.enterObject()) != nil else { return }
+            while let key = (try? scanner.key(first: &first)) ?? nil, let value = try? scanner.value() {
+                guard !LineVocabulary.begins(bytes, key.range, ownAnnotations) else { continue }
+                member(key, value, bytes, isFirst: out.count == start, &out)
+            }
+        } else {
+            for entry in JSONEntry.sorted(object, bytes)
+            where !LineVocabulary.begins(entry.decodedKey.span, 0..<entry.decodedKey.count, ownAnnotations) {
+                member(entry.key, entry.value, bytes, isFirst: out.count == start, &out)
+            }
+        }
+        if out.count > start { out.append(0x7D) }
+    }
+
+    static let ownAnnotations: StaticString = "export.sidereal.cloud/"
+
+    private static func member(
+        _ key: JSONValue, _ value: JSONValue, _ bytes: Span<UInt8>, isFirst: Bool, _ out: inout ByteWriter
+    ) {
+        out.append(isFirst ? 0x7B : 0x2C)
+        writeString(key, of: bytes, into: &out)
+        out.append(0x3A)
+        write(value, of: bytes, into: &out)
+    }
+
+    private static func write(_ entries: [JSONEntry], _ bytes: Span<UInt8>, _ out: inout ByteWriter) {
+        if entries.isEmpty { out.append(0x7B) }
         for (index, entry) in entries.enumerated() {
-            if index > 0 { out.append(0x2C) }
-            writeString(entry.key, of: bytes, into: &out)
-            out.append(0x3A)
-            write(entry.value, of: bytes, into: &out)
+            member(entry.key, entry.value, bytes, isFirst: index == 0, &out)
         }
         out.append(0x7D)
     }
@@ -74,7 +103,7 @@ public enum JSONText {
     /// Keys that ascend already are written as they come, without a list of them.
     private static func writeObject(_ object: JSONValue, _ bytes: Span<UInt8>, _ out: inout ByteWriter) {
         guard object.isSorted else {
-            write(JSONEntry.sorted(object, bytes), of: bytes, into: &out)
+            write(JSONEntry.sorted(object, bytes), bytes, &out)
             return
         }
         var scanner = JSONScanner(bytes, object.range, maxDepth: Int.max)

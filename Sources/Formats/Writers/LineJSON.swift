@@ -19,9 +19,10 @@ enum LineJSON {
         if object.isSorted, object.isCanonical {
             _ = LineText.write(bytes, object.range, as: dialect, limit: .max, into: &out)
         } else {
-            var text = ByteWriter(capacity: object.count)
+            var text = out.takeScratch()
             value(object, bytes, &text)
             _ = LineText.write(text.span, 0..<text.count, as: dialect, limit: .max, into: &out)
+            out.keep(text)
         }
     }
 
@@ -37,7 +38,7 @@ enum LineJSON {
         if object.isSorted, object.isCanonical {
             sortedAnnotations(object, bytes, dialect, &out)
         } else {
-            var text = ByteWriter(capacity: object.count)
+            var text = out.takeScratch()
             for entry in JSONEntry.sorted(object, bytes) where !isOwn(entry.decodedKey.span, 0..<entry.decodedKey.count)
             {
                 text.append(text.isEmpty ? 0x7B : 0x2C)
@@ -46,6 +47,7 @@ enum LineJSON {
                 JSONText.write(entry.value, of: bytes, into: &text)
             }
             _ = LineText.write(text.span, 0..<text.count, as: dialect, limit: .max, into: &out)
+            out.keep(text)
         }
         if out.count > opened { out.append(0x7D) } else { out.truncate(to: start) }
     }
@@ -71,7 +73,7 @@ enum LineJSON {
     static func others<D: LineDialect>(
         _ record: borrowing ProbeResult, of bytes: Span<UInt8>, as dialect: D.Type, into out: inout ByteWriter
     ) {
-        var text = ByteWriter(capacity: 256)
+        var text = out.takeScratch()
         var place: JSONMember.Parent?
         for member in record.others {
             if member.parent == place {
@@ -88,6 +90,7 @@ enum LineJSON {
         }
         text.append("}}")
         _ = LineText.write(text.span, 0..<text.count, as: dialect, limit: .max, into: &out)
+        out.keep(text)
     }
 
     /// Appends `{"spec.result.detail":"…"}`: each field of `fields` by its path, then `constants`, members that are the
@@ -96,8 +99,12 @@ enum LineJSON {
         _ fields: FieldSet, _ constants: Span<UInt8>, _ record: borrowing ProbeResult, of bytes: Span<UInt8>,
         as dialect: D.Type, into out: inout ByteWriter
     ) {
-        var text = ByteWriter(capacity: 1024)
-        for field in Field.allCases where fields.contains(field) {
+        var text = out.takeScratch()
+        // By raw value, from zero: `allCases` would allocate a list for every record.
+        var number = 0
+        while let field = Field(rawValue: number) {
+            number += 1
+            guard fields.contains(field) else { continue }
             text.append(text.isEmpty ? "{\"" : ",\"")
             text.append(string: field.path)
             text.append("\":")
@@ -109,6 +116,7 @@ enum LineJSON {
         }
         text.append(0x7D)
         _ = LineText.write(text.span, 0..<text.count, as: dialect, limit: .max, into: &out)
+        out.keep(text)
     }
 
     private static func value(_ value: JSONValue, _ bytes: Span<UInt8>, _ out: inout ByteWriter) {
@@ -127,10 +135,7 @@ enum LineJSON {
     }
 
     private static func isOwn(_ key: Span<UInt8>, _ range: Range<Int>) -> Bool {
-        let prefix: StaticString = "export.sidereal.cloud/"
-        let length = prefix.utf8CodeUnitCount
-        return range.count >= length
-            && LineVocabulary.equals(key, range.lowerBound..<range.lowerBound + length, prefix)
+        LineVocabulary.begins(key, range, JSONText.ownAnnotations)
     }
 
     private static func name(_ parent: JSONMember.Parent) -> StaticString {

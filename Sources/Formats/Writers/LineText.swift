@@ -28,9 +28,11 @@ enum LineText {
         _ value: JSONValue, of bytes: Span<UInt8>, as dialect: D.Type, limit: Int, into out: inout ByteWriter
     ) -> Bool {
         guard value.hasEscapes else { return write(bytes, value.range, as: dialect, limit: limit, into: &out) }
-        var text = ByteWriter(capacity: value.count)
+        var text = out.takeScratch()
         JSONText.decode(value, of: bytes, into: &text)
-        return write(text.span, 0..<text.count, as: dialect, limit: limit, into: &out)
+        let isExact = write(text.span, 0..<text.count, as: dialect, limit: limit, into: &out)
+        out.keep(text)
+        return isExact
     }
 
     /// Appends `text[range]`, which is UTF-8.

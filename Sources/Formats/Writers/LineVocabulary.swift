@@ -28,6 +28,12 @@ enum KnownProfile {
 }
 
 enum LineVocabulary {
+    /// Whether `bytes[range]` begins with `text`.
+    static func begins(_ bytes: Span<UInt8>, _ range: Range<Int>, _ text: StaticString) -> Bool {
+        let length = text.utf8CodeUnitCount
+        return range.count >= length && equals(bytes, range.lowerBound..<range.lowerBound + length, text)
+    }
+
     /// Whether `bytes[range]` is `text`.
     @inline(__always) static func equals(_ bytes: Span<UInt8>, _ range: Range<Int>, _ text: StaticString) -> Bool {
         guard range.count == text.utf8CodeUnitCount else { return false }

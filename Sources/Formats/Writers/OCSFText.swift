@@ -7,10 +7,11 @@ extension RecordCursor {
     }
 
     @inline(never) private mutating func respelt(_ value: JSONValue) {
-        var scratch = ByteWriter(capacity: value.count + 2)
+        var scratch = takeScratch()
         JSONText.write(value, of: bytes, into: &scratch)
         let quotes = value.kind == .string ? 1 : 0
         plain(scratch.span, quotes..<scratch.count - quotes)
+        keep(scratch)
     }
 
     /// Writes `name`, the string and its closing quote, if the value is there.
@@ -37,18 +38,13 @@ extension RecordCursor {
 
     /// Writes the annotations but for the exporter's own, which change with every attempt.
     @inline(never) mutating func annotations(_ map: JSONValue) {
-        var scratch = ByteWriter(capacity: map.count)
-        let own = Array("export.sidereal.cloud/".utf8)
-        for entry in JSONEntry.sorted(map, bytes) where !entry.decodedKey.starts(with: own) {
-            scratch.append(scratch.isEmpty ? 0x7B : 0x2C)
-            JSONText.writeString(entry.key, of: bytes, into: &scratch)
-            scratch.append(0x3A)
-            JSONText.writeString(entry.value, of: bytes, into: &scratch)
+        var scratch = takeScratch()
+        JSONText.writeAnnotations(map, of: bytes, into: &scratch)
+        if !scratch.isEmpty {
+            literal(",\"annotations\":")
+            plain(scratch.span, 0..<scratch.count)
         }
-        guard !scratch.isEmpty else { return }
-        literal(",\"annotations\":")
-        plain(scratch.span, 0..<scratch.count)
-        byte(0x7D)
+        keep(scratch)
     }
 
     /// Writes the members of `parent` that are not in the schema.
@@ -63,9 +59,10 @@ extension RecordCursor {
     }
 
     private mutating func respeltWhole(_ value: JSONValue) {
-        var scratch = ByteWriter(capacity: value.count + 2)
+        var scratch = takeScratch()
         JSONText.write(value, of: bytes, into: &scratch)
         plain(scratch.span, 0..<scratch.count)
+        keep(scratch)
     }
 
     /// Writes `finding_info.attacks`: `T1552.007` is a sub-technique of T1552, anything else a technique.
@@ -74,9 +71,10 @@ extension RecordCursor {
     }
 
     @inline(never) private mutating func attackRespelt(_ value: JSONValue) {
-        var scratch = ByteWriter(capacity: value.count + 2)
+        var scratch = takeScratch()
         JSONText.writeString(value, of: bytes, into: &scratch)
         attack(scratch.span, 1..<scratch.count - 1)
+        keep(scratch)
     }
 
     private mutating func attack(_ text: Span<UInt8>, _ range: Range<Int>) {

@@ -30,11 +30,16 @@ extension StopSet {
     private(set) var at = 0
     /// The last position a copy may start at: chunks are stored whole, so their length is kept free behind it.
     private var limit: Int
+    /// For text that must be put together before it can be written; kept from record to record.
+    private var spare: ByteWriter?
 
     private static let chunk = 16
 
     @_lifetime(copy bytes)
-    init(_ bytes: Span<UInt8>, writing base: UnsafeMutablePointer<UInt8>, capacity: Int) {
+    init(
+        _ bytes: Span<UInt8>, writing base: UnsafeMutablePointer<UInt8>, capacity: Int, spare: consuming ByteWriter?
+    ) {
+        self.spare = spare
         self.bytes = bytes
         raw = unsafe bytes.bytes
         readable = bytes.count
@@ -55,6 +60,18 @@ extension StopSet {
     @inline(__always) func peek(_ index: Int) -> UInt8 {
         index < bytes.count ? bytes[index] : 0
     }
+
+    /// A writer for text that must be put together first; give it back with ``keep(_:)``.
+    mutating func takeScratch() -> ByteWriter { spare.take() ?? ByteWriter() }
+
+    /// Takes back a writer; what was written there is forgotten.
+    mutating func keep(_ scratch: consuming ByteWriter) {
+        scratch.removeAll()
+        spare = consume scratch
+    }
+
+    /// What ``keep(_:)`` took back last.
+    mutating func takeSpare() -> ByteWriter? { spare.take() }
 
     /// Forgets what was written from `mark` on.
     mutating func rewind(to mark: Int) {
@@ -313,14 +330,17 @@ extension ByteWriter {
     ) {
         let before = count
         var room = estimate
+        var spare: ByteWriter? = takeSpare()
         while count == before {
             unsafe append(room: room) { buffer in
                 guard let base = buffer.baseAddress else { return 0 }
-                var cursor = unsafe RecordCursor(bytes, writing: base, capacity: buffer.count)
+                var cursor = unsafe RecordCursor(bytes, writing: base, capacity: buffer.count, spare: spare.take())
                 write(&cursor)
+                spare = cursor.takeSpare()
                 return cursor.overflowed ? 0 : cursor.at
             }
             room *= 4
         }
+        if let spare = spare.take() { keep(spare) }
     }
 }

@@ -67,17 +67,20 @@ extension RecordCursor {
     }
 
     @inline(never) private mutating func rewrittenTimestamp(_ value: JSONValue, _ time: Timestamp) {
-        var scratch = ByteWriter(capacity: 64)
+        var scratch = takeScratch()
         JSONText.decode(value, of: bytes, into: &scratch)
         if Self.isUTC(scratch.span, 0..<scratch.count) {
             plain(scratch.span, 0..<min(scratch.count - 1, Self.microseconds))
-            return byte(0x5A)
+            byte(0x5A)
+        } else if 0...9999 ~= time.date.year {
+            scratch.removeAll()
+            time.write(digits: 6, into: &scratch)
+            plain(scratch.span, 0..<scratch.count)
+        } else {
+            // RFC 5424 has four digits for the year; an offset may move a time past them.
+            byte(0x2D)
         }
-        // RFC 5424 has four digits for the year; an offset may move a time past them.
-        guard 0...9999 ~= time.date.year else { return byte(0x2D) }
-        scratch.removeAll()
-        time.write(digits: 6, into: &scratch)
-        plain(scratch.span, 0..<scratch.count)
+        keep(scratch)
     }
 
     /// Writes a map of strings, a parameter for each member; `withoutOwn` leaves out the exporter's own annotations,
@@ -223,9 +226,10 @@ extension RecordCursor {
     }
 
     private mutating func json(_ value: JSONValue) {
-        var scratch = ByteWriter(capacity: value.count + 2)
+        var scratch = takeScratch()
         JSONText.write(value, of: bytes, into: &scratch)
         text(scratch.span, as: SyslogParam.self)
+        keep(scratch)
     }
 
     /// Writes ` field="path=JSON"` for a member that is not in the schema.

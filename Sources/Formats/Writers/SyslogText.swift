@@ -92,9 +92,10 @@ extension RecordCursor {
         _ before: StaticString, _ value: JSONValue, as place: P.Type, then after: UInt8
     ) {
         literal(before)
-        var scratch = ByteWriter(capacity: value.count)
+        var scratch = takeScratch()
         JSONText.decode(value, of: bytes, into: &scratch)
         rest(scratch.span, 0, scratch.count, as: place)
+        keep(scratch)
         byte(after)
     }
 

@@ -12,6 +12,9 @@
     @inlinable public var count: Int { storedCount }
     @usableFromInline var storedCount: Int
     @usableFromInline var capacity: Int
+    /// The storage of the scratch writer that was kept last.
+    private var spare: UnsafeMutablePointer<UInt8>?
+    private var spareCapacity = 0
 
     /// - Parameter capacity: bytes to reserve at once.
     public init(capacity: Int = 4096) {
@@ -23,6 +26,38 @@
 
     deinit {
         unsafe base.deallocate()
+        unsafe spare?.deallocate()
+    }
+
+    /// A writer for text that must be put together before it can be written here. Given back with ``keep(_:)``, its
+    /// storage serves the next one: after warm-up it costs no allocation.
+    public mutating func takeScratch() -> ByteWriter { takeSpare() ?? ByteWriter() }
+
+    /// The scratch writer that was kept last, if there is one.
+    public mutating func takeSpare() -> ByteWriter? {
+        guard let storage = unsafe spare else { return nil }
+        unsafe spare = nil
+        return unsafe ByteWriter(storage, capacity: spareCapacity)
+    }
+
+    /// Takes back the storage of a scratch writer; what was written there is forgotten.
+    public mutating func keep(_ scratch: consuming ByteWriter) {
+        unsafe spare?.deallocate()
+        spareCapacity = scratch.capacity
+        unsafe spare = scratch.surrender()
+    }
+
+    private init(_ base: UnsafeMutablePointer<UInt8>, capacity: Int) {
+        unsafe self.base = base
+        self.capacity = capacity
+        storedCount = 0
+    }
+
+    private consuming func surrender() -> UnsafeMutablePointer<UInt8> {
+        let storage = unsafe base
+        unsafe spare?.deallocate()
+        discard self
+        return unsafe storage
     }
 
     /// Whether nothing was written yet.
@@ -142,6 +177,7 @@
     /// Gives the bytes away, without a copy, to an owner that may be shared between threads.
     public consuming func seal() -> SealedBytes {
         let sealed = unsafe SealedBytes(taking: base, count: storedCount)
+        unsafe spare?.deallocate()
         discard self
         return sealed
     }
