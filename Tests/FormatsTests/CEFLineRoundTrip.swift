@@ -82,7 +82,7 @@ struct LineRoundTrip {
     }
 
     /// Splits between scalars: a character of String may join a separator with what follows it.
-    private static func split(_ text: String, _ separator: Unicode.Scalar) -> [String] {
+    static func split(_ text: String, _ separator: Unicode.Scalar) -> [String] {
         text.unicodeScalars.split(separator: separator, omittingEmptySubsequences: false).map { String(Substring($0)) }
     }
 
@@ -95,32 +95,24 @@ struct LineRoundTrip {
         return mappings
     }
 
+    /// The values of an object's members as JSON.
     private static func members(_ json: String) throws -> [String: String] {
-        let bytes = Array(json.utf8)
-        guard let members = JSONAnswer.members(bytes.span, 0..<bytes.count) else {
+        guard case .object(let members) = try JSONTreeReader.read(json.utf8) else {
             throw GrammarFault("not an object: \(json)")
         }
-        var result: [String: String] = [:]
-        for (key, value) in members {
-            let range = value.kind == .string ? value.range.lowerBound - 1..<value.range.upperBound + 1 : value.range
-            #expect(result.updateValue(String(decoding: bytes[range], as: UTF8.self), forKey: key) == nil)
-        }
-        return result
+        // The reader refuses keys that appear twice, but a dictionary also joins those that compose to the same text.
+        return Dictionary(members.map { ($0.key, $0.value.text) }, uniquingKeysWith: { $1 })
     }
 
     private static func list(_ json: String) throws -> [String] {
-        let wrapped = Array("{\"list\":\(json)}".utf8)
-        guard let value = JSONAnswer.members(wrapped.span, 0..<wrapped.count)?.first?.value,
-            let elements = JSONAnswer.elements(wrapped.span, value)
-        else { throw GrammarFault("not a list: \(json)") }
-        return elements.map { JSONAnswer.text($0, wrapped.span, limit: .max) ?? "no text" }
+        guard case .list(let elements) = try JSONTreeReader.read(json.utf8) else {
+            throw GrammarFault("not a list: \(json)")
+        }
+        return elements.map { text($0.text) }
     }
 
     private static func text(_ json: String) -> String {
-        let wrapped = Array("{\"text\":\(json)}".utf8)
-        guard let value = JSONAnswer.members(wrapped.span, 0..<wrapped.count)?.first?.value else {
-            return "not JSON: " + json
-        }
-        return JSONAnswer.text(value, wrapped.span, limit: .max) ?? "no text: " + json
+        guard case .string(let text)? = try? JSONTreeReader.read(json.utf8) else { return "no text: " + json }
+        return text
     }
 }

@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct CEFTests {
     private static let stamp = ExportStamp(version: "0.1.0", cluster: "prod-east")
-    private static let roundTrip = LineRoundTrip(
+    static let roundTrip = LineRoundTrip(
         keys: [
             "metadata.uid": "siderealUid", "metadata.name": "siderealName", "metadata.namespace": "siderealNamespace",
             "metadata.creationTimestamp": "siderealCreationTimestamp", "metadata.labels": "siderealLabels",

@@ -5,7 +5,7 @@ import Testing
 @Suite struct LEEFTests {
     private static let encoder = LEEFRecordEncoder(
         stamp: ExportStamp(version: "0.1.0", cluster: "prod-east"), options: FormatOptions())
-    private static let roundTrip = LineRoundTrip(
+    static let roundTrip = LineRoundTrip(
         keys: [
             "metadata.uid": "uid", "metadata.name": "recordName", "metadata.namespace": "recordNamespace",
             "metadata.creationTimestamp": "creationTimestamp", "metadata.labels": "labels",

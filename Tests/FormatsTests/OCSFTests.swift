@@ -139,7 +139,7 @@ import Testing
 
 @Suite struct OCSFRoundTripTests {
     /// The record put together again, in the shape of the resource.
-    private static func record(_ event: JSON) throws -> JSON {
+    static func record(_ event: JSON) throws -> JSON {
         var record = try #require(event["unmapped.resource"])
         record = record.setting("spec.probe.profile", event["compliance.control"])
         if case .list(let resources)? = event["resources"] {

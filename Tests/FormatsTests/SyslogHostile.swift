@@ -97,8 +97,10 @@ struct EscapedSpelling {
 enum Wanted {
     /// The record without what never leaves: constants of the schema, the export's own state, what the API server changes,
     /// and maps and lists without elements.
-    static func of(_ record: JSON) throws -> JSON {
-        var wanted = try Records.parsed(record.text)
+    static func of(_ record: JSON) throws -> JSON { trimmed(try Records.parsed(record.text)).ordered }
+
+    static func trimmed(_ record: JSON) -> JSON {
+        var wanted = record
         for path in ["apiVersion", "kind", "spec.audit"] { wanted = wanted.setting(path, nil) }
         for name in ["resourceVersion", "managedFields", "generation", "selfLink"] {
             wanted = wanted.setting("metadata." + name, nil)
@@ -114,7 +116,7 @@ enum Wanted {
         for path in emptyAble where [.object([]), .list([]), .null].contains(wanted[path]) {
             wanted = wanted.setting(path, nil)
         }
-        return wanted.ordered
+        return wanted
     }
 
     /// What `encoder` writes for a record.

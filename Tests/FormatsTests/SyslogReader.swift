@@ -167,7 +167,7 @@ extension SyslogLine {
         for field in values("field") {
             let (path, text) = Self.cut(field, at: "=")
             let parts = path.split(separator: ".", omittingEmptySubsequences: false).map { Self.unquoted(String($0)) }
-            let member = JSON.Member(key: parts.last ?? "", value: try Records.parsed(text))
+            let member = JSON.Member(key: parts.last ?? "", value: try JSONTreeReader.read(text.utf8))
             switch parts.dropLast().joined(separator: ".") {
             case "metadata": metadata.append(member)
             case "spec": spec.append(member)
@@ -209,7 +209,7 @@ extension SyslogLine {
 
     private func controls() throws -> [JSON.Member] {
         if let whole = values("controlMappings").first {
-            return [.init(key: "controlMappings", value: try Records.parsed(whole))]
+            return [.init(key: "controlMappings", value: try JSONTreeReader.read(whole.utf8))]
         }
         var frameworks: [JSON.Member] = []
         for text in values("control") {
