@@ -1,4 +1,4 @@
-// Nanoseconds and allocations per record of each encoder, encoding only, one thread.
+// Nanoseconds and allocations per record of the reader and of each encoder, one thread.
 // Build it with optimization, or the figures mean nothing: `make bench-encode`. Arguments choose formats and a corpus, and
 // a number among them says how often a round goes through its records: `encode-bench small syslog 1` suits callgrind.
 import AllocationCount
@@ -11,21 +11,25 @@ struct Corpus {
     let name: String
     let bytes: SealedBytes
     let records: [ProbeResult]
+    let lines: [Range<Int>]
 
     init(_ name: String, _ text: consuming ByteWriter) throws(RecordError) {
         self.name = name
         let bytes = text.seal()
         var records: [ProbeResult] = []
+        var lines: [Range<Int>] = []
         var reader = ProbeResultReader()
         let span = bytes.span
         var start = 0
         for index in 0..<span.count where span[index] == 0x0A {
             try reader.read(span, start..<index)
             records.append(reader.record)
+            lines.append(start..<index)
             start = index + 1
         }
         self.bytes = bytes
         self.records = records
+        self.lines = lines
     }
 
     /// Records that come to about 520 bytes in the native form: no optional field, no labels.
@@ -70,24 +74,18 @@ struct Cost {
 }
 
 /// The best of several rounds: what disturbs a round only makes it longer.
-func measure(_ encoder: some RecordEncoder, _ corpus: Corpus, rounds: Int, repeats: Int) -> Cost {
-    var out = ByteWriter(capacity: 4 << 20)
-    let span = corpus.bytes.span
+func measure(_ corpus: Corpus, rounds: Int, repeats: Int, _ round: () -> Int) -> Cost {
     var best = Duration.seconds(3600)
     var size = 0
     var allocations = 0
-    for round in 0..<rounds {
+    for number in 0..<rounds {
         let before = allocation_count()
         let clock = ContinuousClock()
         let start = clock.now
-        for _ in 0..<repeats {
-            out.removeAll()
-            for index in corpus.records.indices { encoder.encode(corpus.records[index], of: span, into: &out) }
-        }
+        for _ in 0..<repeats { size = round() }
         best = min(best, clock.now - start)
-        size = out.count
         // The first round warms up.
-        if round > 0 { allocations += Int(allocation_count() - before) }
+        if number > 0 { allocations += Int(allocation_count() - before) }
     }
     let count = corpus.records.count
     let (seconds, attoseconds) = best.components
@@ -95,6 +93,33 @@ func measure(_ encoder: some RecordEncoder, _ corpus: Corpus, rounds: Int, repea
     return Cost(
         nanoseconds: nanoseconds / Double(repeats * count), bytes: size / count,
         allocations: Double(allocations) / Double((rounds - 1) * repeats * count))
+}
+
+func measure(_ encoder: some RecordEncoder, _ corpus: Corpus, rounds: Int, repeats: Int) -> Cost {
+    var out = ByteWriter(capacity: 4 << 20)
+    let span = corpus.bytes.span
+    return measure(corpus, rounds: rounds, repeats: repeats) {
+        out.removeAll()
+        for index in corpus.records.indices { encoder.encode(corpus.records[index], of: span, into: &out) }
+        return out.count
+    }
+}
+
+/// What comes before all encoders, once for each record.
+func measureReading(_ corpus: Corpus, rounds: Int, repeats: Int) throws(RecordError) -> Cost {
+    var reader = ProbeResultReader()
+    let span = corpus.bytes.span
+    var fault: RecordError?
+    let cost = measure(corpus, rounds: rounds, repeats: repeats) {
+        do throws(RecordError) {
+            for line in corpus.lines { try reader.read(span, line) }
+        } catch {
+            fault = error
+        }
+        return span.count
+    }
+    if let fault { throw fault }
+    return cost
 }
 
 func fixed(_ value: Double, _ digits: Int) -> String {
@@ -113,6 +138,14 @@ func row(_ cells: [String]) -> String {
     }.joined()
 }
 
+func report(_ name: String, _ cost: Cost, first: Int?) {
+    print(
+        row([
+            name, fixed(cost.nanoseconds, 0), first.map { "\($0)" } ?? "-",
+            first.map { fixed(Double($0) / cost.nanoseconds, 1) } ?? "-", "\(cost.bytes)", fixed(cost.allocations, 3),
+        ]))
+}
+
 /// Nanoseconds of the exporter this one replaces, for its record of about 520 bytes of JSON.
 let firstImplementation: [FormatKind: Int] = [.json: 2_311, .cef: 2_903, .leef: 3_963, .syslog: 1_534, .ocsf: 4_698]
 
@@ -126,18 +159,15 @@ do {
     let named = corpora.filter { arguments.contains($0.name) }
     for corpus in named.isEmpty ? corpora : named {
         print("\(corpus.name) records")
-        print(row(["format", "ns/record", "first ns", "times faster", "bytes", "allocations"]))
+        print(row(["", "ns/record", "first ns", "times faster", "bytes", "allocations"]))
+        if chosen.isEmpty {
+            report("reading", try measureReading(corpus, rounds: 15, repeats: max(1, repeats)), first: nil)
+        }
         for format in chosen.isEmpty ? FormatKind.allCases : chosen {
             let encoder = FormatEncoder(format, stamp: stamp, options: FormatOptions())
             let cost = measure(encoder, corpus, rounds: 15, repeats: max(1, repeats))
             // The earlier figures were taken with small records only.
-            let first = corpus.name == "small" ? firstImplementation[format] : nil
-            print(
-                row([
-                    format.rawValue, fixed(cost.nanoseconds, 0), first.map { "\($0)" } ?? "-",
-                    first.map { fixed(Double($0) / cost.nanoseconds, 1) } ?? "-", "\(cost.bytes)",
-                    fixed(cost.allocations, 3),
-                ]))
+            report(format.rawValue, cost, first: corpus.name == "small" ? firstImplementation[format] : nil)
         }
         print("")
     }
