@@ -4,11 +4,11 @@ import Model
 import Synthetic
 import Testing
 
-/// Records nobody would write, through the reader and every encoder. `make test` runs 50 000 of them, `make fuzz` a million.
+/// Records nobody would write, through the reader and every encoder. `make test` runs 20 000 of them, `make fuzz` a million.
 @Suite struct FormatFuzzTests {
     private static let shares: [UInt64] = [1, 2, 3, 4]
     private static let cases =
-        unsafe getenv("SIDEREAL_FUZZ_CASES").flatMap { unsafe Int(String(cString: $0)) } ?? 50_000
+        unsafe getenv("SIDEREAL_FUZZ_CASES").flatMap { unsafe Int(String(cString: $0)) } ?? 20_000
 
     private static let stamp = ExportStamp(version: "0.1.0", cluster: "c|l=u\\s]t\"e\nr é")
 
