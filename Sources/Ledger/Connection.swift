@@ -18,18 +18,50 @@ enum Value {
     /// The database file.
     let path: String
 
+    /// What a connection may do.
+    enum Access {
+        /// Read and write.
+        case full
+        /// Read, beside whoever writes.
+        case read
+        /// Read a file that nobody writes, in a directory that we may not write to either: no locks, no log.
+        case readOfUnchanging
+    }
+
+    /// Milliseconds that a statement waits for another connection's transaction. Those are short: a group of commits
+    /// with its sync, or a person's removal of dead letters.
+    private static let patienceMilliseconds: Int32 = 5_000
+
     /// Opens `path`, which must exist.
-    init(path: String) throws(LedgerError) {
+    init(path: String, access: Access = .full) throws(LedgerError) {
         var opened: OpaquePointer?
-        let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
-        let code = unsafe sqlite3_open_v2(path, &opened, flags, nil)
+        let flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        let code =
+            switch access {
+            case .full: unsafe sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_READWRITE, nil)
+            case .read: unsafe sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_READONLY, nil)
+            case .readOfUnchanging:
+                unsafe sqlite3_open_v2(
+                    Self.unchanging(path), &opened, flags | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, nil)
+            }
         guard let opened = unsafe opened else {
             throw LedgerError(.other, "cannot open the ledger \(path): SQLite has no memory for it", code: code)
         }
         unsafe handle = opened
         self.path = path
         if code != SQLITE_OK { throw error(code, "open") }
-        unsafe sqlite3_busy_timeout(handle, 100)
+        unsafe sqlite3_busy_timeout(handle, Self.patienceMilliseconds)
+    }
+
+    /// `path` as a URI with the parameter `immutable` (SQLite, "Uniform Resource Identifiers").
+    private static func unchanging(_ path: String) -> String {
+        let plain = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-".utf8)
+        let digits = Array("0123456789ABCDEF")
+        let name = path.utf8.map { byte in
+            plain.contains(byte)
+                ? String(UnicodeScalar(byte)) : "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+        }
+        return "file:\(name.joined())?immutable=1"
     }
 
     deinit {
@@ -73,9 +105,6 @@ enum Value {
             throw error
         }
     }
-
-    /// Number of the row inserted last.
-    var lastInsertedRow: Int64 { unsafe sqlite3_last_insert_rowid(handle) }
 
     /// What SQLite's result code means for us.
     func error(_ code: Int32, _ doing: String) -> LedgerError {

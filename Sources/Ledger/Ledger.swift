@@ -11,7 +11,9 @@ public import Model
 /// 3. When ``commit(_:)`` throws, nothing of it counts while this process runs, and the ledger can be used again.
 ///    Should the process then die at once, the changes may be found committed after all: they are facts, told
 ///    twice.
-/// 4. One process at a time uses a state directory; a second one is refused with the first one's process id.
+/// 4. One exporter at a time uses a state directory; a second one is refused with the first one's process id. Beside it
+///    people may look at dead letters (``DeadLetterReader``), and one at a time may remove or retry some: what an
+///    exporter remembers of the ledger between its transactions does not speak of dead letters.
 /// 5. One interval per target and source while work settles in order; each gap costs one more.
 ///
 /// It does not promise to notice every accident to the file: SQLite's structure is checked at opening, and positions,
@@ -37,12 +39,24 @@ public final class Ledger: Sendable {
     }
 
     static func open(directory: String, options: LedgerOptions) async throws(LedgerError) -> Ledger {
+        try await open { () throws(LedgerError) in try LedgerStore(directory: directory, options: options) }
+    }
+
+    /// Opens the ledger in `directory` to remove dead letters or to try them again, if need be beside the exporter that
+    /// works with it; see ``exporter()``. Only one process at a time has it so.
+    ///
+    /// - Throws: as ``open(directory:)``; `.missing` if there is none.
+    public static func openForDeadLetters(directory: String) async throws(LedgerError) -> Ledger {
+        try await open { () throws(LedgerError) in
+            try LedgerStore(directory: directory, use: .removingDeadLetters, options: LedgerOptions())
+        }
+    }
+
+    private static func open(_ make: @escaping LedgerThread.Opening) async throws(LedgerError) -> Ledger {
         let thread = LedgerThread()
         let opened = await withCheckedContinuation {
             (continuation: CheckedContinuation<Result<Void, LedgerError>, Never>) in
-            thread.start(
-                open: { () throws(LedgerError) in try LedgerStore(directory: directory, options: options) },
-                opened: { continuation.resume(returning: $0) })
+            thread.start(open: make, opened: { continuation.resume(returning: $0) })
         }
         try opened.get()
         return Ledger(thread)
@@ -112,6 +126,12 @@ public final class Ledger: Sendable {
     /// How many dead letters `target` has, or all together.
     public func deadLetterCount(target: String? = nil) async throws(LedgerError) -> Int {
         try await ask { store throws(LedgerError) in try store.deadLetterCount(target: target) }
+    }
+
+    /// The exporter that works with the ledger beside us: its process id, 0 if that is not known. Nil if there is none,
+    /// and none can start as long as this ledger is open.
+    public func exporter() async throws(LedgerError) -> Int32? {
+        try await ask { store throws(LedgerError) in store.exporter }
     }
 
     /// Finishes what was asked before, closes the file and releases the state directory. Whatever comes later is

@@ -36,74 +36,6 @@ public struct KnownSource: Hashable, Sendable {
     public var isFinished: Bool
 }
 
-/// A record that a target, or the intake, gave up on: what the caller hands over.
-public struct NewDeadLetter: Sendable, Equatable {
-    /// The target's name; empty if the record was refused at intake, before any target.
-    public var target: String
-    /// Where the record came from.
-    public var source: SourceID
-    /// Byte range of the record in the source. It counts as settled for the target from then on; refused at
-    /// intake, for every target.
-    public var range: Range<UInt64>
-    /// `metadata.uid`, empty if it could not be read.
-    public var uid: String
-    /// For people: what was wrong.
-    public var reason: String
-    /// For machines: the receiver's code or our own.
-    public var code: String
-    /// Unix milliseconds of the first attempt.
-    public var firstAttempt: Int64
-    /// Unix milliseconds of the last attempt.
-    public var lastAttempt: Int64
-    /// Attempts made.
-    public var attempts: Int
-    /// The record as it came in. Cut to `Limits.maxDeadLetterBytes`; the reason then says so.
-    public var bytes: [UInt8]
-
-    /// All parts.
-    public init(
-        target: String, source: SourceID, range: Range<UInt64>, uid: String, reason: String, code: String,
-        firstAttempt: Int64, lastAttempt: Int64, attempts: Int, bytes: [UInt8]
-    ) {
-        self.target = target
-        self.source = source
-        self.range = range
-        self.uid = uid
-        self.reason = reason
-        self.code = code
-        self.firstAttempt = firstAttempt
-        self.lastAttempt = lastAttempt
-        self.attempts = attempts
-        self.bytes = bytes
-    }
-}
-
-/// A record that a target, or the intake, gave up on, as the ledger keeps it.
-public struct DeadLetter: Sendable, Equatable, Identifiable {
-    /// Unique and never reused.
-    public var id: Int64
-    /// The target's name; empty if the record was refused at intake, before any target.
-    public var target: String
-    /// Where the record came from.
-    public var source: SourceID
-    /// Offset of the record's first byte in the source.
-    public var position: UInt64
-    /// `metadata.uid`, empty if it could not be read.
-    public var uid: String
-    /// For people: what was wrong.
-    public var reason: String
-    /// For machines: the receiver's code or our own.
-    public var code: String
-    /// Unix milliseconds of the first attempt.
-    public var firstAttempt: Int64
-    /// Unix milliseconds of the last attempt.
-    public var lastAttempt: Int64
-    /// Attempts made.
-    public var attempts: Int
-    /// The record as it came in, perhaps cut.
-    public var bytes: [UInt8]
-}
-
 /// A fact to remember.
 public enum LedgerChange: Sendable, Equatable {
     /// `target` accepted the records that lie at `range` in `source`. An empty target name settles the range for
@@ -112,8 +44,13 @@ public enum LedgerChange: Sendable, Equatable {
     /// A record was given up. The same (target, source, position) again updates what was kept: the latest reason
     /// and code, the widest span of attempts; it makes no second letter.
     case deadLetter(NewDeadLetter)
-    /// The dead letter was delivered after all, or discarded by a person. An unknown number changes nothing.
-    case deadLetterSettled(id: Int64)
+    /// A dead letter was delivered after all, or discarded by a person. Its bytes go; who, when and what remains in
+    /// the record of removals. An unknown number changes nothing.
+    case deadLetterRemoved(DeadLetterRemoval)
+    /// A dead letter was tried again and refused again.
+    case deadLetterRefusedAgain(id: Int64, reason: String, code: String, lastAttempt: Int64, attempts: Int)
+    /// A record that the intake had refused is valid for this version: its letter becomes one of each target.
+    case deadLetterReadmitted(DeadLetterRemoval, targets: [String])
     /// Bytes of the output file at `path` that count; what lies behind them was never acknowledged.
     /// One file per target: a new path replaces the older one.
     case fileLength(target: String, path: String, length: UInt64)
@@ -154,7 +91,9 @@ extension LedgerChange {
                     ("range", batch.stretches.allSatisfy { $0.range.upperBound <= Int64.max && !$0.range.isEmpty }),
                     ("receipt", batch.receipt.map { $0.id >= 0 } ?? true),
                 ]
-            case .deadLetterSettled, .finished:
+            case .deadLetterRefusedAgain(_, _, _, _, let attempts):
+                [("attempts", attempts >= 0)]
+            case .deadLetterRemoved, .deadLetterReadmitted, .finished:
                 []
             }
         for (name, isValid) in numbers where !isValid {
@@ -169,7 +108,9 @@ extension LedgerChange {
         switch self {
         case .accepted: "an acceptance"
         case .deadLetter: "a dead letter"
-        case .deadLetterSettled: "a settled dead letter"
+        case .deadLetterRemoved: "the removal of a dead letter"
+        case .deadLetterRefusedAgain: "a dead letter's further attempt"
+        case .deadLetterReadmitted: "a readmitted dead letter"
         case .fileLength: "a file length"
         case .departed: "a batch in flight"
         case .finished: "a finished source"

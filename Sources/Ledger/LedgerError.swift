@@ -10,6 +10,8 @@ public struct LedgerError: Error, Sendable, Equatable, CustomStringConvertible {
         case notALedger
         /// The file is damaged.
         case corrupt
+        /// There is no state directory, or no ledger in it.
+        case missing
         /// The state directory or a file in it cannot be created or written.
         case notWritable
         /// No space, or no quota. Nothing of the transaction counts.

@@ -49,22 +49,22 @@ extension LedgerStore {
     }
 
     func deadLetter(id: Int64) throws(LedgerError) -> DeadLetter? {
-        try deadLetters(statements.deadLetter, [.integer(id)]).first
+        try deadLetters(statements.letters.one, [.integer(id)]).first
     }
 
     func deadLetters(target: String?, after: Int64, limit: Int) throws(LedgerError) -> [DeadLetter] {
         let bounds: [Value] = [.integer(after), .integer(Int64(max(limit, 0)))]
-        guard let target else { return try deadLetters(statements.deadLetters, bounds) }
-        return try deadLetters(statements.deadLettersOfTarget, bounds + [.text(target)])
+        guard let target else { return try deadLetters(statements.letters.all, bounds) }
+        return try deadLetters(statements.letters.ofTarget, bounds + [.text(target)])
     }
 
     func deadLetterCount(target: String?) throws(LedgerError) -> Int {
         var count: Int64 = 0
         let take = { (row: Statement) throws(LedgerError) in count = row.integer(0) }
         if let target {
-            try statements.deadLetterCountOfTarget.each([.text(target)], take)
+            try statements.letters.countOfTarget.each([.text(target)], take)
         } else {
-            try statements.deadLetterCount.each([], take)
+            try statements.letters.count.each([], take)
         }
         return Int(count)
     }
@@ -73,18 +73,23 @@ extension LedgerStore {
         var letters: [DeadLetter] = []
         let path = connection.path
         try statement.each(values) { (row: Statement) throws(LedgerError) in
-            let letter = DeadLetter(
-                id: row.integer(0), target: row.text(1), source: SourceID(rawValue: row.integer(2)),
-                position: UInt64(clamping: row.integer(3)), uid: row.text(4), reason: row.text(5), code: row.text(6),
-                firstAttempt: row.integer(7), lastAttempt: row.integer(8), attempts: Int(row.integer(9)),
-                bytes: row.blob(10))
-            let sum = RowSum.deadLetter(
-                target: letter.target, source: letter.source.rawValue, position: row.integer(3), bytes: letter.bytes)
-            guard sum == row.integer(11) else {
-                throw .corrupt(path, "the checksum of dead letter \(letter.id) is wrong")
-            }
-            letters.append(letter)
+            letters.append(try Self.deadLetter(row, path))
         }
         return letters
+    }
+
+    /// Reads a row of ``LetterStatements/columns``.
+    static func deadLetter(_ row: Statement, _ path: String) throws(LedgerError) -> DeadLetter {
+        let letter = DeadLetter(
+            id: row.integer(0), target: row.text(1), source: SourceID(rawValue: row.integer(2)),
+            position: UInt64(clamping: row.integer(3)), uid: row.text(4), reason: row.text(5), code: row.text(6),
+            firstAttempt: row.integer(7), lastAttempt: row.integer(8), attempts: Int(row.integer(9)),
+            bytes: row.blob(10), length: Int(row.integer(12)))
+        let sum = RowSum.deadLetter(
+            target: letter.target, source: letter.source.rawValue, position: row.integer(3), bytes: letter.bytes)
+        guard sum == row.integer(11) else {
+            throw .corrupt(path, "the checksum of dead letter \(letter.id) is wrong")
+        }
+        return letter
     }
 }

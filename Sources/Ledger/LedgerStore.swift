@@ -11,6 +11,8 @@ struct LedgerOptions: Sendable {
     var isDurable = true
     /// Dead letters are cut to this many bytes.
     var maxDeadLetterBytes = Limits().maxDeadLetterBytes
+    /// Their reasons are cut to this many bytes.
+    var maxReasonBytes = Limits().maxReasonBytes
 }
 
 /// The database and what is remembered of it. Lives and dies on the ledger's thread.
@@ -25,26 +27,32 @@ final class LedgerStore {
     let connection: Connection
     let statements: Statements
     private let options: LedgerOptions
+    private static let maxCodeBytes = 256
     /// Per source and target; a target's set also holds what was refused at intake.
     private var sets: [SourceID: [String: PositionSet]] = [:]
     /// Targets that have, or had, batches in flight: only their acceptances look for some to forget.
     var flying: Set<String> = []
     var nextFlight: Int64 = 0
 
-    init(directory path: String, options: LedgerOptions) throws(LedgerError) {
-        directory = try StateDirectory(path)
+    init(
+        directory path: String, use: StateDirectory.Use = .exporting, options: LedgerOptions
+    ) throws(LedgerError) {
+        directory = try StateDirectory(path, for: use)
         connection = try Connection(path: directory.databasePath)
         self.options = options
-        try Self.configure(connection, options)
+        try Self.configure(connection, options, beside: directory.exporter)
         statements = try Statements(connection)
         try verifySums()
     }
 
-    private static func configure(_ connection: Connection, _ options: LedgerOptions) throws(LedgerError) {
-        // Exclusive before the first access: the log's index then lies in our memory, not in a third file.
-        for pragma in [
-            "locking_mode = EXCLUSIVE", "trusted_schema = OFF", "cell_size_check = ON", "foreign_keys = OFF",
-        ] {
+    /// The exporter that works on the ledger beside us; nil if we keep exporters out.
+    var exporter: Int32? { directory.exporter }
+
+    private static func configure(
+        _ connection: Connection, _ options: LedgerOptions, beside exporter: Int32?
+    ) throws(LedgerError) {
+        // SQLite's own locks are left at NORMAL, so that people can look at dead letters beside a running exporter.
+        for pragma in ["trusted_schema = OFF", "cell_size_check = ON", "foreign_keys = OFF"] {
             try connection.execute("PRAGMA \(pragma)", doing: "configure")
         }
         try Schema.check(connection)
@@ -65,7 +73,11 @@ final class LedgerStore {
         ] {
             try connection.execute("PRAGMA \(pragma)", doing: "configure")
         }
-        try Schema.migrate(connection)
+        if let exporter {
+            try Schema.requireCurrent(connection, writtenBy: exporter)
+        } else {
+            try Schema.migrate(connection)
+        }
         if options.maxPages > 0 {
             try connection.execute("PRAGMA max_page_count = \(options.maxPages)", doing: "configure")
         }
@@ -121,8 +133,15 @@ final class LedgerStore {
         case .deadLetter(let letter):
             try keep(letter)
             try settle(letter.target, letter.source, letter.range)
-        case .deadLetterSettled(let id):
-            try statements.deleteDeadLetter.run([.integer(id)])
+        case .deadLetterRemoved(let removal):
+            try remove(removal)
+        case .deadLetterRefusedAgain(let id, let reason, let code, let lastAttempt, let attempts):
+            try statements.letters.refuse.run([
+                .integer(id), .text(Self.bounded(reason, options.maxReasonBytes)),
+                .text(Self.bounded(code, Self.maxCodeBytes)), .integer(lastAttempt), .integer(Int64(attempts)),
+            ])
+        case .deadLetterReadmitted(let removal, let targets):
+            try readmit(removal, targets)
         case .fileLength(let target, let path, let length):
             let stored = Int64(clamping: length)
             let sum = RowSum.fileLength(target: target, path: path, length: stored)
@@ -134,9 +153,9 @@ final class LedgerStore {
         }
     }
 
-    private func keep(_ letter: NewDeadLetter) throws(LedgerError) {
+    func keep(_ letter: NewDeadLetter) throws(LedgerError) {
         var bytes = letter.bytes
-        var reason = letter.reason
+        var reason = Self.bounded(letter.reason, options.maxReasonBytes)
         if bytes.count > options.maxDeadLetterBytes {
             reason += " [cut from \(bytes.count) to \(options.maxDeadLetterBytes) bytes]"
             bytes.removeLast(bytes.count - options.maxDeadLetterBytes)
@@ -144,11 +163,20 @@ final class LedgerStore {
         let source = letter.source.rawValue
         let position = Int64(clamping: letter.range.lowerBound)
         let sum = RowSum.deadLetter(target: letter.target, source: source, position: position, bytes: bytes)
-        try statements.addDeadLetter.run([
+        try statements.letters.add.run([
             .text(letter.target), .integer(source), .integer(position), .text(letter.uid), .text(reason),
-            .text(letter.code), .integer(letter.firstAttempt), .integer(letter.lastAttempt),
-            .integer(Int64(letter.attempts)), .blob(bytes), .integer(sum),
+            .text(Self.bounded(letter.code, Self.maxCodeBytes)), .integer(letter.firstAttempt),
+            .integer(letter.lastAttempt),
+            .integer(Int64(letter.attempts)), .blob(bytes), .integer(sum), .integer(Int64(letter.range.count)),
         ])
+    }
+
+    /// `text`, cut to `bytes` bytes: reasons quote receivers, and those may say a lot.
+    private static func bounded(_ text: String, _ bytes: Int) -> String {
+        guard text.utf8.count > bytes else { return text }
+        var kept = text.unicodeScalars.prefix(bytes)
+        while String(kept).utf8.count > bytes - 3 { kept.removeLast() }
+        return String(kept) + "…"
     }
 
     /// Adds `range` to what is settled, in memory and in the table: one deletion and one insertion, however many

@@ -68,4 +68,20 @@ struct RowSum {
         sum.add(bytes)
         return sum.value
     }
+
+    static func removedLetter(_ removed: RemovedLetter, source: Int64, length: Int) -> Int64 {
+        var sum = RowSum()
+        let (letter, removal) = (removed.letter, removed.removal)
+        for text in [letter.target, letter.uid, letter.reason, letter.code, removal.person, removal.note] {
+            sum.add(text)
+        }
+        sum.add(removal.outcome.rawValue)
+        let numbers = [
+            letter.id, source, Int64(clamping: letter.position), letter.firstAttempt, letter.lastAttempt,
+            Int64(letter.attempts), Int64(letter.size), Int64(length), removal.time,
+        ]
+        for number in numbers { sum.add(number) }
+        sum.add(removal.digest)
+        return sum.value
+    }
 }

@@ -71,7 +71,33 @@ enum Schema {
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX in_flight_place ON in_flight (target, source, start);
         """,
+        removals,
     ]
+
+    /// How long a dead letter's record was, and what became of those that are gone.
+    private static let removals = """
+        ALTER TABLE dead_letter ADD COLUMN length INTEGER NOT NULL DEFAULT 0;
+        CREATE TABLE removed_letter (
+            id INTEGER PRIMARY KEY,
+            target TEXT NOT NULL,
+            source INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            uid TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            code TEXT NOT NULL,
+            first_attempt INTEGER NOT NULL,
+            last_attempt INTEGER NOT NULL,
+            attempts INTEGER NOT NULL,
+            size INTEGER NOT NULL,
+            length INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            outcome TEXT NOT NULL,
+            removed_at INTEGER NOT NULL,
+            removed_by TEXT NOT NULL,
+            note TEXT NOT NULL,
+            sum INTEGER NOT NULL
+        ) STRICT;
+        """
 
     /// Refuses a file that is not ours or too new for us, before anything is written to it.
     static func check(_ connection: Connection) throws(LedgerError) {
@@ -91,6 +117,19 @@ enum Schema {
                 "the ledger \(connection.path) has schema version \(version), and this program knows versions up to"
                     + " \(migrations.count). Use the newer program that wrote it")
         }
+    }
+
+    /// The version from which on there is a record of removals.
+    static var removalsVersion: Int { (migrations.firstIndex(of: removals) ?? 0) + 1 }
+
+    /// Refuses tables of an older program that still works with them.
+    static func requireCurrent(_ connection: Connection, writtenBy exporter: Int32) throws(LedgerError) {
+        let version = Int(try connection.integer("PRAGMA user_version"))
+        guard version != migrations.count else { return }
+        throw LedgerError(
+            .locked(pid: exporter),
+            "the ledger \(connection.path) has schema version \(version) and is in use by an exporter of an older"
+                + " version, pid \(exporter). Use that version's own program, or stop it first")
     }
 
     /// Takes the steps that are missing, each in a transaction of its own.

@@ -15,13 +15,8 @@ final class Statements {
     let setFileLength: Statement
     let fileLength: Statement
     let allFileLengths: Statement
-    let addDeadLetter: Statement
-    let deleteDeadLetter: Statement
-    let deadLetter: Statement
-    let deadLetters: Statement
-    let deadLettersOfTarget: Statement
-    let deadLetterCount: Statement
-    let deadLetterCountOfTarget: Statement
+
+    let letters: LetterStatements
 
     let allInFlight: Statement
     let inFlight: Statement
@@ -61,25 +56,7 @@ final class Statements {
             "INSERT OR REPLACE INTO file_length (target, path, length, sum) VALUES (?1, ?2, ?3, ?4)")
         fileLength = try compile("SELECT target, path, length, sum FROM file_length WHERE target = ?1")
         allFileLengths = try compile("SELECT target, path, length, sum FROM file_length")
-        addDeadLetter = try compile(
-            """
-            INSERT INTO dead_letter (target, source, position, uid, reason, code, first_attempt, last_attempt,
-                attempts, bytes, sum)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-            ON CONFLICT (target, source, position) DO UPDATE SET
-                reason = excluded.reason, code = excluded.code, attempts = max(attempts, excluded.attempts),
-                first_attempt = min(first_attempt, excluded.first_attempt),
-                last_attempt = max(last_attempt, excluded.last_attempt)
-            """)
-        deleteDeadLetter = try compile("DELETE FROM dead_letter WHERE id = ?1")
-        let columns =
-            "id, target, source, position, uid, reason, code, first_attempt, last_attempt, attempts, bytes, sum"
-        deadLetter = try compile("SELECT \(columns) FROM dead_letter WHERE id = ?1")
-        deadLetters = try compile("SELECT \(columns) FROM dead_letter WHERE id > ?1 ORDER BY id LIMIT ?2")
-        deadLettersOfTarget = try compile(
-            "SELECT \(columns) FROM dead_letter WHERE id > ?1 AND target = ?3 ORDER BY id LIMIT ?2")
-        deadLetterCount = try compile("SELECT count(*) FROM dead_letter")
-        deadLetterCountOfTarget = try compile("SELECT count(*) FROM dead_letter WHERE target = ?1")
+        letters = try LetterStatements(connection)
         let flight = "batch, target, source, start, end, channel, ack, sent_at, sum"
         allInFlight = try compile("SELECT \(flight) FROM in_flight ORDER BY batch, part")
         inFlight = try compile("SELECT \(flight) FROM in_flight WHERE target = ?1 ORDER BY batch, part")
@@ -97,5 +74,55 @@ final class Statements {
             "DELETE FROM in_flight WHERE target = ?1 AND source = ?2 AND start >= ?3 AND end <= ?4")
         dropInFlightOfSource = try compile("DELETE FROM in_flight WHERE source = ?1")
         dropInFlightBefore = try compile("DELETE FROM in_flight WHERE batch < ?1")
+    }
+}
+
+/// Those of the dead letters.
+final class LetterStatements {
+    let add: Statement
+    let delete: Statement
+    let refuse: Statement
+    let addRemoval: Statement
+    let one: Statement
+    let all: Statement
+    let ofTarget: Statement
+    let count: Statement
+    let countOfTarget: Statement
+
+    /// What a dead letter had from the first version of the tables on.
+    static let columns =
+        "id, target, source, position, uid, reason, code, first_attempt, last_attempt, attempts, bytes, sum"
+
+    init(_ connection: Connection) throws(LedgerError) {
+        func compile(_ sql: String) throws(LedgerError) -> Statement { try Statement(connection, sql) }
+        add = try compile(
+            """
+            INSERT INTO dead_letter (target, source, position, uid, reason, code, first_attempt, last_attempt,
+                attempts, bytes, sum, length)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+            ON CONFLICT (target, source, position) DO UPDATE SET
+                reason = excluded.reason, code = excluded.code, attempts = max(attempts, excluded.attempts),
+                first_attempt = min(first_attempt, excluded.first_attempt),
+                last_attempt = max(last_attempt, excluded.last_attempt)
+            """)
+        delete = try compile("DELETE FROM dead_letter WHERE id = ?1")
+        refuse = try compile(
+            """
+            UPDATE dead_letter SET reason = ?2, code = ?3, last_attempt = max(last_attempt, ?4),
+                attempts = attempts + ?5 WHERE id = ?1
+            """)
+        addRemoval = try compile(
+            """
+            INSERT INTO removed_letter (id, target, source, position, uid, reason, code, first_attempt, last_attempt,
+                attempts, size, length, digest, outcome, removed_at, removed_by, note, sum)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+            """)
+        let wanted = "\(Self.columns), length"
+        one = try compile("SELECT \(wanted) FROM dead_letter WHERE id = ?1")
+        all = try compile("SELECT \(wanted) FROM dead_letter WHERE id > ?1 ORDER BY id LIMIT ?2")
+        ofTarget = try compile(
+            "SELECT \(wanted) FROM dead_letter WHERE id > ?1 AND target = ?3 ORDER BY id LIMIT ?2")
+        count = try compile("SELECT count(*) FROM dead_letter")
+        countOfTarget = try compile("SELECT count(*) FROM dead_letter WHERE target = ?1")
     }
 }

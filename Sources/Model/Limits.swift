@@ -14,6 +14,8 @@ public struct Limits: Sendable, Equatable {
     public var stopMilliseconds: UInt64 = 25_000
     /// Bad records that are kept as dead letters are cut to this many bytes.
     public var maxDeadLetterBytes = 1 << 20
+    /// Reasons of dead letters, which quote receivers, are cut to this many bytes.
+    public var maxReasonBytes = 4 << 10
 
     /// The defaults.
     public init() {}

@@ -18,6 +18,7 @@ struct SiderealExport: AsyncParsableCommand {
         version: ExporterVersion.current,
         subcommands: [
             RunCommand.self, ValidateCommand.self, EncodeCommand.self, GenerateCommand.self, SandboxCommand.self,
+            DeadLettersCommand.self,
         ])
 }
 

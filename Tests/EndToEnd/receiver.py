@@ -32,6 +32,8 @@ class Receiver:
         self.bodies: list[bytes] = []
         # Events that are refused as malformed, wherever they stand.
         self.poison: set[str] = set()
+        # What it says about them.
+        self.complaint = "Invalid data format"
         # Requests are read, stored and never answered.
         self.is_hanging = False
         self.requests = 0
@@ -80,7 +82,7 @@ class Receiver:
                 uid = envelope["event"]["metadata"]["uid"]
                 if uid in self.poison:
                     answer = {
-                        "text": "Invalid data format",
+                        "text": self.complaint,
                         "code": 6,
                         "invalid-event-number": number,
                     }

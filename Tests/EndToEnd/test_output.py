@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
-import os
-import pty
 import re
-import select
-import struct
-import subprocess
-import termios
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from evidence import files_with, uids
 from exporter import DEAD_LETTERS, OK, PASSWORD, TOKEN, UNDELIVERED, USERNAME, Workbench
+from terminal import at_terminal
 
 Results = Callable[[int], Path]
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -150,58 +143,13 @@ def test_secrets_are_nowhere(bench: Workbench) -> None:
         assert files_with(bench.archive, needle) == []
 
 
-def read_terminal(master: int, process: subprocess.Popen[bytes], seconds: float) -> str:
-    """What a terminal shows until the process ends."""
-    seen = b""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        ready, _, _ = select.select([master], [], [], 0.1)
-        if ready:
-            try:
-                piece = os.read(master, 65_536)
-            except OSError:
-                break  # The other side is closed.
-            if not piece:
-                break
-            seen += piece
-        elif process.poll() is not None:
-            break
-    return seen.decode()
-
-
 def test_terminal_session(bench: Workbench, results: Results) -> None:
     """Progress bars that move, a message for people when a target fails, and the table at the end."""
     sandbox = bench.sandbox("--latency", "30ms")
     sandbox.fault("elasticsearch", outageMs=1_500)
     config = bench.make_config(bench.all_three(sandbox, batch={"maxRecords": 200}))
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 110, 0, 0))
-    arguments: list[str | Path] = [
-        bench.program,
-        "run",
-        "--config",
-        config,
-        "--input",
-        results(5_000),
-        "--secrets",
-        bench.secrets,
-    ]
-    process = subprocess.Popen(
-        [*arguments, "--state", bench.state],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env=os.environ | {"TERM": "xterm-256color"},
-    )
-    os.close(slave)
-    try:
-        shown = read_terminal(master, process, 60)
-        code = process.wait(10)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        os.close(master)
+    arguments: list[str | Path] = ["run", "--config", config, "--input", results(5_000), "--secrets", bench.secrets]
+    code, shown = at_terminal([bench.program, *arguments, "--state", bench.state], columns=110)
     assert code == OK, shown
     bars = re.findall(r"splunk +\[([█·]{20})\] +(\d+) %", shown)
     percents = [int(percent) for _, percent in bars]

@@ -117,7 +117,10 @@ import Testing
             try await ledger.commit([Self.accepted(0..<10)])
             try await ledger.close()
             try Connection(path: directory + "/ledger.db").execute(
-                "DROP TABLE in_flight; PRAGMA user_version = 1", doing: "age")
+                """
+                DROP TABLE in_flight; DROP TABLE removed_letter; ALTER TABLE dead_letter DROP COLUMN length;
+                PRAGMA user_version = 1
+                """, doing: "age")
 
             let again = try await Ledger.open(directory: directory)
             #expect(try await again.progress(target: "t", source: Self.source).ranges == [0..<10])

@@ -107,7 +107,7 @@ import Testing
             #expect(try await ledger.deadLetters(limit: 1).count == 1)
             #expect(try await ledger.deadLetters(after: kept.id, limit: 10).map(\.target) == ["u"])
 
-            try await ledger.commit([.deadLetterSettled(id: kept.id)])
+            try await ledger.commit([.deadLetterRemoved(removal(kept.id))])
             #expect(try await ledger.deadLetter(id: kept.id) == nil)
             #expect(try await ledger.progress(target: "t", source: source).ranges == [5..<9])
             try await ledger.close()

@@ -34,6 +34,12 @@ func deadLetter(
         firstAttempt: time, lastAttempt: time + 5, attempts: attempts, bytes: bytes)
 }
 
+func removal(
+    _ id: Int64, _ outcome: DeadLetterRemoval.Outcome = .discarded, at time: Int64 = 5_000, note: String = ""
+) -> DeadLetterRemoval {
+    DeadLetterRemoval(id: id, outcome: outcome, time: time, person: "tester", note: note, digest: fingerprint(9))
+}
+
 /// All that a ledger answers about the given targets and sources, comparable.
 struct Snapshot: Equatable {
     struct Key: Hashable {
@@ -122,7 +128,7 @@ struct ModelLedger {
                 flights[target, default: []].append(batch)
             case .finished(let source):
                 for target in flights.keys { forget(target) { $0.source == source.rawValue } }
-            case .deadLetterSettled:
+            case .deadLetterRemoved, .deadLetterRefusedAgain, .deadLetterReadmitted:
                 break
             }
         }

@@ -90,13 +90,13 @@ struct RunSummary: Sendable {
             lines.append("\(Human.count(refused)) refused as no valid probe result; kept as dead letters.")
         }
         for row in rows where !row.isComplete {
-            lines.append("\(row.name): not everything delivered\(row.lastFailure.map { ": \($0)" } ?? "").")
+            lines.append("\(row.name): not everything delivered\(row.lastFailure.map { ": \($0.printable)" } ?? "").")
         }
         return lines.joined(separator: "\n")
     }
 
     private var verdict: String {
-        if let failure { return "Ended early: \(failure)" }
+        if let failure { return "Ended early: \(failure.printable)" }
         guard rows.allSatisfy(\.isComplete) else {
             return "Not everything was delivered; the same command goes on where this one stopped."
         }

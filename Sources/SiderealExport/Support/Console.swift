@@ -27,16 +27,17 @@ final class Console: Sendable {
         return known ? Int(size.ws_col) : 80
     }
 
-    /// Writes a line that stays, above the live ones.
+    /// Writes a line that stays, above the live ones. What a terminal would obey is shown as an escape.
     func line(_ text: String) {
-        state.withLock { state in write(Self.erase(state.live.count) + text + "\n" + Self.block(state.live)) }
+        let shown = text.printable
+        state.withLock { state in write(Self.erase(state.live.count) + shown + "\n" + Self.block(state.live)) }
     }
 
     /// Replaces the live lines.
     func live(_ lines: [String]) {
         guard isTerminal else { return }
         let width = width
-        let cut = lines.map { String($0.prefix(width - 1)) }
+        let cut = lines.map { String($0.printable.prefix(width - 1)) }
         state.withLock { state in
             write(Self.erase(state.live.count) + Self.block(cut))
             state.live = cut
@@ -103,10 +104,12 @@ struct ConsoleLogHandler: LogHandler {
 
 /// The wall clock as text.
 enum SystemTime {
-    static func rfc3339() -> String {
-        let milliseconds = SystemClock.unixMilliseconds()
+    /// Unix milliseconds, now if none are given, in UTC.
+    static func rfc3339(_ milliseconds: Int64 = SystemClock.unixMilliseconds()) -> String {
         var out = ByteWriter(capacity: 32)
-        Timestamp(seconds: milliseconds / 1_000, nanoseconds: UInt32(milliseconds % 1_000) * 1_000_000)
+        // Rounded down, also before 1970.
+        let seconds = milliseconds / 1_000 - (milliseconds % 1_000 < 0 ? 1 : 0)
+        Timestamp(seconds: seconds, nanoseconds: UInt32(milliseconds - seconds * 1_000) * 1_000_000)
             .write(digits: 3, into: &out)
         return String(decoding: out.seal().array, as: UTF8.self)
     }
@@ -129,6 +132,7 @@ struct JSONObject {
         out.append(0x22)
         JSONText.escape(Array(text.utf8).span, into: &out)
         out.append(0x22)
-        return String(decoding: out.seal().array, as: UTF8.self)
+        // The escapes are those of JSON, so this is the same value, in letters that a terminal does not obey.
+        return String(decoding: out.seal().array, as: UTF8.self).printable
     }
 }

@@ -8,7 +8,8 @@ struct Table {
         self.rightAligned = rightAligned
     }
 
-    mutating func add(_ row: [String]) { rows.append(row) }
+    /// Adds a row; what a terminal would obey is shown as an escape.
+    mutating func add(_ row: [String]) { rows.append(row.map(\.printable)) }
 
     /// The lines, the header underlined.
     var lines: [String] {
