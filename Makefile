@@ -11,7 +11,7 @@ PYTHON ?= python3
 RELEASE_DIR := .build-release
 BINARY := $(RELEASE_DIR)/release/sidereal-export
 APT_PACKAGES := libcurl4-openssl-dev libssl-dev libsqlite3-dev libisal-dev openssl curl pkg-config python3-venv make
-PY_PACKAGES := pytest==8.3.4
+PY_PACKAGES := pytest==8.3.4 "moto[server]==5.2.5"
 # What receivers and other people's parsers make of the formats; the two OCSF packages do not share an environment.
 CHECKER_APT := liblognorm-utils rsyslog
 OCSF_PACKAGES := pydantic-ocsf==3.0.0 syslog-rfc5424-parser==0.3.2

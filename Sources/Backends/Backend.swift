@@ -53,6 +53,8 @@ public enum RecordWriter: Sendable {
     case splunk(SplunkRequestBuilder)
     /// `_bulk` lines.
     case elasticsearch(ElasticsearchRequestBuilder)
+    /// Lines of an object.
+    case s3(S3RequestBuilder)
     /// Lines.
     case file(FileRequestBuilder)
 
@@ -65,6 +67,7 @@ public enum RecordWriter: Sendable {
         switch self {
         case .splunk(let builder): builder.append(record, of: bytes, into: &out, scratch: &scratch)
         case .elasticsearch(let builder): builder.append(record, of: bytes, into: &out, scratch: &scratch)
+        case .s3(let builder): builder.append(record, of: bytes, into: &out)
         case .file(let builder): builder.append(record, of: bytes, into: &out)
         }
     }

@@ -1,3 +1,4 @@
+public import ExportCore
 public import Formats
 public import HTTPClient
 public import Model
@@ -11,12 +12,24 @@ public struct BackendFactory: Sendable {
     public var secrets: SecretDirectory
     /// What records are stamped with.
     public var stamp: ExportStamp
+    /// Where credentials for AWS come from, if not from a secret.
+    public var environment: AWSEnvironment
+    /// Told of what does not stop a delivery and should be looked at.
+    public var warn: Warn
+
+    /// Takes a target's name and what is wrong.
+    public typealias Warn = @Sendable (_ target: String, Reason) -> Void
 
     /// A factory for one process.
-    public init(client: HTTPClient, secrets: SecretDirectory, stamp: ExportStamp) {
+    public init(
+        client: HTTPClient, secrets: SecretDirectory, stamp: ExportStamp, environment: AWSEnvironment = .current(),
+        warn: @escaping Warn = { _, _ in }
+    ) {
         self.client = client
         self.secrets = secrets
         self.stamp = stamp
+        self.environment = environment
+        self.warn = warn
     }
 
     /// The writer and the receiver; nil if this version cannot serve the target's backend, which the configuration
@@ -38,7 +51,14 @@ public struct BackendFactory: Sendable {
             let builder = FileRequestBuilder(target: target, encoder: encoder)
             let backend = FileBackend(target: target, builder: builder, committed: committed, announce: announce)
             return (.file(builder), backend)
-        case .s3, .syslog: return nil
+        case .s3:
+            let builder = S3RequestBuilder(target: target, encoder: encoder, cluster: stamp.cluster)
+            let name = target.name
+            let backend = S3Backend(
+                target: target, builder: builder, client: client, secrets: secrets, environment: environment,
+                warn: { [warn] in warn(name, $0) })
+            return (.s3(builder), backend)
+        case .syslog: return nil
         }
     }
 }

@@ -93,7 +93,7 @@ struct HTTPSender: Sendable {
         _ request: inout HTTPRequest, _ headers: [HTTPHeader], _ credentials: [HTTPHeader]
     ) async throws(Refusal) -> HTTPResponse {
         request.headers = credentials + headers
-        request.tls = tls()
+        request.tls = TLSSettings(of: target, secrets: secrets)
         do throws(HTTPFailure) {
             return try await client.send(request)
         } catch {
@@ -116,11 +116,16 @@ struct HTTPSender: Sendable {
     private func refusal(_ message: String) -> Refusal {
         Refusal(verdict: .configuration(Reason(code: "secret", message: "\(place): \(message)")))
     }
+}
 
+extension TLSSettings {
     /// Certificates lie beside the credentials; they are looked up anew for each request, as they may come and go.
-    private func tls() -> TLSSettings {
-        guard let ref = target.secretRef else { return TLSSettings(serverName: target.tlsServerName) }
-        return TLSSettings(
+    init(of target: Target, secrets: SecretDirectory) {
+        guard let ref = target.secretRef else {
+            self.init(serverName: target.tlsServerName)
+            return
+        }
+        self.init(
             caFile: secrets.path(ref, key: "ca.crt"), certificateFile: secrets.path(ref, key: "tls.crt"),
             keyFile: secrets.path(ref, key: "tls.key"), serverName: target.tlsServerName)
     }

@@ -70,6 +70,12 @@ enum HTTPDate {
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ]
 
+    /// Seconds since 1970.
+    static func unixSeconds(_ text: String) -> Int64? {
+        guard let time = seconds(text), let origin = seconds("Thu, 01 Jan 1970 00:00:00 GMT") else { return nil }
+        return time - origin
+    }
+
     /// Seconds since an arbitrary origin, good for differences.
     static func seconds(_ text: String) -> Int64? {
         let parts = text.split(separator: " ")

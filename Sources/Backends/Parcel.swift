@@ -1,3 +1,4 @@
+public import Formats
 public import Model
 
 /// A closed batch as a backend sees it: the encoded records of one target, end to end.
@@ -6,12 +7,15 @@ public struct EncodedBatch: Sendable {
     public let bytes: SealedBytes
     /// Where each record ends in `bytes`.
     public let ends: [UInt32]
+    /// When the first of its probes ran.
+    public let earliest: Timestamp
 
     /// `ends` ascends and its last element is `bytes.count`.
-    public init(bytes: SealedBytes, ends: [UInt32]) {
+    public init(bytes: SealedBytes, ends: [UInt32], earliest: Timestamp) {
         precondition(Int(ends.last ?? 0) == bytes.count)
         self.bytes = bytes
         self.ends = ends
+        self.earliest = earliest
     }
 
     /// Where record `item` lies.

@@ -3,13 +3,13 @@ public import Model
 /// What this version can do, in one table. A later version extends it here and nowhere else.
 public enum Capabilities {
     /// Backends that are implemented.
-    public static let backends: Set<BackendKind> = [.splunk, .elasticsearch, .file]
+    public static let backends: Set<BackendKind> = [.splunk, .elasticsearch, .s3, .file]
     /// Formats that are implemented.
     public static let formats: Set<FormatKind> = Set(FormatKind.allCases)
 
     /// Whether requests to `backend` can be compressed as `kind`.
     public static func supports(_ kind: CompressionKind, for backend: BackendKind) -> Bool {
-        kind == .none || backend == .splunk || backend == .elasticsearch
+        kind == .none || [.splunk, .elasticsearch, .s3].contains(backend)
     }
 
     /// Said of everything that is planned and not there yet.
@@ -22,6 +22,8 @@ public enum Capabilities {
         ("secretRef", remote), ("tls", remote), ("proxy", [.splunk, .elasticsearch, .s3]),
         ("index", [.splunk, .elasticsearch]), ("source", [.splunk]), ("sourcetype", [.splunk]), ("host", [.splunk]),
         ("dataStream", [.elasticsearch]), ("maxFileBytes", [.file]),
+        ("bucket", [.s3]), ("region", [.s3]), ("prefix", [.s3]), ("kmsKeyId", [.s3]), ("kmsContext", [.s3]),
+        ("retentionDays", [.s3]), ("addressing", [.s3]), ("expectedBucketOwner", [.s3]), ("credentials", [.s3]),
     ]
 
     /// Keys of a target that have a meaning in some formats only, whatever the backend.
@@ -33,8 +35,6 @@ public enum Capabilities {
     /// Keys of a target that a later version will know.
     static let laterTargetKeys: [(key: String, backends: Set<BackendKind>)] = [
         ("acknowledge", [.splunk]), ("setup", [.elasticsearch]), ("gzip", [.file]),
-        ("bucket", [.s3]), ("region", [.s3]), ("prefix", [.s3]), ("kmsKeyId", [.s3]), ("kmsContext", [.s3]),
-        ("retentionDays", [.s3]), ("addressing", [.s3]), ("expectedBucketOwner", [.s3]),
     ]
 
     /// Keys of other sections that a later version will know.

@@ -31,7 +31,7 @@ public struct Configuration: Sendable {
     /// The file's name as it was given.
     public let file: String
     /// Where each target and its `secretRef` stand, by the target's index.
-    let origins: [TargetOrigin]
+    var origins: [TargetOrigin] = []
 
     /// Reads the file at `path`.
     public static func load(path: String) throws(ConfigurationError) -> Configuration {
@@ -56,11 +56,7 @@ public struct Configuration: Sendable {
         return configuration
     }
 
-    init(file: String, targets: [Target], origins: [TargetOrigin]) {
-        self.file = file
-        self.targets = targets
-        self.origins = origins
-    }
+    init(file: String) { self.file = file }
 }
 
 /// Where a target stands in its file.

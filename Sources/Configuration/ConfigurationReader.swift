@@ -9,14 +9,16 @@ struct ConfigurationReader {
 
     func read(file: String) -> Configuration {
         refuseUnknownSections()
-        let tlsRequired = readTLSRequired()
-        let limits = readLimits()
-        let (targets, origins) = readTargets(tlsRequired, limits)
-        var configuration = Configuration(file: file, targets: targets, origins: origins)
-        configuration.tlsRequired = tlsRequired
-        configuration.limits = limits
+        var configuration = Configuration(file: file)
+        configuration.tlsRequired = readTLSRequired()
+        configuration.limits = readLimits()
         readGlobal(&configuration)
         readAudit(&configuration)
+        let context = TargetContext(
+            tlsRequired: configuration.tlsRequired, limits: configuration.limits, fips: configuration.fips,
+            clusterName: configuration.clusterName, impactLevel: configuration.impactLevel,
+            retentionDays: configuration.retentionDays)
+        (configuration.targets, configuration.origins) = readTargets(context)
         return configuration
     }
 
@@ -82,7 +84,7 @@ struct ConfigurationReader {
         return limits
     }
 
-    private func readTargets(_ tlsRequired: Bool, _ limits: Limits) -> ([Target], [TargetOrigin]) {
+    private func readTargets(_ context: TargetContext) -> ([Target], [TargetOrigin]) {
         let export = root.section("export")
         export?.refuseUnknownKeys(["targets"])
         guard let export, export.field("targets") != nil else {
@@ -99,7 +101,7 @@ struct ConfigurationReader {
         }
         var registry = TargetRegistry()
         for (index, section) in entries {
-            let reader = TargetReader(section: section, index: index, tlsRequired: tlsRequired, limits: limits)
+            let reader = TargetReader(section: section, index: index, context: context)
             guard let target = reader.read() else { continue }
             registry.add(target, section)
         }

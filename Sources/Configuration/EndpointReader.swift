@@ -180,6 +180,11 @@ struct EndpointReader {
 
     /// The request's path is appended by the backend.
     private func checkPath(_ address: Address) throws(AddressMistake) {
+        if backend == .s3, !address.path.isEmpty {
+            throw AddressMistake(
+                message: "holds a path, and the endpoint of S3 has none",
+                hint: "give the bucket as `bucket`, and what keys begin with as `prefix`")
+        }
         let own = backend == .splunk ? "/services/collector" : "/_bulk"
         guard let found = address.path.range(ofFirst: own) else { return }
         let before = address.path[..<found.lowerBound]

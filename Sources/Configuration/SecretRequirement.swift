@@ -27,7 +27,10 @@ public struct SecretRequirement: Sendable, Equatable {
         switch target.backend {
         case .splunk: alternatives = [["token"]]
         case .elasticsearch: alternatives = [["apiKey"], ["username", "password"]]
-        case .s3: alternatives = [["accessKeyId", "secretAccessKey"]]
+        case .s3:
+            // With another source of credentials the secret holds certificates only.
+            let holdsKeys = [.auto, .secret].contains(target.s3.credentials)
+            alternatives = holdsKeys ? [["accessKeyId", "secretAccessKey"]] : []
         case .syslog, .file: alternatives = []
         }
     }

@@ -5,8 +5,8 @@ struct TargetReader {
     let section: Section
     /// Position in the list, from 0.
     let index: Int
-    let tlsRequired: Bool
-    let limits: Limits
+    let context: TargetContext
+    var limits: Limits { context.limits }
 
     /// The target, complete with its defaults; nil if it has no usable backend or endpoint, which is reported.
     func read() -> Target? {
@@ -19,10 +19,12 @@ struct TargetReader {
         // A format that was given and is none says nothing about which keys belong to it.
         let known = section.field("format") == nil ? .json : format?.value
         refuseUnknownKeys(backend, known)
-        let endpoint = endpoint(backend)
+        var s3 = S3Settings()
+        let endpoint = backend == .s3 ? readS3Place(&s3) : endpoint(backend)
         var target = Target(
             name: name(backend), backend: backend ?? .splunk, format: format?.value ?? .json,
             endpoint: endpoint ?? Endpoint(scheme: "", host: "", port: 0, path: ""))
+        target.s3 = s3
         readFields(&target)
         readBatch(&target.batch)
         readConcurrency(&target)
@@ -44,7 +46,7 @@ struct TargetReader {
         return name.value
     }
 
-    private func endpoint(_ backend: BackendKind?) -> Endpoint? {
+    func endpoint(_ backend: BackendKind?) -> Endpoint? {
         // Without a backend, or with one of a later version, nothing is known about its endpoint.
         guard let backend, Capabilities.backends.contains(backend) else { return nil }
         guard let text = section.text("endpoint") else {
@@ -55,7 +57,7 @@ struct TargetReader {
             return nil
         }
         do throws(AddressMistake) {
-            let endpoint = try EndpointReader(backend: backend, tlsRequired: tlsRequired).endpoint(text.value)
+            let endpoint = try EndpointReader(backend: backend, tlsRequired: context.tlsRequired).endpoint(text.value)
             checkSecretRef(backend, endpoint)
             return endpoint
         } catch {
@@ -99,7 +101,8 @@ struct TargetReader {
         switch target.backend {
         case .splunk: target.index = section.text("index", maxBytes: 255)?.value
         case .elasticsearch: readElasticsearch(&target)
-        case .file, .s3, .syslog: break
+        case .s3: readS3(&target)
+        case .file, .syslog: break
         }
         target.source = section.text("source", maxBytes: 255)?.value
         target.sourcetype = section.text("sourcetype", maxBytes: 255)?.value

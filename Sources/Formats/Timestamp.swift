@@ -17,6 +17,9 @@ public struct Timestamp: Sendable, Equatable, Comparable {
         self.nanoseconds = nanoseconds
     }
 
+    /// The end of the year 9999, which no record is after.
+    public static let latest = Timestamp(seconds: 253_402_300_799, nanoseconds: 999_999_999)
+
     /// Orders by time.
     public static func < (a: Timestamp, b: Timestamp) -> Bool {
         (a.seconds, a.nanoseconds) < (b.seconds, b.nanoseconds)

@@ -62,7 +62,7 @@ struct CheckedRequest: Sendable {
     }
 
     private static func checkRest(_ request: HTTPRequest, at place: String) throws(HTTPFailure) {
-        if request.body != nil, request.method == .get || request.method == .head {
+        if request.body != nil, ![.post, .put].contains(request.method) {
             throw refusal(request.method, "this method has no body", at: place)
         }
         if (request.tls.certificateFile == nil) != (request.tls.keyFile == nil) {

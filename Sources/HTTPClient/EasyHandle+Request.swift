@@ -57,6 +57,9 @@ extension EasyHandle {
         switch request.method {
         case .get: set(CURLOPT_HTTPGET, 1)
         case .head: set(CURLOPT_NOBODY, 1)
+        case .delete:
+            set(CURLOPT_HTTPGET, 1)
+            set(CURLOPT_CUSTOMREQUEST, "DELETE")
         case .post, .put:
             set(CURLOPT_POST, 1)
             // A null pointer would mean standard input, so an absent body is an empty one.

@@ -10,6 +10,8 @@ public enum HTTPMethod: String, Sendable, CaseIterable {
     case put = "PUT"
     /// Fetch the header fields only.
     case head = "HEAD"
+    /// Remove.
+    case delete = "DELETE"
 
     /// Whether sending twice is the same as sending once (RFC 9110 section 9.2.2).
     public var isIdempotent: Bool { self != .post }

@@ -152,6 +152,8 @@ public struct Target: Sendable, Equatable {
     public var tlsServerName: String?
     /// Proxy URL for this target.
     public var proxy: String?
+    /// What the backend `s3` has besides.
+    public var s3 = S3Settings()
 
     /// A target with the backend's defaults.
     public init(name: String, backend: BackendKind, format: FormatKind, endpoint: Endpoint) {
@@ -176,7 +178,14 @@ public struct Target: Sendable, Equatable {
             batch = BatchBounds(maxRecords: 10_000, maxBytes: 4_000_000, maxAgeMilliseconds: 1_000)
             maxConcurrency = 1
             compression = .none
-        case .s3, .syslog:
+        case .s3:
+            // An object is locked for years and found by listing, so few large ones are better than many small ones;
+            // a minute is the longest that a record waits for others. Keys are derived from the content, so what is in
+            // flight at a crash does not arrive twice and several may be under way.
+            batch = BatchBounds(maxRecords: 10_000, maxBytes: 5_000_000, maxAgeMilliseconds: 60_000)
+            maxConcurrency = 4
+            compression = .gzip
+        case .syslog:
             batch = BatchBounds(maxRecords: 10_000, maxBytes: 5_000_000, maxAgeMilliseconds: 1_000)
             maxConcurrency = 1
             compression = .none

@@ -12,6 +12,8 @@ final class LaneBuilder {
     private var out: ByteWriter
     private var scratch = ByteWriter()
     private var ends: [UInt32] = []
+    /// When the first probe of the open batch ran.
+    private var earliest = Timestamp.latest
     private var starts: [UInt64] = []
     private var lengths: [UInt32] = []
     private var segments: [LaneBatch.Segment] = []
@@ -61,6 +63,7 @@ final class LaneBuilder {
         writer.append(record, of: bytes, into: &out, scratch: &scratch)
         let size = out.count - mark
         if batching.mustClose(before: size) { close(keepingFrom: mark) }
+        if record.executedAt < earliest { earliest = record.executedAt }
         ends.append(UInt32(out.count))
         starts.append(place.lowerBound)
         lengths.append(UInt32(place.count))
@@ -119,11 +122,13 @@ final class LaneBuilder {
         let used = segments.filter { !$0.range.isEmpty }
         if !used.isEmpty {
             var batch = LaneBatch(
-                encoded: EncodedBatch(bytes: sealed, ends: ends), segments: used, starts: starts, lengths: lengths)
+                encoded: EncodedBatch(bytes: sealed, ends: ends, earliest: earliest), segments: used, starts: starts,
+                lengths: lengths)
             if !planned.isEmpty { batch.earlier = planned.take(batch.stretches) }
             closed.append(batch)
         }
         ends.removeAll(keepingCapacity: true)
+        earliest = .latest
         starts.removeAll(keepingCapacity: true)
         lengths.removeAll(keepingCapacity: true)
         segments.removeAll(keepingCapacity: true)

@@ -139,7 +139,10 @@ private enum TargetProbe {
     static func run(_ configuration: Configuration, secrets: SecretDirectory) async -> [Reason?] {
         let client = HTTPClient()
         let stamp = ExportStamp(version: ExporterVersion.current, cluster: configuration.clusterName)
-        let factory = BackendFactory(client: client, secrets: secrets, stamp: stamp)
+        let console = Console()
+        let factory = BackendFactory(client: client, secrets: secrets, stamp: stamp) { target, reason in
+            console.line("\(target): warning: \(reason)")
+        }
         let results = await withTaskGroup(of: (Int, Reason?).self) { group in
             for (index, target) in configuration.targets.enumerated() {
                 group.addTask {

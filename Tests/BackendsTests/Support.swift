@@ -65,7 +65,7 @@ func batch(_ lines: [String]) -> EncodedBatch {
         out.append(string: line + "\n")
         ends.append(UInt32(out.count))
     }
-    return EncodedBatch(bytes: out.seal(), ends: ends)
+    return EncodedBatch(bytes: out.seal(), ends: ends, earliest: Timestamp(seconds: 1_773_570_645, nanoseconds: 0))
 }
 
 func parcel(_ lines: [String]) -> Parcel { Parcel(batch: batch(lines), items: [0..<lines.count]) }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aws import Moto
 from exporter import Workbench, generate
 
 PROGRAM_VARIABLE = "SIDEREAL_EXPORT"
@@ -30,6 +31,14 @@ def bench(program: Path, tmp_path: Path) -> Iterator[Workbench]:
     workbench = Workbench(program, tmp_path)
     yield workbench
     workbench.close()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """AWS on loopback: it takes seconds to start, so all tests share it, each with buckets of its own."""
+    server = Moto(tmp_path_factory.mktemp("moto"))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

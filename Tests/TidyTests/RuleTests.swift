@@ -101,18 +101,14 @@ import Testing
     }
 
     @Test func unevenBackendsAreFound() {
+        let whole = ["Access.swift", "Backend.swift", "RequestBuilder.swift", "Verdict.swift"]
         #expect(Rules.unevenBackends([:]) == [])
+        #expect(Rules.unevenBackends(["Splunk": whole.map { "Splunk\($0)" }]) == [])
+        #expect(Rules.unevenBackends(["S3": whole.map { "S3\($0)" } + ["SigV4.swift"]]) == [])
+        let torn = ["ElasticsearchAccess.swift", "ElasticsearchBackend.swift", "Verdict.swift", "S3RequestBuilder.swift"]
         #expect(
-            Rules.unevenBackends([
-                "Splunk": ["SplunkVerdict.swift", "SplunkCredentials.swift"],
-                "Elasticsearch": ["ElasticsearchVerdict.swift", "ElasticsearchCredentials.swift"],
-            ]) == [])
-        #expect(
-            Rules.unevenBackends([
-                "Elasticsearch": ["Verdict.swift", "Credentials.swift"], "S3": ["S3Verdict.swift", "S3Signer.swift"],
-            ]) == [
-                "S3 lacks Credentials.swift, which Elasticsearch has",
-                "Elasticsearch lacks Signer.swift, which S3 has",
+            Rules.unevenBackends(["Elasticsearch": torn]) == [
+                "Elasticsearch lacks ElasticsearchRequestBuilder.swift"
             ])
     }
 

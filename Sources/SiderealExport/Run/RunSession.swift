@@ -36,7 +36,10 @@ final class RunSession: Sendable {
             ledger: run.ledger, reader: reader, console: run.console, log: run.log, stop: run.stop)
         self.refusals = refusals
         let stamp = ExportStamp(version: ExporterVersion.current, cluster: run.configuration.clusterName)
-        let factory = BackendFactory(client: run.client, secrets: run.secrets, stamp: stamp)
+        let log = run.log
+        let factory = BackendFactory(client: run.client, secrets: run.secrets, stamp: stamp) { target, reason in
+            log.warning("\(reason.message)", metadata: ["target": "\(target)", "code": "\(reason.code)"])
+        }
         var plans: [LanePlan] = []
         var settled: [[Int64: PositionSet]] = []
         var starts: [ChunkRef] = []

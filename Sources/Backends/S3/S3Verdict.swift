@@ -1,0 +1,167 @@
+import ExportCore
+import HTTPClient
+
+/// What an answer of S3 means for the request, before what the exporter can mend by itself was mended.
+enum S3Answer: Sendable, Equatable {
+    /// Done.
+    case done
+    /// Something has the key already.
+    case occupied
+    /// Our clock differs from the server's by so many seconds.
+    case skewed(seconds: Int64, Verdict)
+    /// New credentials may help; if `haveEnded`, those at hand never will.
+    case unauthorized(haveEnded: Bool, Verdict)
+    /// Anything else.
+    case refused(Verdict)
+
+    /// What it means for records if nothing more is tried.
+    var verdict: Verdict {
+        switch self {
+        case .done: .delivered(slowDown: false)
+        case .skewed(_, let verdict), .unauthorized(_, let verdict), .refused(let verdict): verdict
+        case .occupied:
+            .retry(Reason(code: "http-412", message: "answered 412 unexpectedly"), retryAfterMilliseconds: nil)
+        }
+    }
+}
+
+/// Reads S3's answers.
+enum S3Verdict {
+    /// The answer to an upload. A 200 counts only if it says that the object was encrypted by KMS, and names no other
+    /// checksum than ours.
+    static func ofPut(_ response: HTTPResponse, checksum: String, now: Int64, at place: String) -> S3Answer {
+        guard response.status == 200 else { return of(response, now: now, at: place) }
+        let error = S3Error(response.body)
+        guard error.code.isEmpty else {
+            let message = "\(place) answered 200 with the error \(error.code)"
+            return .refused(.unknown(Reason(code: "s3-\(error.code)", message: message)))
+        }
+        if let stored = response.header("x-amz-checksum-sha256"), stored != checksum {
+            let message = "\(place) says that it stored other bytes than were sent"
+            return .refused(.unknown(Reason(code: "s3-checksum", message: message)))
+        }
+        guard isEncrypted(response) else { return .refused(.configuration(unencrypted(place))) }
+        return .done
+    }
+
+    /// Any answer but a success. `now` is our clock, seconds since 1970.
+    static func of(_ response: HTTPResponse, now: Int64, at place: String) -> S3Answer {
+        let status = response.status
+        let error = S3Error(response.body)
+        let reason = reason(status, error, place)
+        let retryAfter = HTTPVerdict.retryAfter(response)
+        switch status {
+        case 200..<300:
+            return .refused(.unknown(Reason(code: "unreadable", message: "\(place) answered \(status) unexpectedly")))
+        case 300..<400: return .refused(.configuration(redirect(response, error, place)))
+        case 412: return .occupied
+        case 413: return .refused(.tooLarge(reason))
+        case 501: return .refused(.configuration(reason))
+        default: break
+        }
+        if error.code == "EntityTooLarge" { return .refused(.tooLarge(reason)) }
+        if S3Codes.skewed.contains(error.code) {
+            let verdict = Verdict.configuration(
+                Reason(code: "s3-\(error.code)", message: "\(reason.message); set this machine's clock (NTP)"))
+            guard let server = response.header("Date").flatMap(HTTPDate.unixSeconds) else { return .refused(verdict) }
+            return .skewed(seconds: server - now, verdict)
+        }
+        if S3Codes.isTransient(error.code) || (status == 409 && error.code != "InvalidBucketState") {
+            return .refused(.retry(reason, retryAfterMilliseconds: retryAfter))
+        }
+        if let region = error.region ?? regionHeader(response) {
+            return .refused(.configuration(wrongRegion(region, reason)))
+        }
+        if S3Codes.expired.contains(error.code) {
+            return .unauthorized(haveEnded: true, .retry(reason, retryAfterMilliseconds: nil))
+        }
+        if S3Codes.refusedCredentials.contains(error.code) || status == 401 || status == 403 {
+            return .unauthorized(haveEnded: error.code.hasPrefix("Invalid"), .configuration(reason))
+        }
+        if [408, 425, 429].contains(status) || status >= 500 {
+            return .refused(.retry(reason, retryAfterMilliseconds: retryAfter))
+        }
+        return .refused(.configuration(reason))
+    }
+
+    /// What lies under a key that we found occupied.
+    enum Occupant: Sendable, Equatable {
+        /// These very bytes, encrypted and locked.
+        case ours
+        /// Encrypted and locked, of other bytes: perhaps the same records, compressed by another version.
+        case perhapsOurs
+        /// Not what we would have stored.
+        case foreign(String)
+        /// Nothing was learnt.
+        case unclear(Verdict)
+    }
+
+    /// Reads the answer to HEAD.
+    static func occupant(
+        _ response: HTTPResponse, checksum: String, count: Int, maxBytes: Int, now: Int64, at place: String
+    ) -> Occupant {
+        guard response.status == 200 else {
+            // Gone meanwhile: the next upload finds the key free.
+            guard response.status == 404 else { return .unclear(of(response, now: now, at: place).verdict) }
+            let reason = Reason(code: "s3-vanished", message: "\(place): what had the key is gone; it is sent again")
+            return .unclear(.retry(reason, retryAfterMilliseconds: nil))
+        }
+        guard isEncrypted(response) else { return .foreign("it is not encrypted by KMS") }
+        guard response.header("x-amz-object-lock-mode") == "COMPLIANCE" else {
+            return .foreign(
+                "it is not locked in COMPLIANCE mode, or s3:GetObjectRetention, which would show that, is missing")
+        }
+        let length = response.header("Content-Length").flatMap { Int($0) }
+        if response.header("x-amz-checksum-sha256") == checksum, length == nil || length == count { return .ours }
+        guard (length ?? 0) <= maxBytes else { return .foreign("it is \(length ?? 0) bytes long") }
+        return .perhapsOurs
+    }
+
+    /// Somebody else's object has the key.
+    static func foreign(_ why: String, _ uri: String, _ place: String) -> Verdict {
+        .configuration(
+            Reason(
+                code: "s3-foreign-object",
+                message:
+                    "\(place): \(uri) is there already and is not ours: \(why). Nothing was overwritten; find out who"
+                    + " writes below `prefix`, or give the target a prefix of its own"))
+    }
+
+    static func isEncrypted(_ response: HTTPResponse) -> Bool {
+        response.header("x-amz-server-side-encryption")?.hasPrefix("aws:kms") == true
+    }
+
+    private static func unencrypted(_ place: String) -> Reason {
+        Reason(
+            code: "s3-not-encrypted",
+            message: "\(place) took the object and does not say that KMS encrypted it; use a server that does SSE-KMS")
+    }
+
+    static func reason(_ status: Int, _ error: S3Error, _ place: String) -> Reason {
+        let code = error.code.isEmpty ? "http-\(status)" : "s3-\(error.code)"
+        var message = "\(place) answered \(status)"
+        if !error.code.isEmpty { message += " \(error.code)" }
+        if !error.message.isEmpty { message += ": \(error.message)" }
+        let advice = S3Codes.advice(error.code.isEmpty && status == 403 ? "AccessDenied" : error.code)
+        return Reason(code: code, message: advice.isEmpty ? message : "\(message); \(advice)")
+    }
+
+    private static func regionHeader(_ response: HTTPResponse) -> String? {
+        guard response.status == 400 else { return nil }
+        return response.header("x-amz-bucket-region").flatMap(AWSRegionName.checked)
+    }
+
+    private static func wrongRegion(_ region: String, _ reason: Reason) -> Reason {
+        Reason(code: reason.code, message: "\(reason.message). The right region is `\(region)`")
+    }
+
+    private static func redirect(_ response: HTTPResponse, _ error: S3Error, _ place: String) -> Reason {
+        let region = error.region ?? response.header("x-amz-bucket-region").flatMap(AWSRegionName.checked)
+        let advice =
+            region.map { "the bucket lies in `\($0)`: set `region: \($0)` and the `endpoint` of that region" }
+            ?? "set `endpoint` to the final address"
+        return Reason(
+            code: "redirect",
+            message: "\(place) answered \(response.status), a redirect, which is never followed; \(advice)")
+    }
+}
