@@ -106,8 +106,9 @@ let package = Package(
         .testTarget(name: "SyntheticTests", dependencies: ["Synthetic", "Model"], swiftSettings: strict),
         .testTarget(
             name: "BackendsTests",
-            dependencies: ["Backends", "HTTPClient", "ExportCore", "Formats", "Secrets", "Model"],
-            swiftSettings: strict),
+            dependencies: [
+                "Backends", "HTTPClient", "Compression", "Crypto", "ExportCore", "Formats", "Secrets", "Model",
+            ], exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),
         .testTarget(

@@ -24,7 +24,8 @@ import Testing
         let endpoint = backend == .file ? "file:///a" : "https://localhost:1"
         for format in FormatKind.allCases {
             let lines = ["backend: \(backend.rawValue)", "endpoint: \(endpoint)", "format: \(format.rawValue)"]
-            #expect(problems(target(lines + (backend == .splunk ? ["secretRef: s"] : []))).isEmpty)
+            let further: [BackendKind: [String]] = [.splunk: ["secretRef: s"], .s3: ["bucket: abc", "region: r"]]
+            #expect(problems(target(lines + (further[backend] ?? []))).isEmpty)
         }
     }
 

@@ -12,7 +12,8 @@ import Testing
             hint: "one of `splunk`, `elasticsearch`, `s3`, `file`")
         try expect(
             target(["backend: splnk", "endpoint: https://a"]), at: (3, 16), "\(Self.path).backend",
-            "unknown value `splnk`; expected one of `splunk`, `elasticsearch`, `s3`, `file`", hint: "did you mean `splunk`?")
+            "unknown value `splnk`; expected one of `splunk`, `elasticsearch`, `s3`, `file`",
+            hint: "did you mean `splunk`?")
         try expect(
             target(["backend: kafka", "endpoint: https://a"]), at: (3, 16), "\(Self.path).backend",
             "unknown value `kafka`", hint: nil)

@@ -105,7 +105,9 @@ import Testing
         #expect(Rules.unevenBackends([:]) == [])
         #expect(Rules.unevenBackends(["Splunk": whole.map { "Splunk\($0)" }]) == [])
         #expect(Rules.unevenBackends(["S3": whole.map { "S3\($0)" } + ["SigV4.swift"]]) == [])
-        let torn = ["ElasticsearchAccess.swift", "ElasticsearchBackend.swift", "Verdict.swift", "S3RequestBuilder.swift"]
+        let torn = [
+            "ElasticsearchAccess.swift", "ElasticsearchBackend.swift", "Verdict.swift", "S3RequestBuilder.swift",
+        ]
         #expect(
             Rules.unevenBackends(["Elasticsearch": torn]) == [
                 "Elasticsearch lacks ElasticsearchRequestBuilder.swift"
