@@ -20,8 +20,8 @@ public struct LaneStatus: Sendable {
     public var dead = 0
     /// Encoded bytes that wait or are under way.
     public var queuedBytes = 0
-    /// Failed attempts since the last success.
-    public var consecutiveFailures = 0
+    /// Breaker, limit, requests under way, failures in a row.
+    public var delivery: Delivery.Status
     /// Why the last attempt failed; nil after a success.
     public var lastFailure: Reason?
     /// When something was last settled.
@@ -40,7 +40,8 @@ public final class LaneGauge: Sendable {
 
     init(target: Target, now: Tick) {
         self.target = target
-        state = Mutex(LaneStatus(lastProgress: now))
+        let delivery = Delivery.Status(concurrencyLimit: target.minConcurrency)
+        state = Mutex(LaneStatus(delivery: delivery, lastProgress: now))
     }
 
     /// The status as it is now.

@@ -42,7 +42,8 @@ actor TargetLane {
         self.log = log
         self.lookup = lookup
         let target = gauge.target
-        delivery = Delivery(policy: RetryPolicy(target.retry), maxConcurrency: target.maxConcurrency)
+        delivery = Delivery(
+            policy: RetryPolicy(target.retry), permits: target.maxConcurrency, minConcurrency: target.minConcurrency)
         rng = PRNG(seed: seed)
     }
 
@@ -83,18 +84,20 @@ actor TargetLane {
         settleTimer()
         let isIdle = queue.isEmpty && delivery.isIdle && coverings == 0
         let isActive = delivery.isActive || coverings > 0
-        let failures = delivery.consecutiveFailures
+        let shown = delivery.status
         gauge.update {
             $0.isIdle = isIdle
             $0.isActive = isActive
-            $0.consecutiveFailures = failures
+            $0.delivery = shown
         }
         doorbell.ring()
     }
 
     private func handle(_ event: Delivery.Event) {
         guard !isStopped else { return }
+        let before = delivery.status.breaker
         perform(delivery.handle(event, now: SystemClock.now(), rng: &rng))
+        note(before, delivery.status.breaker)
         pump()
     }
 
@@ -120,11 +123,13 @@ actor TargetLane {
             if mustBeKnown, await !depart(batch.stretches, nil) {
                 departed.remove(id)
                 let reason = Reason(code: "ledger", message: "not sent, as the ledger did not take its boundaries")
-                return handle(.answered(id, .retry(reason, retryAfterMilliseconds: nil)))
+                return handle(.answered(id, .retry(reason, retryAfterMilliseconds: nil), nanoseconds: 0))
             }
+            let sent = SystemClock.now()
             let answer = await backend.deliver(parcel)
+            let took = SystemClock.now().nanoseconds - sent.nanoseconds
             if let file = answer.outputFile { outputFiles[id] = file }
-            handle(.answered(id, answer.verdict))
+            handle(.answered(id, answer.verdict, nanoseconds: took))
         }
     }
 
@@ -235,9 +240,24 @@ actor TargetLane {
         }
         let metadata: Logger.Metadata = [
             "target": "\(gauge.target.name)", "class": "\(kind.rawValue)", "code": "\(reason.code)",
-            "failures": "\(delivery.consecutiveFailures)",
+            "failures": "\(delivery.status.consecutiveFailures)",
         ]
         log.warning("\(reason.message)", metadata: metadata)
+    }
+
+    /// Says when the target is given up for a while, and when it is back.
+    private func note(_ before: Breaker.State, _ after: Breaker.State) {
+        let metadata: Logger.Metadata = ["target": "\(gauge.target.name)"]
+        switch (before, after) {
+        case (.closed, .open(_, let until)):
+            let pause = until.milliseconds(since: SystemClock.now())
+            log.warning(
+                "no further requests for \(pause) ms, then one at a time until one succeeds", metadata: metadata)
+        case (.halfOpen(let since), .closed):
+            let out = SystemClock.now().milliseconds(since: since)
+            log.info("the target takes records again, after \(out) ms", metadata: metadata)
+        default: return
+        }
     }
 
     private func settleTimer() {

@@ -9,11 +9,12 @@ final class DeliveryBench {
 
     init(
         initial: UInt64 = 1_000, max: UInt64 = 60_000, window: UInt64 = 3_600_000, concurrency: Int = 1,
-        seed: UInt64 = 1
+        floor: Int? = nil, seed: UInt64 = 1
     ) {
         let settings = RetrySettings(
             initialMilliseconds: initial, maxMilliseconds: max, windowMilliseconds: window)
-        delivery = Delivery(policy: RetryPolicy(settings), maxConcurrency: concurrency)
+        delivery = Delivery(
+            policy: RetryPolicy(settings), permits: concurrency, minConcurrency: floor ?? concurrency)
         rng = PRNG(seed: seed)
     }
 
@@ -25,8 +26,8 @@ final class DeliveryBench {
         handle(.submit(BatchID(number), items: items))
     }
 
-    func answer(_ number: UInt64, _ verdict: Verdict) -> [Delivery.Effect] {
-        handle(.answered(BatchID(number), verdict))
+    func answer(_ number: UInt64, _ verdict: Verdict, milliseconds: UInt64 = 1) -> [Delivery.Effect] {
+        handle(.answered(BatchID(number), verdict, nanoseconds: milliseconds * 1_000_000))
     }
 
     /// Lets the time pass until the machine wants to be called; what it then does. Empty if nothing waits for time.

@@ -3,11 +3,14 @@ import Model
 
 /// A whole target in one value: `Delivery`, a clock that jumps, a receiver with moods, a ledger that sometimes refuses.
 ///
-/// The oracle notes every breach in ``breaches``; the same seed gives the same run.
+/// What is breached stands in ``breaches``: that records are settled once and truly is watched here, when requests leave
+/// by `PaceOracle`. The same seed gives the same run.
 struct DeliverySimulation {
+    typealias Make = (_ policy: RetryPolicy, _ permits: Int, _ floor: Int) -> any DeliveryMachine
+
     /// Something that will happen.
     fileprivate enum Arrival {
-        case answer(BatchID, Verdict, records: [Int])
+        case answer(BatchID, Verdict, records: [Int], milliseconds: UInt64)
         case ledger(BatchID, dead: [Delivery.DeadItem])
     }
 
@@ -17,7 +20,9 @@ struct DeliverySimulation {
     }
 
     let concurrency: Int
-    private(set) var breaches: [String] = []
+    private(set) var pace: PaceOracle
+    private var ownBreaches: [String] = []
+    var breaches: [String] { ownBreaches + pace.breaches }
     private(set) var receiver: FakeReceiver
     /// How often the ledger wrote each record down, and how many of them as dead.
     private(set) var settled: [Int]
@@ -27,7 +32,10 @@ struct DeliverySimulation {
     private(set) var openAtCrash: [[Int]] = []
 
     private let policy: RetryPolicy
-    private var delivery: Delivery
+    private let floor: Int
+    private let make: Make
+    private var delivery: any DeliveryMachine
+    private var faultsEnded: Tick?
     private var rng: PRNG
     private var now = Tick(nanoseconds: 0)
     private var waiting: [Int]
@@ -37,17 +45,23 @@ struct DeliverySimulation {
     private var answered: Set<Int> = []
     private var nextNumber: UInt64 = 0
 
-    init(seed: UInt64, faults: FakeReceiver.Faults, concurrency: Int? = nil) {
+    init(
+        seed: UInt64, faults: FakeReceiver.Faults, concurrency: Int? = nil,
+        make: @escaping Make = { Delivery(policy: $0, permits: $1, minConcurrency: $2) }
+    ) {
         var rng = PRNG(seed: seed)
-        let count = 1 + Int(rng.below(80))
-        let permits = concurrency ?? 1 + Int(rng.below(4))
+        let count = 1 + Int(rng.below(160))
+        let permits = concurrency ?? 1 + Int(rng.below(8))
         receiver = FakeReceiver(records: count, faults: faults, rng: &rng)
         let isShort = faults == .all && rng.below(4) == 0
         policy = RetryPolicy(
             RetrySettings(
                 initialMilliseconds: 1_000, maxMilliseconds: 30_000,
                 windowMilliseconds: isShort ? 60_000 : 86_400_000))
-        delivery = Delivery(policy: policy, maxConcurrency: permits)
+        floor = 1 + Int(rng.below(4)) * (permits - 1) / 6
+        self.make = make
+        delivery = make(policy, permits, floor)
+        pace = PaceOracle(permits: permits, floor: floor, settings: policy.settings)
         settled = Array(repeating: 0, count: count)
         self.concurrency = permits
         self.rng = rng
@@ -59,7 +73,10 @@ struct DeliverySimulation {
     mutating func run(faultySteps: Int = 300, crashAt: Int? = nil) {
         var step = 0
         while !waiting.isEmpty || !batches.isEmpty {
-            if step == faultySteps { receiver.faults = .none }
+            if step == faultySteps {
+                receiver.faults = .none
+                faultsEnded = now
+            }
             step += 1
             if step == crashAt {
                 crash()
@@ -78,9 +95,13 @@ struct DeliverySimulation {
         }
         for (record, count) in settled.enumerated() where count != 1 { note("record \(record) settled \(count) times") }
         if !delivery.isIdle || delivery.nextTick != nil { note("not idle at the end") }
+        // A Retry-After of 90 s, an answer that takes 60 s, a pause and a back-off of 30 s, and the work itself.
+        if let faultsEnded, now.milliseconds(since: faultsEnded) > 300_000 {
+            note("\(now.milliseconds(since: faultsEnded)) ms after the faults ended")
+        }
     }
 
-    private mutating func note(_ breach: String) { breaches.append(breach) }
+    private mutating func note(_ breach: String) { ownBreaches.append(breach) }
 
     private mutating func submit() {
         let count = min(waiting.count, 1 + Int(rng.below(24)))
@@ -107,9 +128,12 @@ struct DeliverySimulation {
         let (due, what) = arrivals.remove(at: next)
         now = max(now, due)
         switch what {
-        case .answer(let id, let verdict, let records):
+        case .answer(let id, let verdict, let records, let milliseconds):
             remember(verdict, records)
-            perform(delivery.handle(.answered(id, verdict), now: now, rng: &rng))
+            let event = Delivery.Event.answered(id, verdict, nanoseconds: milliseconds * 1_000_000)
+            let effects = delivery.handle(event, now: now, rng: &rng)
+            pace.answers(id, verdict, records: records.count, now: now, after: delivery.status)
+            perform(effects)
         case .ledger(let id, let dead):
             guard receiver.faults == .none || rng.below(6) > 0 else {
                 perform(delivery.handle(.commitFailed(id), now: now, rng: &rng))
@@ -139,13 +163,16 @@ struct DeliverySimulation {
         }
         if arrivals.contains(where: { $0.what.batch == id }) { note("two requests of \(id) at once") }
         if batch.firstSent == nil { batches[id]?.firstSent = now }
+        pace.sends(id, now: now, status: delivery.status)
         let records = items.flatMap { $0.map { batch.records[$0] } }
         if records.isEmpty { note("empty request of \(id)") }
         if zip(records, records.dropFirst()).contains(where: { $0 >= $1 }) { note("order or repetition in \(items)") }
         for record in records where answered.contains(record) { note("record \(record) sent although it was answered") }
         let verdict = receiver.take(records, rng: &rng)
-        let delay = rng.below(5) == 0 ? rng.below(60_000) : rng.below(200)
-        arrivals.append((now.adding(milliseconds: delay), .answer(id, verdict, records: records)))
+        let isSlow = rng.below(5) == 0 && receiver.faults != .none
+        let delay = isSlow ? rng.below(60_000) : rng.below(200)
+        arrivals.append(
+            (now.adding(milliseconds: delay), .answer(id, verdict, records: records, milliseconds: delay)))
     }
 
     /// What the receiver's word says of single records, read without `Delivery`.
@@ -196,14 +223,15 @@ struct DeliverySimulation {
         batches = [:]
         arrivals = []
         answered = []
-        delivery = Delivery(policy: policy, maxConcurrency: concurrency)
+        delivery = make(policy, concurrency, floor)
+        pace = pace.restarted()
     }
 }
 
 extension DeliverySimulation.Arrival {
     fileprivate var batch: BatchID {
         switch self {
-        case .answer(let id, _, _), .ledger(let id, _): id
+        case .answer(let id, _, _, _), .ledger(let id, _): id
         }
     }
 }

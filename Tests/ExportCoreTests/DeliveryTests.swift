@@ -126,7 +126,7 @@ import Testing
         #expect(!bench.delivery.hasPermit)
         #expect(!bench.delivery.isActive)
         bench.now = bench.now.adding(milliseconds: 60_000)
-        #expect(bench.handle(.tick) == [send(0, 0..<1), commit(1)])
+        #expect(bench.handle(.tick) == [commit(1), send(0, 0..<1)])
         #expect(!bench.delivery.hasPermit)
         _ = bench.handle(.committed(BatchID(1)))
         #expect(bench.delivery.hasPermit)

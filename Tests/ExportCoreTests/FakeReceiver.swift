@@ -28,6 +28,8 @@ struct FakeReceiver {
     private(set) var stored: [Int]
     /// More records in one request are too large.
     private let maxRecords: Int
+    /// Requests that an outage goes on refusing.
+    private var outage: UInt64 = 0
 
     init(records: Int, faults: Faults, rng: inout PRNG) {
         natures = (0..<records).map { _ in
@@ -54,7 +56,7 @@ struct FakeReceiver {
         default:
             if records.contains(where: { natures[$0] == .poison }) { return .poison(Self.poison) }
             for record in records { stored[record] += 1 }
-            return .delivered(slowDown: rng.below(4) == 0)
+            return .delivered(slowDown: faults != .none && rng.below(4) == 0)
         }
     }
 
@@ -78,10 +80,15 @@ struct FakeReceiver {
             if natures[record] == .poison { return .poisonAt(delivered: place, Self.poison) }
             stored[record] += 1
         }
-        return .delivered(slowDown: rng.below(4) == 0)
+        return .delivered(slowDown: faults != .none && rng.below(4) == 0)
     }
 
     private mutating func trouble(_ records: [Int], _ rng: inout PRNG) -> Verdict? {
+        if outage > 0 {
+            outage -= 1
+            return .retry(Reason(code: "connect", message: "nobody there"), retryAfterMilliseconds: nil)
+        }
+        if rng.below(40) == 0 { outage = rng.below(40) }
         switch rng.below(12) {
         case 0:
             return .retry(

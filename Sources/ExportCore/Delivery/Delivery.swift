@@ -17,9 +17,16 @@ public struct BatchID: Hashable, Sendable, Comparable {
 /// Promises:
 /// 1. Every record of a submitted batch is settled exactly once: delivered, or a dead letter with its reason.
 /// 2. Nothing is settled as delivered on anything but the receiver's word for that very record.
-/// 3. At most `maxConcurrency` batches hold a permit. A permit is kept through back-off and until the ledger has
-///    the batch, so memory is bounded and, with one permit, at most one batch can arrive twice after a crash.
+/// 3. At most `permits` batches are in hand. A permit is kept through back-off and until the ledger has the batch, so
+///    memory is bounded and, with one permit, at most one batch can arrive twice after a crash.
 /// 4. The next request of a batch holds only what is not settled yet.
+/// 5. Never more requests are in flight than the limit was when the last one left, and never two of one batch
+///    (``ConcurrencyController``).
+/// 6. While the breaker is open nothing is sent, while it is half-open one request at a time, whatever the number of
+///    batches that wait (``Breaker``). The probe is a batch that failed least, so one that fails for reasons of its own
+///    does not keep the target shut for the others.
+/// 7. When the receiver asked for a pause, nothing is sent before it is over.
+/// 8. A record is given up only after an attempt that failed, at or past the end of its batch's window.
 ///
 /// Not promised: order between batches when there is more than one permit.
 public struct Delivery: Sendable {
@@ -27,8 +34,8 @@ public struct Delivery: Sendable {
     public enum Event: Sendable {
         /// A batch of `items` records (at least 1) wants to leave; ask ``hasPermit`` first.
         case submit(BatchID, items: Int)
-        /// The answer to a request.
-        case answered(BatchID, Verdict)
+        /// The answer to a request, and what it took.
+        case answered(BatchID, Verdict, nanoseconds: UInt64)
         /// The ledger has the batch.
         case committed(BatchID)
         /// The ledger could not take the batch; it is asked again after a pause.
@@ -45,6 +52,31 @@ public struct Delivery: Sendable {
         case commit(BatchID, dead: [DeadItem])
         /// An attempt failed: for status, log and counters.
         case failed(BatchID, FailureClass, Reason)
+    }
+
+    /// What can be seen of it from outside.
+    public struct Status: Sendable, Equatable {
+        /// Requests that may be in flight at once, as the receiver's answers allow.
+        public var concurrencyLimit: Int
+        /// Requests under way.
+        public var inFlight = 0
+        /// Whether the target is asked at all.
+        public var breaker = Breaker.State.closed
+        /// How often the breaker has opened.
+        public var openings = 0
+        /// Failed attempts since the last success.
+        public var consecutiveFailures = 0
+
+        /// Before anything happened.
+        public init(concurrencyLimit: Int) { self.concurrencyLimit = concurrencyLimit }
+
+        init(concurrencyLimit: Int, inFlight: Int, breaker: Breaker.State, openings: Int, consecutiveFailures: Int) {
+            self.concurrencyLimit = concurrencyLimit
+            self.inFlight = inFlight
+            self.breaker = breaker
+            self.openings = openings
+            self.consecutiveFailures = consecutiveFailures
+        }
     }
 
     /// A record that will not be sent again.
@@ -75,62 +107,57 @@ public struct Delivery: Sendable {
         case tooLarge
     }
 
-    /// Records that belong in one request.
-    fileprivate struct Parcel {
-        var items: [Range<Int>]
-        /// Requests that carried them.
-        var attempts = 0
-    }
+    let policy: RetryPolicy
+    private let permits: Int
+    var batches: [BatchID: Batch] = [:]
+    private var breaker: Breaker
+    private var concurrency: ConcurrencyController
+    /// Nothing is sent before this: the receiver asked for a pause, or refused some records for its settings.
+    var holdUntil = Tick(nanoseconds: 0)
+    var slowDowns = 0
+    /// Requests under way.
+    private var inFlight = 0
 
-    fileprivate struct Batch {
-        enum Phase: Equatable { case waiting(until: Tick), inFlight, committing, commitWaiting(until: Tick) }
-        /// Requests still to be made, the next one first.
-        var parcels: [Parcel]
-        var phase: Phase
-        var dead: [DeadItem] = []
-        /// Failed attempts since the last progress.
-        var failures = 0
-        var firstAttempt: Tick?
-    }
-
-    private let policy: RetryPolicy
-    private let maxConcurrency: Int
-    private var batches: [BatchID: Batch] = [:]
-    /// Nothing is sent before this: the receiver asked for a pause, or its settings are wrong.
-    private var holdUntil = Tick(nanoseconds: 0)
-    private var slowDowns = 0
-    /// Failed attempts since the last success.
-    public private(set) var consecutiveFailures = 0
-
-    /// - Parameter maxConcurrency: permits, at least 1.
-    public init(policy: RetryPolicy, maxConcurrency: Int) {
-        precondition(maxConcurrency >= 1)
+    /// - Parameters:
+    ///   - permits: batches in hand, and the most requests at once; at least 1.
+    ///   - minConcurrency: requests at once that no overload brings it below; at least 1, at most `permits`.
+    public init(
+        policy: RetryPolicy, permits: Int, minConcurrency: Int = 1, breaker settings: Breaker.Settings = .init()
+    ) {
         self.policy = policy
-        self.maxConcurrency = maxConcurrency
+        self.permits = permits
+        concurrency = ConcurrencyController(floor: minConcurrency, ceiling: permits)
+        breaker = Breaker(policy: policy, settings: settings)
     }
 
     /// Whether another batch may be submitted.
-    public var hasPermit: Bool { batches.count < maxConcurrency }
+    public var hasPermit: Bool { batches.count < permits }
     /// Whether nothing is under way.
     public var isIdle: Bool { batches.isEmpty }
     /// Whether some request or commit is under way; if not, only time brings the next step.
-    public var isActive: Bool {
-        batches.values.contains { $0.phase == .inFlight || $0.phase == .committing }
+    public var isActive: Bool { inFlight > 0 || batches.values.contains { $0.phase == .committing } }
+    /// How the target fares.
+    public var status: Status {
+        Status(
+            concurrencyLimit: concurrency.limit, inFlight: inFlight, breaker: breaker.state, openings: breaker.openings,
+            consecutiveFailures: breaker.consecutiveFailures)
     }
 
     /// When to send `tick` next; nil if nothing waits for time.
     public var nextTick: Tick? {
-        var next: Tick?
+        var nextSend: Tick?
+        var nextCommit: Tick?
         for batch in batches.values {
-            let due: Tick
             switch batch.phase {
-            case .waiting(let until): due = max(until, holdUntil)
-            case .commitWaiting(let until): due = until
-            default: continue
+            case .waiting(let until): nextSend = min(nextSend ?? until, until)
+            case .commitWaiting(let until): nextCommit = min(nextCommit ?? until, until)
+            case .inFlight, .committing: continue
             }
-            if next.map({ due < $0 }) ?? true { next = due }
         }
-        return next
+        // With no place free it is an answer that brings the next request, not time.
+        guard let due = nextSend, inFlight < (breaker.isClosed ? concurrency.limit : 1) else { return nextCommit }
+        let send = max(due, holdUntil, breaker.pauseEnd ?? due)
+        return min(send, nextCommit ?? send)
     }
 
     /// Takes an event and returns what to do.
@@ -140,8 +167,13 @@ public struct Delivery: Sendable {
             precondition(hasPermit && items > 0 && batches[id] == nil)
             batches[id] = Batch(parcels: [Parcel(items: [0..<items])], phase: .waiting(until: now))
             return sendDue(now)
-        case .answered(let id, let verdict):
+        case .answered(let id, let verdict, let nanoseconds):
             guard var batch = batches[id], batch.phase == .inFlight else { return [] }
+            inFlight -= 1
+            let records = batch.parcels[0].items.itemCount
+            concurrency.answered(
+                verdict.sign(records: records), records: records, sentAt: batch.sentAt, nanoseconds: nanoseconds,
+                now: now)
             var effects: [Effect] = []
             apply(verdict, to: &batch, id, now, &rng, &effects)
             finish(&batch, id, &effects)
@@ -160,27 +192,6 @@ public struct Delivery: Sendable {
         }
     }
 
-    private mutating func sendDue(_ now: Tick) -> [Effect] {
-        var effects: [Effect] = []
-        for id in batches.keys.sorted() {
-            guard var batch = batches[id] else { continue }
-            switch batch.phase {
-            case .waiting(let until) where until <= now && holdUntil <= now:
-                guard let items = batch.parcels.first?.items else { continue }
-                batch.phase = .inFlight
-                batch.parcels[0].attempts += 1
-                if batch.firstAttempt == nil { batch.firstAttempt = now }
-                effects.append(.send(id, items: items))
-            case .commitWaiting(let until) where until <= now:
-                batch.phase = .committing
-                effects.append(.commit(id, dead: batch.dead))
-            default: continue
-            }
-            batches[id] = batch
-        }
-        return effects
-    }
-
     /// With nothing left to send, the batch goes to the ledger.
     private func finish(_ batch: inout Batch, _ id: BatchID, _ effects: inout [Effect]) {
         guard batch.parcels.isEmpty else { return }
@@ -189,151 +200,54 @@ public struct Delivery: Sendable {
         effects.append(.commit(id, dead: batch.dead))
     }
 
-    private mutating func apply(
-        _ verdict: Verdict, to batch: inout Batch, _ id: BatchID, _ now: Tick, _ rng: inout PRNG,
-        _ effects: inout [Effect]
-    ) {
-        let parcel = batch.parcels.removeFirst()
-        switch verdict {
-        case .delivered(let slowDown):
-            progress(&batch, now)
-            if slowDown { pause(now, &rng) } else { slowDowns = 0 }
-        case .items(let verdicts, let retryAfter):
-            applyItems(verdicts, retryAfter, parcel, &batch, id, now, &rng, &effects)
-        case .poisonAt(let delivered, let reason) where !(0..<parcel.items.itemCount).contains(delivered):
-            // The answer speaks of a record that was not sent, so nothing it says can be trusted.
-            effects.append(.failed(id, .unknown, reason))
-            fail(parcel, reason, nil, false, &batch, now, &rng)
-        case .poisonAt(let delivered, let reason):
-            effects.append(.failed(id, .poison, reason))
-            progress(&batch, now)
-            bury(parcel.part(delivered..<delivered + 1), reason, &batch, now)
-            batch.prepend(parcel.part(delivered + 1..<parcel.items.itemCount))
-        case .poison(let reason), .tooLarge(let reason):
-            if case .poison = verdict {
-                effects.append(.failed(id, .poison, reason))
-            } else {
-                effects.append(.failed(id, .tooLarge, reason))
-            }
-            split(parcel, reason, &batch, now)
-        case .retry(let reason, let retryAfter):
-            effects.append(.failed(id, .retry, reason))
-            fail(parcel, reason, retryAfter, false, &batch, now, &rng)
-        case .configuration(let reason):
-            effects.append(.failed(id, .configuration, reason))
-            fail(parcel, reason, nil, true, &batch, now, &rng)
-        case .unknown(let reason):
-            effects.append(.failed(id, .unknown, reason))
-            fail(parcel, reason, nil, false, &batch, now, &rng)
+    /// What is due: commits first, then requests as far as breaker and limit let them.
+    private mutating func sendDue(_ now: Tick) -> [Effect] {
+        var effects: [Effect] = []
+        for id in batches.keys.sorted() {
+            guard let batch = batches[id], case .commitWaiting(let until) = batch.phase, until <= now else { continue }
+            batches[id]?.phase = .committing
+            effects.append(.commit(id, dead: batch.dead))
         }
+        while let id = nextToSend(now), var batch = batches[id], breaker.admits(inFlight: inFlight, now: now) {
+            batch.phase = .inFlight
+            batch.parcels[0].attempts += 1
+            batch.sentAt = now
+            if batch.firstAttempt == nil { batch.firstAttempt = now }
+            batches[id] = batch
+            inFlight += 1
+            concurrency.sent(inFlight: inFlight)
+            effects.append(.send(id, items: batch.parcels[0].items))
+        }
+        return effects
     }
 
-    private mutating func applyItems(
-        _ verdicts: [ItemVerdict], _ retryAfter: UInt64?, _ parcel: Parcel, _ batch: inout Batch, _ id: BatchID,
-        _ now: Tick, _ rng: inout PRNG, _ effects: inout [Effect]
-    ) {
-        let count = parcel.items.itemCount
-        guard verdicts.count == count else {
-            let reason = Reason(
-                code: "item-count",
-                message: "the answer speaks of \(verdicts.count) records, the request held \(count)")
-            effects.append(.failed(id, .unknown, reason))
-            fail(parcel, reason, retryAfter, false, &batch, now, &rng)
-            return
+    /// The oldest batch that may leave now; while the breaker is not closed, the oldest of those that failed least.
+    private func nextToSend(_ now: Tick) -> BatchID? {
+        guard holdUntil <= now, inFlight < concurrency.limit else { return nil }
+        var best: (failures: Int, id: BatchID)?
+        for (id, batch) in batches {
+            guard case .waiting(let until) = batch.phase, until <= now else { continue }
+            let rank = (failures: breaker.isClosed ? 0 : batch.failures, id: id)
+            if best.map({ rank < $0 }) ?? true { best = rank }
         }
-        var again = Parcel(items: [], attempts: parcel.attempts)
-        var retryReason: Reason?
-        var held = false
-        var poison: Reason?
-        for (offset, verdict) in verdicts.enumerated() {
-            let item = parcel.part(offset..<offset + 1)
-            switch verdict {
-            case .delivered: continue
-            case .poison(let reason):
-                bury(item, reason, &batch, now)
-                poison = poison ?? reason
-            case .retry(let reason):
-                again.items.appendMerging(item.items)
-                retryReason = retryReason ?? reason
-            case .configuration(let reason):
-                again.items.appendMerging(item.items)
-                retryReason = held ? retryReason : reason
-                held = true
-            }
-        }
-        if let poison { effects.append(.failed(id, .poison, poison)) }
-        if again.items.itemCount < count { progress(&batch, now) }
-        guard let reason = retryReason else { return }
-        effects.append(.failed(id, held ? .configuration : .retry, reason))
-        fail(again, reason, retryAfter, held, &batch, now, &rng)
+        return best?.id
     }
 
-    private mutating func progress(_ batch: inout Batch, _ now: Tick) {
+    /// An attempt of `batch` brought records to the target.
+    mutating func succeed(_ batch: inout Batch, _ now: Tick) {
         batch.failures = 0
         batch.phase = .waiting(until: now)
-        consecutiveFailures = 0
-    }
-
-    /// The receiver took all and wishes for less: a pause that doubles while the wish is repeated.
-    private mutating func pause(_ now: Tick, _ rng: inout PRNG) {
-        slowDowns += 1
-        let delay = policy.delay(failures: slowDowns, retryAfter: nil, atLeastHalf: true, rng: &rng)
-        holdUntil = max(holdUntil, now.adding(milliseconds: delay))
-    }
-
-    private mutating func fail(
-        _ parcel: Parcel, _ reason: Reason, _ retryAfter: UInt64?, _ hold: Bool, _ batch: inout Batch,
-        _ now: Tick, _ rng: inout PRNG
-    ) {
-        consecutiveFailures += 1
-        batch.failures += 1
-        if policy.isExpired(firstAttempt: batch.firstAttempt ?? now, now: now) {
-            batch.prepend(parcel)
-            let rest = batch.parcels
-            batch.parcels = []
-            for parcel in rest { bury(parcel, reason, &batch, now) }
-            return
-        }
-        let delay = policy.delay(failures: batch.failures, retryAfter: retryAfter, atLeastHalf: hold, rng: &rng)
-        let until = now.adding(milliseconds: delay)
-        batch.prepend(parcel)
-        batch.phase = .waiting(until: until)
-        if hold || retryAfter != nil { holdUntil = max(holdUntil, until) }
-    }
-
-    /// Halves a request; a single record that cannot be halved is dead.
-    private func split(_ parcel: Parcel, _ reason: Reason, _ batch: inout Batch, _ now: Tick) {
-        batch.phase = .waiting(until: now)
-        let count = parcel.items.itemCount
-        guard count > 1 else {
-            bury(parcel, reason, &batch, now)
-            return
-        }
-        batch.prepend(parcel.part(count / 2..<count))
-        batch.prepend(parcel.part(0..<count / 2))
-    }
-
-    private func bury(_ parcel: Parcel, _ reason: Reason, _ batch: inout Batch, _ now: Tick) {
-        for range in parcel.items {
-            for item in range {
-                batch.dead.append(
-                    DeadItem(
-                        item: item, reason: reason, attempts: parcel.attempts,
-                        firstAttempt: batch.firstAttempt ?? now, lastAttempt: now))
-            }
+        guard breaker.succeeded() else { return }
+        // The others waited for a receiver that is back; how many may leave at once the limit says.
+        for (id, other) in batches {
+            if case .waiting(let until) = other.phase, until > now { batches[id]?.phase = .waiting(until: now) }
         }
     }
-}
 
-extension Delivery.Batch {
-    fileprivate mutating func prepend(_ parcel: Delivery.Parcel) {
-        if !parcel.items.isEmpty { parcels.insert(parcel, at: 0) }
-    }
-}
-
-extension Delivery.Parcel {
-    /// The records at these places of it.
-    fileprivate func part(_ places: Range<Int>) -> Delivery.Parcel {
-        Delivery.Parcel(items: items.items(places), attempts: attempts)
+    /// An attempt failed for reasons of the target.
+    mutating func blame(refusesSettings: Bool, _ retryAfter: UInt64?, _ now: Tick, _ rng: inout PRNG) {
+        let hasOpened = breaker.failed(
+            refusesSettings: refusesSettings, retryAfter: retryAfter, now: now, rng: &rng)
+        if hasOpened { concurrency.restart(now: now) }
     }
 }

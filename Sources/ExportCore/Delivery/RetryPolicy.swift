@@ -20,9 +20,11 @@ public struct RetryPolicy: Sendable, Equatable {
         // One below the largest number, so that the range 0...cap can be counted.
         let cap = min(settings.maxMilliseconds, over ? .max : grown, .max - 1)
         let jittered = atLeastHalf ? cap / 2 + rng.below(cap / 2 + 1) : rng.below(cap + 1)
-        // A receiver's wish is followed, but not beyond what would look like a dead exporter.
-        return max(jittered, min(retryAfter ?? 0, max(settings.maxMilliseconds, 3_600_000)))
+        return max(jittered, bounded(retryAfter: retryAfter ?? 0))
     }
+
+    /// A receiver's wish for a pause, milliseconds: followed, but not beyond what would look like a dead exporter.
+    func bounded(retryAfter: UInt64) -> UInt64 { min(retryAfter, max(settings.maxMilliseconds, 3_600_000)) }
 
     /// Whether the window for trying has closed.
     public func isExpired(firstAttempt: Tick, now: Tick) -> Bool {

@@ -1,0 +1,57 @@
+import Model
+
+extension Delivery {
+    /// Records that belong in one request.
+    struct Parcel {
+        var items: [Range<Int>]
+        /// Requests that carried them.
+        var attempts = 0
+
+        /// The records at these places of it.
+        func part(_ places: Range<Int>) -> Parcel { Parcel(items: items.items(places), attempts: attempts) }
+    }
+
+    /// What is not settled yet of a batch, and where it stands.
+    struct Batch {
+        enum Phase: Equatable { case waiting(until: Tick), inFlight, committing, commitWaiting(until: Tick) }
+        /// Requests still to be made, the next one first.
+        var parcels: [Parcel]
+        var phase: Phase
+        var dead: [DeadItem] = []
+        /// Failed attempts since the last progress.
+        var failures = 0
+        var firstAttempt: Tick?
+        /// When its last request left.
+        var sentAt = Tick(nanoseconds: 0)
+
+        mutating func prepend(_ parcel: Parcel) {
+            if !parcel.items.isEmpty { parcels.insert(parcel, at: 0) }
+        }
+
+        mutating func bury(_ parcel: Parcel, _ reason: Reason, _ now: Tick) {
+            for range in parcel.items {
+                for item in range {
+                    dead.append(
+                        DeadItem(
+                            item: item, reason: reason, attempts: parcel.attempts, firstAttempt: firstAttempt ?? now,
+                            lastAttempt: now))
+                }
+            }
+        }
+
+        /// Everything that is left is dead.
+        mutating func giveUp(_ reason: Reason, _ now: Tick) {
+            for parcel in parcels { bury(parcel, reason, now) }
+            parcels = []
+        }
+
+        /// Halves a request; a single record that cannot be halved is dead.
+        mutating func split(_ parcel: Parcel, _ reason: Reason, _ now: Tick) {
+            phase = .waiting(until: now)
+            let count = parcel.items.itemCount
+            guard count > 1 else { return bury(parcel, reason, now) }
+            prepend(parcel.part(count / 2..<count))
+            prepend(parcel.part(0..<count / 2))
+        }
+    }
+}
