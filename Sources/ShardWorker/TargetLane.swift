@@ -251,7 +251,7 @@ actor TargetLane {
         switch (before, after) {
         case (.closed, .open(_, let until)):
             let pause = until.milliseconds(since: SystemClock.now())
-            log.warning(
+            log.notice(
                 "no further requests for \(pause) ms, then one at a time until one succeeds", metadata: metadata)
         case (.halfOpen(let since), .closed):
             let out = SystemClock.now().milliseconds(since: since)
