@@ -8,6 +8,11 @@ public struct DeliveryAnswer: Sendable {
     public var verdict: Verdict
     /// For files: which one, and how long it is with these records. Belongs into the same commit as their delivery.
     public var outputFile: OutputFile?
+    /// Records that the receiver took but did not confirm: what is sent again of them may be there twice.
+    public var unconfirmed = 0
+    /// How long the request itself took, if the answer then had to be waited for: how fast a receiver acknowledges says
+    /// nothing about how many requests it can take.
+    public var requestNanoseconds: UInt64?
 
     /// An answer of a receiver that has no files.
     public init(_ verdict: Verdict, outputFile: OutputFile? = nil) {

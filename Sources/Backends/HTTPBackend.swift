@@ -48,21 +48,30 @@ struct HTTPSender: Sendable {
     func deliver(
         _ parcel: Parcel, to url: String, contentType: String, verdict: (HTTPResponse) -> Verdict
     ) async -> DeliveryAnswer {
-        var headers = [HTTPHeader("Content-Type", contentType)]
+        switch await post(parcel, to: url, [HTTPHeader("Content-Type", contentType)]) {
+        case .success(let response): return DeliveryAnswer(verdict(response))
+        case .failure(let refusal): return DeliveryAnswer(refusal.verdict)
+        }
+    }
+
+    /// Sends the records in one request.
+    ///
+    /// - Parameter pinned: only over the connection of the earlier requests.
+    func post(
+        _ parcel: Parcel, to url: String, _ given: [HTTPHeader], pinned: Bool = false
+    ) async -> Result<HTTPResponse, Refusal> {
+        var headers = given
         var body = parcel.body()
         if let compressor {
             do throws(CompressionError) {
                 body = try await compressor.compress(body)
             } catch {
                 let reason = Reason(code: "gzip", message: "\(place): \(error)")
-                return DeliveryAnswer(.retry(reason, retryAfterMilliseconds: nil))
+                return .failure(Refusal(verdict: .retry(reason, retryAfterMilliseconds: nil)))
             }
             headers.append(HTTPHeader("Content-Encoding", "gzip"))
         }
-        switch await send(.post, url, headers, body) {
-        case .success(let response): return DeliveryAnswer(verdict(response))
-        case .failure(let refusal): return DeliveryAnswer(refusal.verdict)
-        }
+        return await send(.post, url, headers, body, pinned: pinned)
     }
 
     /// Sends with credentials and returns the answer, or the verdict if there was none.
@@ -71,9 +80,11 @@ struct HTTPSender: Sendable {
     /// if that brings others, the request is sent once more at once, and only the second answer counts. A refused
     /// request was not carried out (RFC 9110, sections 15.5.2 and 15.5.4), so nothing can arrive twice by that.
     func send(
-        _ method: HTTPMethod, _ url: String, _ headers: [HTTPHeader] = [], _ body: SealedBytes? = nil
+        _ method: HTTPMethod, _ url: String, _ headers: [HTTPHeader] = [], _ body: SealedBytes? = nil,
+        pinned: Bool = false
     ) async -> Result<HTTPResponse, Refusal> {
         var request = HTTPRequest(method: method, url: url, headers: headers, body: body, proxy: target.proxy)
+        request.needsOpenConnection = pinned
         do throws(Refusal) {
             let refused = try currentCredentials()
             let response = try await attempt(&request, headers, refused)
@@ -83,7 +94,9 @@ struct HTTPSender: Sendable {
             secrets.invalidate(ref)
             // A secret that has become unreadable meanwhile says nothing about the answer that is at hand.
             guard let fresh = try? currentCredentials(), fresh != refused else { return .success(response) }
-            return .success(try await attempt(&request, headers, fresh))
+            var second = try await attempt(&request, headers, fresh)
+            second.openedConnection = second.openedConnection || response.openedConnection
+            return .success(second)
         } catch {
             return .failure(error)
         }
@@ -97,7 +110,7 @@ struct HTTPSender: Sendable {
         do throws(HTTPFailure) {
             return try await client.send(request)
         } catch {
-            throw Refusal(verdict: HTTPVerdict.of(error))
+            throw Refusal(verdict: HTTPVerdict.of(error), failure: error)
         }
     }
 
@@ -134,6 +147,8 @@ extension TLSSettings {
 /// A request without an answer to read.
 struct Refusal: Error {
     var verdict: Verdict
+    /// What became of the connection; nil if the request never came to one.
+    var failure: HTTPFailure?
 
     /// Why, for a probe; nil if it is no refusal at all.
     var reason: Reason? {

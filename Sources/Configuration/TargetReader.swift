@@ -99,7 +99,7 @@ struct TargetReader {
             }
         }
         switch target.backend {
-        case .splunk: target.index = section.text("index", maxBytes: 255)?.value
+        case .splunk: readSplunk(&target)
         case .elasticsearch: readElasticsearch(&target)
         case .s3: readS3(&target)
         case .file, .syslog: break

@@ -144,6 +144,9 @@ public struct AckTracker: Sendable {
     /// Tickets that wait.
     public var outstanding: Int { channels.values.reduce(0) { $0 + $1.live.count } }
 
+    /// Whether something may still be asked or sent on a channel.
+    public func knows(_ channel: AckChannel) -> Bool { channels[channel] != nil }
+
     /// When to send `tick` next; nil if nothing waits for time.
     public var nextTick: Tick? { channels.values.compactMap(\.due).min() }
 
@@ -176,7 +179,8 @@ public struct AckTracker: Sendable {
         case .recalled(let ticket, let id, let name):
             let unknown = closed
             channels[name, default: unknown].isLost = true
-            accept(ticket, id, name, now.adding(milliseconds: settings.graceMilliseconds), now, &effects)
+            let grace = min(settings.graceMilliseconds, settings.waitMilliseconds)
+            accept(ticket, id, name, now.adding(milliseconds: grace), now, &effects)
             channels[name]?.live[id]?.cause = .connectionLost
             channels[name]?.nextPoll = now
         case .polled(let name, let confirmed):

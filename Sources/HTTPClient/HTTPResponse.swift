@@ -48,8 +48,12 @@ public struct HTTPResponse: Sendable, Equatable {
     }
 
     /// The value of the first field called `name`, whatever its case; spaces around it removed.
-    public func header(_ name: String) -> String? {
+    public func header(_ name: String) -> String? { headers(name).first }
+
+    /// The values of all fields called `name`, in the order they came.
+    public func headers(_ name: String) -> [String] {
         let wanted = Array(name.utf8)
+        var values: [String] = []
         for line in fieldLines.split(separator: 0x0A) {
             guard let colon = line.firstIndex(of: 0x3A),
                 line.distance(from: line.startIndex, to: colon) == wanted.count,
@@ -57,9 +61,9 @@ public struct HTTPResponse: Sendable, Equatable {
             else { continue }
             let value = line[(colon + 1)...].drop(while: isBlank)
             let end = value.lastIndex { !isBlank($0) }
-            return end.map { String(decoding: value[...$0], as: UTF8.self) } ?? ""
+            values.append(end.map { String(decoding: value[...$0], as: UTF8.self) } ?? "")
         }
-        return nil
+        return values
     }
 }
 

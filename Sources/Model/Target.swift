@@ -134,6 +134,10 @@ public struct Target: Sendable, Equatable {
     public var sourcetype: String?
     /// splunk `host`.
     public var host: String?
+    /// splunk: nothing counts as delivered before the indexer has acknowledged it.
+    public var acknowledge = false
+    /// splunk: milliseconds until a request without acknowledgement is sent again.
+    public var acknowledgeTimeoutMilliseconds: UInt64 = 300_000
     /// elasticsearch: name of a data stream, instead of daily indices.
     public var dataStream: String?
     /// file: bytes after which the file is rotated.
@@ -154,6 +158,11 @@ public struct Target: Sendable, Equatable {
     public var proxy: String?
     /// What the backend `s3` has besides.
     public var s3 = S3Settings()
+
+    /// Default of ``maxConcurrency`` with ``acknowledge``: a request waits a second or more for its acknowledgement, and
+    /// these many are what the queue's default bound has room for. What is in flight at a crash is asked for and not
+    /// sent blindly again, so there is no reason to keep it at one.
+    public static let acknowledgedConcurrency = 16
 
     /// A target with the backend's defaults.
     public init(name: String, backend: BackendKind, format: FormatKind, endpoint: Endpoint) {

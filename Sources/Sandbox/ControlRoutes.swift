@@ -100,7 +100,7 @@ struct FaultChange {
 
     private static let keys: Set<String> = [
         "failRate", "latencyMs", "outageMs", "outageAfterMs", "status", "retryAfter", "itemFailRate", "resetRate",
-        "commitThenResetRate",
+        "commitThenResetRate", "ackDelayMs", "ackFalseRate", "ackLoseRate", "ackRefuseRate", "ackExpiryMs",
     ]
 
     init(_ body: [UInt8]) throws(SandboxError) {
@@ -154,6 +154,11 @@ struct FaultChange {
         if let rate = values["itemFailRate"] { changed.itemFailRate = rate }
         if let rate = values["resetRate"] { changed.resetRate = rate }
         if let rate = values["commitThenResetRate"] { changed.commitThenResetRate = rate }
+        if let delay = values["ackDelayMs"] { changed.ackDelayMilliseconds = UInt64(delay) }
+        if let rate = values["ackFalseRate"] { changed.ackFalseRate = rate }
+        if let rate = values["ackLoseRate"] { changed.ackLoseRate = rate }
+        if let rate = values["ackRefuseRate"] { changed.ackRefuseRate = rate }
+        if let time = values["ackExpiryMs"] { changed.ackExpiryMilliseconds = UInt64(time) }
         return changed
     }
 }

@@ -40,14 +40,24 @@ struct FaultPlan: Sendable {
         rate > 0 && Double(rng.next() >> 11) * 0x1p-53 < rate
     }
 
-    /// - Parameter carriesRecords: others, such as health checks, only suffer from outages.
-    mutating func decide(carriesRecords: Bool, now: Tick) -> Decision {
+    /// - Parameters:
+    ///   - carriesRecords: others, such as health checks, only suffer from outages.
+    ///   - isPoll: asks for acknowledgements.
+    mutating func decide(carriesRecords: Bool, isPoll: Bool = false, now: Tick) -> Decision {
         if let outage, outage.start <= now, now < outage.end { return .refuse }
+        if isPoll, draws(faults.ackLoseRate) { return .commitThenReset }
         guard carriesRecords else { return .serve }
         if draws(faults.resetRate) { return .reset }
         if draws(faults.failRate) { return .refuse }
         if draws(faults.commitThenResetRate) { return .commitThenReset }
         return .serve
+    }
+
+    mutating func refusesPoll() -> Bool { draws(faults.ackRefuseRate) }
+
+    /// When a request that is taken now can be called true; nil if never.
+    mutating func acknowledgedAt(_ now: Tick) -> Tick? {
+        draws(faults.ackFalseRate) ? nil : now.adding(milliseconds: faults.ackDelayMilliseconds)
     }
 
     mutating func failsItem() -> Bool { draws(faults.itemFailRate) }

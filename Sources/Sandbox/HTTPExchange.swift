@@ -113,10 +113,16 @@ protocol LookAlike: Sendable {
     var maxBodyBytes: Int { get }
     /// Whether the request brings records, so that rates apply to it.
     func carriesRecords(_ head: HTTPRequestHead) -> Bool
+    /// Whether the request asks for acknowledgements.
+    func isPoll(_ head: HTTPRequestHead) -> Bool
     /// Carries the request out.
     func serve(_ request: HTTPRequest) -> HTTPReply
     /// What the real one says with an injected status.
     func refusal(_ status: HTTPResponseStatus) -> HTTPReply
     /// What the real one says to a body over ``maxBodyBytes``.
     func bodyTooLong() -> HTTPReply
+}
+
+extension LookAlike {
+    func isPoll(_ head: HTTPRequestHead) -> Bool { false }
 }

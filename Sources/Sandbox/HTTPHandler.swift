@@ -62,7 +62,8 @@ final class HTTPHandler: ChannelInboundHandler {
         let now = Tick(nanoseconds: NIODeadline.now().uptimeNanoseconds)
         let log = lookAlike.log
         let decision = log.admit(
-            carriesRecords: lookAlike.carriesRecords(request.head), bytes: request.body.readableBytes, now: now)
+            carriesRecords: lookAlike.carriesRecords(request.head), isPoll: lookAlike.isPoll(request.head),
+            bytes: request.body.readableBytes, now: now)
         let faults = log.faults
         switch decision {
         case .serve:

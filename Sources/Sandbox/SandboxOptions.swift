@@ -29,6 +29,16 @@ public struct SandboxFaults: Sendable, Equatable {
     public var resetRate = 0.0
     /// Requests that are carried out and whose connection is then reset without an answer.
     public var commitThenResetRate = 0.0
+    /// HEC: milliseconds until a request that was taken is acknowledged.
+    public var ackDelayMilliseconds: UInt64 = 0
+    /// HEC: requests that are taken and never acknowledged.
+    public var ackFalseRate = 0.0
+    /// HEC: questions for acknowledgements whose answer is lost by a reset; what it called true is true no more.
+    public var ackLoseRate = 0.0
+    /// HEC: questions for acknowledgements that are refused with 400.
+    public var ackRefuseRate = 0.0
+    /// HEC: milliseconds after which a channel that is not used is forgotten, with its numbers; 0 is never.
+    public var ackExpiryMilliseconds: UInt64 = 0
 
     /// No misbehaviour.
     public init() {}
@@ -37,7 +47,8 @@ public struct SandboxFaults: Sendable, Equatable {
     var mistake: String? {
         let rates = [
             ("failRate", failRate), ("itemFailRate", itemFailRate), ("resetRate", resetRate),
-            ("commitThenResetRate", commitThenResetRate),
+            ("commitThenResetRate", commitThenResetRate), ("ackFalseRate", ackFalseRate),
+            ("ackLoseRate", ackLoseRate), ("ackRefuseRate", ackRefuseRate),
         ]
         for (name, rate) in rates where !(0...1).contains(rate) {
             return "\(name) is \(rate), but a rate is a probability from 0 to 1"
@@ -70,6 +81,8 @@ public struct SandboxOptions: Sendable, Equatable {
     public var elasticsearchPort = 0
     /// The HEC token that is accepted.
     public var token = Secret("5a5a5a5a-0000-4000-8000-5a5a5a5a5a5a")
+    /// The HEC token acknowledges: requests need a channel and get a number to ask for them by.
+    public var acknowledge = false
     /// Elasticsearch user that is accepted; with ``password``.
     public var username: String?
     /// Password of ``username``.

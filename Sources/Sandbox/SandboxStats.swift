@@ -21,6 +21,10 @@ public struct SandboxTargetStats: Sendable, Equatable {
     public var recordsRejected = 0
     /// HEC: records lost because an envelope before or at them had an unknown key, though the answer was 200.
     public var droppedByUnknownKey = 0
+    /// HEC: questions for acknowledgements.
+    public var ackPolls = 0
+    /// HEC: requests that were called true.
+    public var ackConfirmed = 0
     /// Requests answered with an injected status.
     public var failuresInjected = 0
     /// Connections reset, with the request carried out or not.
@@ -37,7 +41,8 @@ public struct SandboxTargetStats: Sendable, Equatable {
             ("requests", requests), ("requestsRefused", requestsRefused), ("recordsReceived", recordsReceived),
             ("uniqueIDs", uniqueIDs), ("duplicates", duplicates), ("recordsWithoutID", recordsWithoutID),
             ("idsNotRemembered", idsNotRemembered), ("recordsRejected", recordsRejected),
-            ("droppedByUnknownKey", droppedByUnknownKey), ("failuresInjected", failuresInjected),
+            ("droppedByUnknownKey", droppedByUnknownKey), ("ackPolls", ackPolls), ("ackConfirmed", ackConfirmed),
+            ("failuresInjected", failuresInjected),
             ("resetsInjected", resetsInjected), ("itemFailuresInjected", itemFailuresInjected), ("bytes", bytes),
             ("bytesUncompressed", bytesUncompressed),
         ]

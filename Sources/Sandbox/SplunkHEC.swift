@@ -8,12 +8,18 @@ struct SplunkHEC: LookAlike {
     let log: TargetLog
     let maxBodyBytes: Int
     private let token: Secret
+    private let acknowledges: Bool
 
     init(_ options: SandboxOptions, log: TargetLog) {
         self.log = log
         maxBodyBytes = options.maxBodyBytes
         token = options.token
+        acknowledges = options.acknowledge
     }
+
+    func isPoll(_ head: HTTPRequestHead) -> Bool { head.uri.prefix { $0 != "?" } == Self.ackPath }
+
+    private static let ackPath = "/services/collector/ack"
 
     func carriesRecords(_ head: HTTPRequestHead) -> Bool { head.method == .POST }
 
@@ -26,8 +32,7 @@ struct SplunkHEC: LookAlike {
             let reply = collect(request)
             if reply.status != .ok { log.update { $0.stats.requestsRefused += 1 } }
             return reply
-        case (.POST, "/services/collector/ack"):
-            return refuseToken(request) ?? Self.reply(.badRequest, "ACK is disabled", 14)
+        case (.POST, Self.ackPath[...]): return acknowledge(request)
         case (_, "/services/collector"), (_, "/services/collector/event"):
             return Self.reply(.methodNotAllowed, "Method Not Allowed", 405)
         default:
@@ -51,12 +56,13 @@ struct SplunkHEC: LookAlike {
     }
 
     private static func reply(
-        _ status: HTTPResponseStatus, _ text: String, _ code: Int, invalidEvent: Int? = nil
+        _ status: HTTPResponseStatus, _ text: String, _ code: Int, invalidEvent: Int? = nil, ackID: Int64? = nil
     ) -> HTTPReply {
         var body = ByteBuffer(string: "{\"text\":")
         body.writeJSON(text)
         body.writeString(",\"code\":\(code)")
         if let invalidEvent { body.writeString(",\"invalid-event-number\":\(invalidEvent)") }
+        if let ackID { body.writeString(",\"ackId\":\(ackID)") }
         body.writeStaticString("}")
         return HTTPReply(status, body)
     }
@@ -72,8 +78,65 @@ struct SplunkHEC: LookAlike {
         return nil
     }
 
+    /// The channel of a request, in the header or the query; or the refusal, for one that needs it and has none.
+    private func channel(_ request: HTTPRequest) -> Result<String, ChannelFault> {
+        let named = request.header("X-Splunk-Request-Channel") ?? request.query("channel").map(String.init)
+        guard let named else { return .failure(.missing) }
+        return HECAcknowledgement.isChannel(named) ? .success(named.lowercased()) : .failure(.invalid)
+    }
+
+    private enum ChannelFault: Error {
+        case missing, invalid
+
+        var reply: HTTPReply {
+            switch self {
+            case .missing: SplunkHEC.reply(.badRequest, "Data channel is missing", 10)
+            case .invalid: SplunkHEC.reply(.badRequest, "Invalid data channel", 11)
+            }
+        }
+    }
+
+    private static var now: Tick { Tick(nanoseconds: NIODeadline.now().uptimeNanoseconds) }
+
+    private func acknowledge(_ request: HTTPRequest) -> HTTPReply {
+        if let refused = refuseToken(request) { return refused }
+        guard acknowledges else { return Self.reply(.badRequest, "ACK is disabled", 14) }
+        let name: String
+        do throws(ChannelFault) { name = try channel(request).get() } catch { return error.reply }
+        guard let ids = HECAcknowledgement.question([UInt8](request.body.readableBytesView)) else {
+            return Self.reply(.badRequest, "Invalid data format", 6)
+        }
+        let now = Self.now
+        let ready = log.update { state -> Set<Int64>? in
+            state.stats.ackPolls += 1
+            if state.plan.refusesPoll() { return nil }
+            let expiry = state.plan.faults.ackExpiryMilliseconds
+            let ready = state.acknowledgement.take(ids, of: name, now: now, expiryMilliseconds: expiry)
+            state.stats.ackConfirmed += ready.count
+            return ready
+        }
+        guard let ready else { return Self.reply(.badRequest, "Invalid data format", 6) }
+        let words = ids.map { "\"\($0)\":\(ready.contains($0))" }
+        return HTTPReply(.ok, json: "{\"acks\":{\(words.joined(separator: ","))}}")
+    }
+
+    /// The number that a request which was taken is asked for by; nil if the token does not acknowledge.
+    private func number(_ name: String?) -> Int64? {
+        guard let name else { return nil }
+        let now = Self.now
+        return log.update { state in
+            let trueAt = state.plan.acknowledgedAt(now)
+            let expiry = state.plan.faults.ackExpiryMilliseconds
+            return state.acknowledgement.number(on: name, trueAt: trueAt, now: now, expiryMilliseconds: expiry)
+        }
+    }
+
     private func collect(_ request: HTTPRequest) -> HTTPReply {
         if let refused = refuseToken(request) { return refused }
+        var name: String?
+        if acknowledges {
+            do throws(ChannelFault) { name = try channel(request).get() } catch { return error.reply }
+        }
         let body: [UInt8]
         do {
             body = try request.plainBody(limit: maxBodyBytes)
@@ -99,7 +162,7 @@ struct SplunkHEC: LookAlike {
                 }
             }
         }
-        guard let fault = batch.fault else { return Self.reply(.ok, "Success", 0) }
+        guard let fault = batch.fault else { return Self.reply(.ok, "Success", 0, ackID: number(name)) }
         // Events before the bad one are indexed already, so it is also the count of those.
         let number = fault == .noData ? nil : batch.identities.count
         return Self.reply(.badRequest, fault.text, fault.rawValue, invalidEvent: number)

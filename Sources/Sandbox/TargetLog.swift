@@ -9,6 +9,7 @@ final class TargetLog: Sendable {
         /// Identities by index; HEC has one index only, the empty name.
         var identities: [String: IdentityLog] = [:]
         var remembered = 0
+        var acknowledgement = HECAcknowledgement()
         let bound: Int
 
         /// Notes that a record with `identity` was stored, or was there already.
@@ -48,11 +49,11 @@ final class TargetLog: Sendable {
     var faults: SandboxFaults { update { $0.plan.faults } }
 
     /// Counts a request and decides its fate.
-    func admit(carriesRecords: Bool, bytes: Int, now: Tick) -> FaultPlan.Decision {
+    func admit(carriesRecords: Bool, isPoll: Bool, bytes: Int, now: Tick) -> FaultPlan.Decision {
         update { state in
             state.stats.requests += 1
             state.stats.bytes += bytes
-            let decision = state.plan.decide(carriesRecords: carriesRecords, now: now)
+            let decision = state.plan.decide(carriesRecords: carriesRecords, isPoll: isPoll, now: now)
             switch decision {
             case .serve: break
             case .refuse: state.stats.failuresInjected += 1

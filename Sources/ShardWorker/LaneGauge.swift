@@ -16,6 +16,8 @@ public struct LaneStatus: Sendable {
     public var batches = 0
     /// Attempts that failed and were or will be made again.
     public var retries = 0
+    /// Records that the receiver took and did not confirm, each time they were sent again for it.
+    public var unconfirmed = 0
     /// Records given up in this run.
     public var dead = 0
     /// Encoded bytes that wait or are under way.

@@ -127,7 +127,8 @@ actor TargetLane {
             }
             let sent = SystemClock.now()
             let answer = await backend.deliver(parcel)
-            let took = SystemClock.now().nanoseconds - sent.nanoseconds
+            let took = answer.requestNanoseconds ?? SystemClock.now().nanoseconds - sent.nanoseconds
+            noteUnconfirmed(answer.unconfirmed)
             if let file = answer.outputFile { outputFiles[id] = file }
             handle(.answered(id, answer.verdict, nanoseconds: took))
         }
@@ -258,6 +259,13 @@ actor TargetLane {
             log.info("the target takes records again, after \(out) ms", metadata: metadata)
         default: return
         }
+    }
+
+    private func noteUnconfirmed(_ count: Int) {
+        guard count > 0 else { return }
+        gauge.update { $0.unconfirmed += count }
+        let metadata: Logger.Metadata = ["target": "\(gauge.target.name)", "records": "\(count)"]
+        log.warning("taken but not acknowledged: sent again, so they may be there twice", metadata: metadata)
     }
 
     private func settleTimer() {

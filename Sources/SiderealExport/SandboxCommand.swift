@@ -30,7 +30,10 @@ struct SandboxCommand: AsyncParsableCommand {
               POST /sandbox/fault   {"target":"hec","failRate":0.5} and likewise
                                     latencyMs, outageMs, outageAfterMs, status,
                                     retryAfter, itemFailRate, resetRate,
-                                    commitThenResetRate; the others stay
+                                    commitThenResetRate, and for HEC with
+                                    --acknowledge ackDelayMs, ackFalseRate,
+                                    ackLoseRate, ackRefuseRate, ackExpiryMs;
+                                    the others stay
             """)
 
     @Option(help: "Port of the HEC look-alike; 0 for a free one.")
@@ -41,6 +44,9 @@ struct SandboxCommand: AsyncParsableCommand {
 
     @Option(help: "HEC token to accept. (default: a fixed one, shown at the start)")
     var token: String?
+
+    @Flag(help: "Have the HEC token acknowledge: requests need a channel and are asked for by their number.")
+    var acknowledge = false
 
     @Option(help: "Elasticsearch user to accept; needs --password.")
     var username: String?
@@ -97,6 +103,9 @@ struct SandboxCommand: AsyncParsableCommand {
         if (username == nil) != (password == nil) {
             throw ValidationError("--username and --password belong together; give both or neither.")
         }
+        if null, acknowledge {
+            throw ValidationError("--null knows no acknowledgements; leave out one of --null and --acknowledge.")
+        }
         if outageAfter.milliseconds > 0, outage.milliseconds == 0 {
             throw ValidationError("--outage-after says when an outage begins; say with --outage how long it lasts.")
         }
@@ -126,6 +135,7 @@ struct SandboxCommand: AsyncParsableCommand {
         options.hecPort = hecPort
         options.elasticsearchPort = elasticsearchPort
         if let token { options.token = Secret(token) }
+        options.acknowledge = acknowledge
         options.username = username
         options.password = password.map { Secret($0) }
         options.apiKey = apiKey.map { Secret($0) }

@@ -58,11 +58,71 @@ import Testing
         }
     }
 
-    /// Code 7 counts one too high, so its number is not believed; the settings are wrong, not the event.
+    /// Code 7 alone counts one too high; the settings are wrong, not the event.
     @Test func incorrectIndexBuriesNothing() {
-        let verdict = of(answer(400, #"{"text":"Incorrect index","code":7,"invalid-event-number":1}"#))
-        #expect(kind(verdict) == "configuration")
-        #expect(refusal(verdict)?.message.contains("check index") == true)
+        func at(_ number: String) -> Verdict {
+            of(answer(400, #"{"text":"Incorrect index","code":7,"invalid-event-number":\#(number)}"#))
+        }
+        // None before it, or no number that one of ten events can have.
+        for number in ["1", "0", "-1", "11", "99999999999999999999", "null"] {
+            #expect(kind(at(number)) == "configuration", "\(number)")
+            #expect(refusal(at(number))?.message.contains("check index") == true)
+        }
+        for number in 2...10 {
+            guard case .items(let items, nil) = at("\(number)") else {
+                Issue.record("\(number)")
+                continue
+            }
+            let isThere = items.map { $0 == .delivered }
+            #expect(isThere == (0..<10).map { $0 < number - 1 })
+            #expect(items.allSatisfy { if case .poison = $0 { false } else { true } })
+        }
+    }
+
+    /// With acknowledgements the events before the bad one have no number, so they are sent again.
+    @Test func withoutANumberNothingIsDelivered() {
+        func acknowledged(_ verdict: Verdict, count: Int = 4) -> (verdict: Verdict, unconfirmed: Int) {
+            SplunkVerdict.unacknowledged(verdict, count: count, at: "soc")
+        }
+        let bad = Reason(code: "hec-6", message: "")
+        let (told, again) = acknowledged(.poisonAt(delivered: 2, bad))
+        guard case .items(let items, _) = told else {
+            Issue.record("\(told)")
+            return
+        }
+        #expect(again == 2 && items.count == 4 && items[2] == .poison(bad))
+        for item in [0, 1, 3] {
+            guard case .retry(let reason) = items[item] else {
+                Issue.record("\(items[item])")
+                continue
+            }
+            #expect(reason.code == "unconfirmed")
+        }
+        #expect(acknowledged(.poisonAt(delivered: 0, bad)).verdict == .poisonAt(delivered: 0, bad))
+        let index = of(answer(400, #"{"text":"Incorrect index","code":7,"invalid-event-number":3}"#), count: 4)
+        let (held, unconfirmed) = acknowledged(index)
+        #expect(kind(held) == "configuration" && unconfirmed == 2)
+        for verdict in [Verdict.poison(bad), .tooLarge(bad), .retry(bad, retryAfterMilliseconds: 5), .unknown(bad)] {
+            #expect(acknowledged(verdict) == (verdict, 0))
+        }
+    }
+
+    @Test func healthIsTheCollectorsOwnWord() {
+        #expect(SplunkVerdict.health(answer(200, #"{"text":"HEC is healthy","code":17}"#), at: "soc") == nil)
+        let full = SplunkVerdict.health(
+            answer(503, #"{"text":"HEC is unhealthy, queues are full","code":18}"#), at: "soc")
+        #expect(full?.code == "hec-18" && full?.message.contains("queues are full") == true)
+        #expect(SplunkVerdict.health(answer(404, "<html>"), at: "soc")?.code == "http-404")
+    }
+
+    /// What to do is said where somebody has to do it.
+    @Test(arguments: [
+        (1, 403, "enable the token"), (2, 401, "key token"), (3, 401, "key token"), (4, 403, "key token"),
+        (7, 400, "check index"), (10, 400, "acknowledge: true"), (11, 400, "acknowledge: true"),
+        (14, 400, "acknowledge: false"),
+    ]) func adviceComesAlong(code: Int, status: Int, advice: String) {
+        let verdict = of(answer(status, #"{"text":"x","code":\#(code)}"#))
+        #expect(refusal(verdict)?.message.contains(advice) == true)
     }
 
     @Test(arguments: [99, 28, -1, 1_000]) func unknownCodeIsJudgedByItsStatus(code: Int) {

@@ -42,8 +42,37 @@ import Testing
 
     @Test func ownKeysOfLaterVersions() throws {
         try expect(
-            splunk("acknowledge: true"), at: (6, 7), "\(Self.path).acknowledge",
+            elasticsearch("setup: true"), at: (6, 7), "\(Self.path).setup",
             "is not available in this version (0.1.0)", hint: "remove")
+    }
+
+    /// Many requests wait for their acknowledgement at once, unless somebody says otherwise.
+    @Test func acknowledgementsChangeTheDefaultConcurrency() throws {
+        func target(_ lines: String...) throws -> Target {
+            try Configuration.parse(splunk(lines.joined(separator: "\n      ")), name: "f").targets[0]
+        }
+        let plain = try target("acknowledge: false")
+        #expect(!plain.acknowledge && plain.maxConcurrency == 1)
+        let on = try target("acknowledge: true", "acknowledgeTimeout: 2m")
+        #expect(on.acknowledge && on.maxConcurrency == 16 && on.acknowledgeTimeoutMilliseconds == 120_000)
+        let given = try target("acknowledge: true", "concurrency: {max: 3}")
+        #expect(given.maxConcurrency == 3 && given.acknowledgeTimeoutMilliseconds == 300_000)
+    }
+
+    @Test func acknowledgementTimesBelongToAcknowledgements() throws {
+        for off in ["", "acknowledge: false"] {
+            let lines = [off, "acknowledgeTimeout: 2m"].filter { !$0.isEmpty }
+            let found = try #require(problems(splunk(lines.joined(separator: "\n      "))).first)
+            #expect(
+                found.keyPath == "\(Self.path).acknowledgeTimeout" && found.hint?.contains("acknowledge: true") == true)
+        }
+        try expect(
+            splunk("acknowledge: yes"), at: (6, 20), "\(Self.path).acknowledge", "expected `true` or `false`",
+            hint: "write `true`")
+        try expect(
+            elasticsearch("acknowledge: true"), at: (6, 7), "\(Self.path).acknowledge",
+            "belongs to the backend `splunk`",
+            hint: "remove")
     }
 
     @Test func keysOfOtherBackends() throws {

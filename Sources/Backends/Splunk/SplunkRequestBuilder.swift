@@ -11,6 +11,7 @@ public struct SplunkRequestBuilder: Sendable {
     private let middle: SealedBytes
     let eventURL: String
     let healthURL: String
+    let ackURL: String
 
     /// A builder for `target`; the cluster's name is the default `host`.
     public init(target: Target, encoder: FormatEncoder, cluster: String) {
@@ -19,6 +20,7 @@ public struct SplunkRequestBuilder: Sendable {
         let path = "/services/collector"
         eventURL = base.hasSuffix(path) ? base + "/event" : base + path + "/event"
         healthURL = base.hasSuffix(path) ? base + "/health" : base + path + "/health"
+        ackURL = base.hasSuffix(path) ? base + "/ack" : base + path + "/ack"
         var out = ByteWriter()
         Self.member("host", target.host ?? cluster, &out)
         Self.member("source", target.source ?? "sidereal", &out)

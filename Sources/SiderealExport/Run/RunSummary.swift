@@ -19,6 +19,8 @@ struct RunSummary: Sendable {
         var batches = 0
         var retries = 0
         var dead = 0
+        /// Records that were sent again because their acknowledgement did not come.
+        var unconfirmed = 0
         /// Records that earlier runs delivered of the same inputs.
         var earlier = 0
         /// From the start until the target's last acceptance.
@@ -46,6 +48,7 @@ struct RunSummary: Sendable {
         rows[index].status.batches += status.batches
         rows[index].status.retries += status.retries
         rows[index].status.dead += status.dead
+        rows[index].status.unconfirmed += status.unconfirmed
         rows[index].isComplete = rows[index].isComplete && isComplete
         rows[index].status.earlier += earlier
         if !isComplete { rows[index].lastFailure = status.lastFailure.map { "\($0)" } }
@@ -89,6 +92,11 @@ struct RunSummary: Sendable {
         if refused > 0 {
             lines.append("\(Human.count(refused)) refused as no valid probe result; kept as dead letters.")
         }
+        for row in rows where row.status.unconfirmed > 0 {
+            lines.append(
+                "\(row.name): \(Human.count(row.status.unconfirmed)) records were taken but not acknowledged, and"
+                    + " sent again; they may be there twice.")
+        }
         for row in rows where !row.isComplete {
             lines.append("\(row.name): not everything delivered\(row.lastFailure.map { ": \($0.printable)" } ?? "").")
         }
@@ -130,6 +138,7 @@ struct RunSummary: Sendable {
             object.add("batches", row.status.batches)
             object.add("retries", row.status.retries)
             object.add("deadLetters", row.status.dead)
+            object.add("unconfirmed", row.status.unconfirmed)
             object.add("complete", raw: row.isComplete ? "true" : "false")
             if let failure = row.lastFailure { object.add("lastFailure", failure) }
             return object.text

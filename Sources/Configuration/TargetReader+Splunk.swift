@@ -1,0 +1,15 @@
+import Model
+
+extension TargetReader {
+    func readSplunk(_ target: inout Target) {
+        target.index = section.text("index", maxBytes: 255)?.value
+        target.acknowledge = section.flag("acknowledge") ?? false
+        if target.acknowledge { target.maxConcurrency = Target.acknowledgedConcurrency }
+        guard let wait = section.duration("acknowledgeTimeout", in: 5_000...3_600_000) else { return }
+        target.acknowledgeTimeoutMilliseconds = wait.value
+        guard !target.acknowledge else { return }
+        section.problems.add(
+            wait.position, wait.keyPath, "is for acknowledgements, which are not switched on",
+            hint: "add `acknowledge: true`, or remove the key")
+    }
+}
