@@ -14,6 +14,8 @@ APT_PACKAGES := libcurl4-openssl-dev libssl-dev libsqlite3-dev libisal-dev opens
 PY_PACKAGES := pytest==8.3.4 "moto[server]==5.2.5"
 # What receivers and other people's parsers make of the formats; the two OCSF packages do not share an environment.
 CHECKER_APT := liblognorm-utils rsyslog
+# Real receivers for the end-to-end tests.
+PEER_APT := rsyslog rsyslog-openssl
 OCSF_PACKAGES := pydantic-ocsf==3.0.0 syslog-rfc5424-parser==0.3.2
 OCSF_MODELS_PACKAGES := py-ocsf-models==0.10.0
 FUZZ_CASES ?= 1000000
@@ -39,6 +41,10 @@ deps: .make/apt ## Install missing Debian packages (root or sudo)
 
 .make/apt-checkers: Makefile .make/apt
 	@deploy/local/install-packages $(CHECKER_APT)
+	@touch $@
+
+.make/apt-peers: Makefile .make/apt
+	@deploy/local/install-packages $(PEER_APT)
 	@touch $@
 
 .venv-ocsf/ready: Makefile .make/apt
@@ -75,7 +81,7 @@ format: ## Formatting, applied
 unit: .make/apt ## Unit, property and simulation tests
 	$(SWIFT) test
 
-end-to-end: $(BINARY) .venv/ready ## The built program against look-alikes, TLS servers, full disks and kill -9
+end-to-end: $(BINARY) .venv/ready .make/apt-peers ## The built program against look-alikes, TLS servers, full disks and kill -9
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -p no:cacheprovider Tests/EndToEnd
 
 checkers: $(BINARY) .make/apt-checkers .venv-ocsf/ready .venv-ocsf-models/ready ## The formats before other people's parsers
@@ -106,7 +112,7 @@ $(FUZZ_DIR)/fuzz-formats: $(shell find Sources/Model Sources/Formats Tests/Forma
 		-c $(filter Sources/Formats/%,$^) -o $(FUZZ_DIR)/Formats.o
 	$(SWIFT)c $(FUZZ_FLAGS) -module-name FuzzFormats $(filter Tests/%,$^) $(FUZZ_DIR)/Model.o $(FUZZ_DIR)/Formats.o -o $@
 
-acceptance: $(BINARY) .venv/ready ## The long proofs: 20 kills over 100 000 results, an outage of a minute
+acceptance: $(BINARY) .venv/ready .make/apt-peers ## The long proofs: 20 kills over 100 000 results, an outage of a minute
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -s -p no:cacheprovider Tests/EndToEnd -m acceptance
 
 bench: $(BINARY) ## CPU seconds per million results and peak memory, against a null sink

@@ -60,6 +60,8 @@ public enum RecordWriter: Sendable {
     case elasticsearch(ElasticsearchRequestBuilder)
     /// Lines of an object.
     case s3(S3RequestBuilder)
+    /// Frames.
+    case syslog(SyslogRequestBuilder)
     /// Lines.
     case file(FileRequestBuilder)
 
@@ -73,6 +75,7 @@ public enum RecordWriter: Sendable {
         case .splunk(let builder): builder.append(record, of: bytes, into: &out, scratch: &scratch)
         case .elasticsearch(let builder): builder.append(record, of: bytes, into: &out, scratch: &scratch)
         case .s3(let builder): builder.append(record, of: bytes, into: &out)
+        case .syslog(let builder): builder.append(record, of: bytes, into: &out, scratch: &scratch)
         case .file(let builder): builder.append(record, of: bytes, into: &out)
         }
     }

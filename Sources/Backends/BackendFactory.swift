@@ -32,11 +32,10 @@ public struct BackendFactory: Sendable {
         self.warn = warn
     }
 
-    /// The writer and the receiver; nil if this version cannot serve the target's backend, which the configuration
-    /// refuses before.
+    /// The writer and the receiver.
     public func make(
         _ target: Target, committed: OutputFile?, announce: @escaping FileBackend.Announce
-    ) -> (writer: RecordWriter, backend: any Backend)? {
+    ) -> (writer: RecordWriter, backend: any Backend) {
         let encoder = FormatEncoder(target.format, stamp: stamp, options: target.formatOptions)
         switch target.backend {
         case .splunk:
@@ -58,7 +57,9 @@ public struct BackendFactory: Sendable {
                 target: target, builder: builder, client: client, secrets: secrets, environment: environment,
                 warn: { [warn] in warn(name, $0) })
             return (.s3(builder), backend)
-        case .syslog: return nil
+        case .syslog:
+            let builder = SyslogRequestBuilder(target: target, encoder: encoder, stamp: stamp)
+            return (.syslog(builder), SyslogBackend(target: target, secrets: secrets))
         }
     }
 }

@@ -3,6 +3,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/provider.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -22,6 +23,41 @@ static inline void sidereal_SSL_CTX_restrict_server(SSL_CTX *context)
     SSL_CTX_set_num_tickets(context, 0);
     // Idle connections give their record buffers of about 34 kB back.
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+}
+
+// A client resumes no session either: that would skip the check of a certificate which may have expired since.
+static inline void sidereal_SSL_CTX_restrict_client(SSL_CTX *context)
+{
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+}
+
+static inline int sidereal_SSL_CTX_add1_chain_cert(SSL_CTX *context, X509 *certificate)
+{
+    return (int)SSL_CTX_add1_chain_cert(context, certificate);
+}
+
+static inline int sidereal_SSL_set_server_name(SSL *connection, const char *name)
+{
+    return (int)SSL_set_tlsext_host_name(connection, name);
+}
+
+// Without a callback OpenSSL would ask for the passphrase of an encrypted key on the terminal.
+static inline int sidereal_no_passphrase(char *buffer, int size, int writing, void *context)
+{
+    (void)buffer, (void)size, (void)writing, (void)context;
+    return -1;
+}
+
+static inline EVP_PKEY *sidereal_read_private_key(BIO *pem)
+{
+    return PEM_read_bio_PrivateKey(pem, NULL, sidereal_no_passphrase, NULL);
+}
+
+static inline X509 *sidereal_read_certificate(BIO *pem)
+{
+    return PEM_read_bio_X509(pem, NULL, sidereal_no_passphrase, NULL);
 }
 
 // `BIO_pending` without the conversion to int: never negative for a memory BIO.

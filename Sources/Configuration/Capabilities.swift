@@ -3,7 +3,7 @@ public import Model
 /// What this version can do, in one table. A later version extends it here and nowhere else.
 public enum Capabilities {
     /// Backends that are implemented.
-    public static let backends: Set<BackendKind> = [.splunk, .elasticsearch, .s3, .file]
+    public static let backends: Set<BackendKind> = Set(BackendKind.allCases)
     /// Formats that are implemented.
     public static let formats: Set<FormatKind> = Set(FormatKind.allCases)
 
@@ -22,7 +22,7 @@ public enum Capabilities {
         ("secretRef", remote), ("tls", remote), ("proxy", [.splunk, .elasticsearch, .s3]),
         ("index", [.splunk, .elasticsearch]), ("source", [.splunk]), ("sourcetype", [.splunk]), ("host", [.splunk]),
         ("acknowledge", [.splunk]), ("acknowledgeTimeout", [.splunk]),
-        ("dataStream", [.elasticsearch]), ("maxFileBytes", [.file]),
+        ("dataStream", [.elasticsearch]), ("grace", [.syslog]), ("maxFileBytes", [.file]),
         ("bucket", [.s3]), ("region", [.s3]), ("prefix", [.s3]), ("kmsKeyId", [.s3]), ("kmsContext", [.s3]),
         ("retentionDays", [.s3]), ("addressing", [.s3]), ("expectedBucketOwner", [.s3]), ("credentials", [.s3]),
     ]
@@ -32,6 +32,15 @@ public enum Capabilities {
         ("vendor", [.cef, .leef, .ocsf]), ("product", [.cef, .leef, .ocsf]), ("cefVersion", [.cef]),
         ("facility", [.syslog]), ("appName", [.syslog]), ("enterpriseId", [.syslog]), ("maxMessageBytes", [.syslog]),
     ]
+
+    /// Keys of single formats that any format needs where its lines travel as syslog messages.
+    static let envelopeKeys: Set<String> = ["facility", "appName"]
+
+    /// Whether the key of a format means something for this one towards this backend.
+    static func means(_ key: String, _ format: FormatKind, _ backend: BackendKind?) -> Bool {
+        if backend == .syslog, envelopeKeys.contains(key) { return true }
+        return formatKeys.contains { $0.key == key && $0.formats.contains(format) }
+    }
 
     /// Keys of a target that a later version will know.
     static let laterTargetKeys: [(key: String, backends: Set<BackendKind>)] = [

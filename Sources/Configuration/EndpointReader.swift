@@ -122,9 +122,19 @@ struct EndpointReader {
     let backend: BackendKind
     let tlsRequired: Bool
 
-    /// The endpoint as the backend wants it. Plain http is for this machine only, and only if TLS is not required.
+    /// How an endpoint of `backend` is written.
+    static func form(of backend: BackendKind) -> String {
+        switch backend {
+        case .file: "file:///absolute/directory"
+        case .syslog: "tls://host:6514"
+        case .splunk, .elasticsearch, .s3: "https://host:port"
+        }
+    }
+
+    /// The endpoint as the backend wants it. Without TLS it is for this machine only, and only if TLS is not required.
     func endpoint(_ text: String) throws(AddressMistake) -> Endpoint {
         if backend == .file { return try directory(text) }
+        if backend == .syslog { return try receiver(text) }
         if text.lowercased().hasPrefix("file:") {
             throw AddressMistake(
                 message: "`file://` belongs to the backend `file`; expected `https://host:port`",
@@ -133,7 +143,7 @@ struct EndpointReader {
         let address = try Address(text)
         switch address.scheme {
         case "https": break
-        case "http": try checkPlain(address)
+        case "http": try checkPlain(address, "http", instead: "https")
         default:
             throw AddressMistake(
                 message: "unknown scheme \(shown(address.scheme)); expected `https://`",
@@ -166,16 +176,53 @@ struct EndpointReader {
         }
     }
 
-    private func checkPlain(_ address: Address) throws(AddressMistake) {
+    private func checkPlain(_ address: Address, _ plain: String, instead: String) throws(AddressMistake) {
         guard address.isLoopback else {
             throw AddressMistake(
-                message: "plain http is refused: records and credentials would travel unprotected",
-                hint: "use `https://`; http is only for this machine (127.0.0.0/8, ::1, localhost)")
+                message: "plain \(plain) is refused: records and credentials would travel unprotected",
+                hint: "use `\(instead)://`; \(plain) is only for this machine (127.0.0.0/8, ::1, localhost)")
         }
         guard tlsRequired else { return }
         throw AddressMistake(
-            message: "plain http is refused while `tls.required` is true",
-            hint: "use `https://`, or set `tls.required: false`, which counts for this machine only")
+            message: "plain \(plain) is refused while `tls.required` is true",
+            hint: "use `\(instead)://`, or set `tls.required: false`, which counts for this machine only")
+    }
+
+    /// A syslog receiver: TLS on port 6514 unless another is given (RFC 5425, section 4.1); TCP has no port of its own.
+    private func receiver(_ text: String) throws(AddressMistake) -> Endpoint {
+        let form = Self.form(of: .syslog)
+        if text.lowercased().hasPrefix("file:") {
+            throw AddressMistake(message: "`file://` belongs to the backend `file`; expected `\(form)`")
+        }
+        let address: Address
+        do throws(AddressMistake) {
+            address = try Address(text)
+        } catch {
+            guard !text.contains("://"), !text.contains("@") else { throw error }
+            throw AddressMistake(
+                message: "has no scheme; expected `\(form)`", hint: "did you mean \(shown("tls://" + text))?")
+        }
+        let scheme: String
+        switch address.scheme {
+        case "tls", "syslog+tls": scheme = "tls"
+        case "tcp", "syslog+tcp":
+            try checkPlain(address, "tcp", instead: "tls")
+            scheme = "tcp"
+        case "udp", "syslog+udp":
+            throw AddressMistake(
+                message: "UDP loses messages without a trace and is not supported; expected `\(form)`",
+                hint: "have the receiver listen for syslog over TLS (RFC 5425)")
+        default:
+            throw AddressMistake(
+                message: "unknown scheme \(shown(address.scheme)); expected `\(form)`", hint: "use `tls://`")
+        }
+        guard address.path.isEmpty else {
+            throw AddressMistake(message: "a syslog receiver has no path", hint: "end the endpoint at the port")
+        }
+        guard let port = address.port ?? (scheme == "tls" ? 6514 : nil) else {
+            throw AddressMistake(message: "has no port", hint: "write it, as `tcp://127.0.0.1:1514`")
+        }
+        return Endpoint(scheme: scheme, host: address.host, port: port, path: "")
     }
 
     /// The request's path is appended by the backend.

@@ -2,10 +2,8 @@ import Model
 
 extension TargetReader {
     /// Reads the keys that belong to `format`; those of other formats are reported elsewhere, whatever their value.
-    func readFormatOptions(_ options: inout FormatOptions, _ format: FormatKind?) {
-        func belongs(_ key: String) -> Bool {
-            Capabilities.formatKeys.contains { $0.key == key && (format.map($0.formats.contains) ?? false) }
-        }
+    func readFormatOptions(_ options: inout FormatOptions, _ format: FormatKind?, _ backend: BackendKind?) {
+        func belongs(_ key: String) -> Bool { format.map { Capabilities.means(key, $0, backend) } ?? false }
         func whole(_ key: String) -> Int? {
             guard belongs(key), let range = FormatBounds.whole[key] else { return nil }
             return section.whole(key, in: range)?.value

@@ -72,9 +72,12 @@ extension TargetReader {
             if Capabilities.supports(kind.value, for: backend) {
                 target.compression = kind.value
             } else {
+                let what = "`\(kind.value.rawValue)` for the backend `\(backend.rawValue)` is "
                 section.problems.add(
                     kind.position, kind.keyPath,
-                    "`\(kind.value.rawValue)` for the backend `\(backend.rawValue)` is \(Capabilities.notAvailable)",
+                    what
+                        + (backend == .syslog
+                            ? "not possible: the protocol has no compression" : Capabilities.notAvailable),
                     hint: "use `none`")
             }
         }
@@ -119,7 +122,9 @@ extension TargetReader {
     /// A backend or format that is nil is not known, and every key of any may be meant for it.
     func refuseUnknownKeys(_ backend: BackendKind?, _ format: FormatKind?) {
         let known = Capabilities.targetKeys.filter { backend.map($0.backends.contains) ?? true }.map(\.key)
-        let ofFormat = Capabilities.formatKeys.filter { format.map($0.formats.contains) ?? true }.map(\.key)
+        let ofFormat = Capabilities.formatKeys.map(\.key).filter { key in
+            format.map { Capabilities.means(key, $0, backend) } ?? true
+        }
         section.refuseUnknownKeys(known + ofFormat) { key in
             explain(key, backend) ?? format.flatMap { explain(key, format: $0) }
         }

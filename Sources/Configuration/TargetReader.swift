@@ -30,7 +30,7 @@ struct TargetReader {
         readConcurrency(&target)
         readRetry(&target.retry)
         readTransport(&target)
-        readFormatOptions(&target.formatOptions, known)
+        readFormatOptions(&target.formatOptions, known, backend)
         guard backend != nil, endpoint != nil else { return nil }
         return target
     }
@@ -51,7 +51,7 @@ struct TargetReader {
         guard let backend, Capabilities.backends.contains(backend) else { return nil }
         guard let text = section.text("endpoint") else {
             if section.field("endpoint") == nil {
-                let form = backend == .file ? "file:///absolute/directory" : "https://host:port"
+                let form = EndpointReader.form(of: backend)
                 section.missing("endpoint", "is missing", hint: "expected `endpoint: \(form)`")
             }
             return nil
@@ -108,6 +108,7 @@ struct TargetReader {
         target.sourcetype = section.text("sourcetype", maxBytes: 255)?.value
         target.host = section.text("host", maxBytes: 255)?.value
         if let size = section.size("maxFileBytes", in: (1 << 20)...(1 << 40)) { target.maxFileBytes = size.value }
+        if let grace = section.duration("grace", in: 50...60_000) { target.graceMilliseconds = grace.value }
     }
 
     private func readElasticsearch(_ target: inout Target) {

@@ -1,7 +1,7 @@
 internal import COpenSSL
 public import Model
 
-/// Certificate, key and rules that the connections of one server share (OpenSSL `SSL_CTX`).
+/// Certificates, key and rules that the connections of one server, or to one, share (OpenSSL `SSL_CTX`).
 ///
 /// TLS 1.2 at least (NIST SP 800-52 rev. 2), no renegotiation, compression or resumption; suites are OpenSSL's own
 /// choice, which the FIPS provider narrows down. Never changed after `init`, so any thread may use it.
@@ -44,6 +44,92 @@ public import Model
         }
     }
 
+    /// Settings of a client: the server's certificate is always checked, its name by SAN alone (RFC 9525).
+    /// - Parameters:
+    ///   - authorities: PEM certificates to trust **instead of** the system's; nil: the system's. A certificate in it is
+    ///     trusted as it stands, whether it is a root or not.
+    ///   - certificateChain: PEM, the client's own certificate first; nil: none is shown.
+    ///   - privateKey: PEM, the key of that certificate, without a passphrase.
+    /// - Throws: ``CryptoError`` of kind `tlsConfiguration` that says which of the three is unusable.
+    public init(
+        client authorities: SealedBytes?, certificateChain: SealedBytes?, privateKey: SealedBytes?
+    ) throws(CryptoError) {
+        OpenSSLErrorQueue.clear()
+        guard let handle = unsafe SSL_CTX_new(TLS_client_method()) else {
+            throw CryptoError(.tlsConfiguration, "TLS: OpenSSL cannot create a context; is there enough memory?")
+        }
+        unsafe self.handle = handle
+        try unsafe Self.check(
+            sidereal_SSL_CTX_set_min_proto_version(handle, TLS1_2_VERSION) == 1,
+            "TLS: this OpenSSL does not offer TLS 1.2 or later; check MaxProtocol in openssl.cnf")
+        unsafe sidereal_SSL_CTX_restrict_client(handle)
+        unsafe SSL_CTX_set_verify(handle, SSL_VERIFY_PEER, nil)
+        if let authorities {
+            try trust(authorities)
+        } else {
+            try unsafe Self.check(
+                SSL_CTX_set_default_verify_paths(handle) == 1, "TLS: the system's authorities cannot be found")
+        }
+        guard certificateChain != nil || privateKey != nil else { return }
+        guard let certificateChain, let privateKey else {
+            throw CryptoError(
+                .tlsConfiguration, "TLS: a client certificate needs both tls.crt and tls.key", queue: [])
+        }
+        try present(certificateChain, privateKey)
+    }
+
+    private func trust(_ authorities: SealedBytes) throws(CryptoError) {
+        let store = unsafe SSL_CTX_get_cert_store(handle)
+        unsafe X509_STORE_set_flags(store, UInt(X509_V_FLAG_PARTIAL_CHAIN))
+        let count = unsafe Self.certificates(authorities) { unsafe X509_STORE_add_cert(store, $0) == 1 }
+        try Self.check(count > 0, "TLS: ca.crt holds no usable certificates; expected PEM")
+    }
+
+    private func present(_ chain: SealedBytes, _ key: SealedBytes) throws(CryptoError) {
+        var isFirst = true
+        let count = unsafe Self.certificates(chain) { certificate in
+            defer { isFirst = false }
+            return unsafe isFirst
+                ? SSL_CTX_use_certificate(handle, certificate) == 1
+                : sidereal_SSL_CTX_add1_chain_cert(handle, certificate) == 1
+        }
+        try Self.check(count > 0, "TLS: tls.crt holds no usable certificates; expected PEM, the client's own first")
+        let isUsed = unsafe key.withUnsafeBytes { bytes in
+            let source = unsafe BIO_new_mem_buf(bytes.baseAddress, Int32(clamping: bytes.count))
+            let parsed = unsafe sidereal_read_private_key(source)
+            defer {
+                unsafe EVP_PKEY_free(parsed)
+                unsafe BIO_free(source)
+            }
+            return unsafe parsed != nil && SSL_CTX_use_PrivateKey(handle, parsed) == 1
+        }
+        try Self.check(
+            isUsed,
+            "TLS: tls.key cannot be used; expected PEM without a passphrase that belongs to the first certificate of"
+                + " tls.crt")
+    }
+
+    /// Calls `use` with each certificate of `pem`. Returns how many there were, 0 if one could not be read or used.
+    @unsafe private static func certificates(_ pem: SealedBytes, _ use: (OpaquePointer) -> Bool) -> Int {
+        let source = unsafe pem.withUnsafeBytes { bytes in
+            unsafe BIO_new_mem_buf(bytes.baseAddress, Int32(clamping: bytes.count))
+        }
+        defer { unsafe BIO_free(source) }
+        var count = 0
+        while let certificate = unsafe sidereal_read_certificate(source) {
+            let isUsed = unsafe use(certificate)
+            unsafe X509_free(certificate)
+            guard isUsed else { return 0 }
+            count += 1
+        }
+        // The end of the file is the error "no start line"; any other is a certificate that is damaged.
+        let last = ERR_peek_last_error()
+        let isEnd = (last >> 23) & 0xFF == UInt(ERR_LIB_PEM) && last & 0x7F_FFFF == UInt(PEM_R_NO_START_LINE)
+        guard isEnd, count > 0 else { return 0 }
+        OpenSSLErrorQueue.clear()
+        return count
+    }
+
     private static func check(_ isFine: Bool, _ message: String) throws(CryptoError) {
         if !isFine { throw CryptoError(.tlsConfiguration, message) }
     }
@@ -53,7 +139,7 @@ public import Model
     }
 }
 
-/// The server's side of one TLS connection, without a socket: ciphertext is fed and taken as bytes.
+/// One side of a TLS connection, without a socket: ciphertext is fed and taken as bytes.
 ///
 /// For one thread at a time. After an error only ``takeCiphertext(_:)`` is of use, for the alert that tells the peer.
 @safe public final class TLSConnection {
@@ -74,7 +160,26 @@ public import Model
 
     /// A connection that waits for the client's first message.
     /// - Throws: ``CryptoError`` of kind `tlsConfiguration`, only without memory.
-    public init(server context: TLSContext) throws(CryptoError) {
+    public convenience init(server context: TLSContext) throws(CryptoError) {
+        try self.init(context)
+        unsafe SSL_set_accept_state(connection)
+    }
+
+    /// A connection that begins the handshake at the first ``handshake()``.
+    /// - Parameter host: the name or address, without brackets, that must be among the certificate's alternative names.
+    /// - Throws: ``CryptoError`` of kind `tlsConfiguration`: no memory, or a name that can be in no certificate.
+    public convenience init(client context: TLSContext, host: String) throws(CryptoError) {
+        try self.init(context)
+        unsafe SSL_set_connect_state(connection)
+        let flags = UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS) | UInt32(X509_CHECK_FLAG_NEVER_CHECK_SUBJECT)
+        unsafe SSL_set_hostflags(connection, flags)
+        if unsafe X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(connection), host) == 1 { return }
+        OpenSSLErrorQueue.clear()
+        guard unsafe SSL_set1_host(connection, host) == 1, unsafe sidereal_SSL_set_server_name(connection, host) == 1
+        else { throw CryptoError(.tlsConfiguration, "TLS: \(host) cannot be the name of a server") }
+    }
+
+    private init(_ context: TLSContext) throws(CryptoError) {
         OpenSSLErrorQueue.clear()
         let connection = unsafe SSL_new(context.handle)
         let incoming = unsafe BIO_new(BIO_s_mem())
@@ -89,7 +194,6 @@ public import Model
         _ = unsafe sidereal_BIO_set_mem_eof_return(incoming, -1)
         _ = unsafe sidereal_BIO_set_mem_eof_return(outgoing, -1)
         unsafe SSL_set_bio(connection, incoming, outgoing)
-        unsafe SSL_set_accept_state(connection)
         unsafe self.connection = connection
         unsafe self.incoming = incoming
         unsafe self.outgoing = outgoing
@@ -101,6 +205,14 @@ public import Model
 
     /// Whether the handshake is complete, so that plaintext can be written.
     public var isEstablished: Bool { unsafe SSL_is_init_finished(connection) == 1 }
+
+    /// What the check of the peer's certificate brought: X509_V_ERR_* of openssl/x509_vfy.h, 0 if nothing was wrong.
+    public var verifyResult: Int { unsafe SSL_get_verify_result(connection) }
+
+    /// OpenSSL's words for a ``verifyResult``.
+    public static func verifyText(_ result: Int) -> String {
+        unsafe X509_verify_cert_error_string(result).map { unsafe String(cString: $0) } ?? "error \(result)"
+    }
 
     /// The negotiated version, such as `TLSv1.3`.
     public var version: String {

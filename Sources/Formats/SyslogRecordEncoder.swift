@@ -84,7 +84,7 @@ public struct SyslogRecordEncoder: RecordEncoder {
 
 extension SyslogRecordEncoder {
     /// Section 6.2.1: eight times the facility, plus the severity.
-    private static func priority(facility: Int, effectiveness: Int) -> UInt64 {
+    static func priority(facility: Int, effectiveness: Int) -> UInt64 {
         let severity =
             switch Effectiveness(rawValue: UInt8(truncatingIfNeeded: effectiveness)) {
             case .effective: 6
@@ -98,7 +98,7 @@ extension SyslogRecordEncoder {
     }
 
     /// A field of the header: printable ASCII, one `-` for any other character; `-` if it is empty.
-    private static func header(_ text: String, limit: Int, _ out: inout ByteWriter) {
+    static func header(_ text: String, limit: Int, _ out: inout ByteWriter) {
         for scalar in text.unicodeScalars.prefix(limit) {
             out.append(0x21...0x7E ~= scalar.value ? UInt8(truncatingIfNeeded: scalar.value) : 0x2D)
         }

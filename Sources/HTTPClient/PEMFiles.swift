@@ -1,18 +1,25 @@
 import Glibc
-import Model
+public import Model
 import Threading
 
 /// Contents of the files that ``TLSSettings`` names.
-struct PEMContents {
-    var authorities: SealedBytes?
-    var certificate: SealedBytes?
-    var key: SealedBytes?
+public struct PEMContents: Sendable {
+    /// Authorities to trust.
+    public var authorities: SealedBytes?
+    /// Client certificate and its chain.
+    public var certificate: SealedBytes?
+    /// The client certificate's key.
+    public var key: SealedBytes?
+
+    /// None of them.
+    public init() {}
 
     var all: [SealedBytes] { [authorities, certificate, key].compactMap(\.self) }
 }
 
-/// Reads certificate files and keeps what it read until they change. Only for the loop's thread.
-struct PEMFiles {
+/// Reads certificate files and keeps what it read until they change: as long as a file is the same, so are the bytes.
+/// Blocks the caller; for one thread at a time.
+public struct PEMFiles {
     private struct Identity: Equatable {
         let device, inode: UInt
         let size, seconds, nanoseconds: Int
@@ -27,9 +34,11 @@ struct PEMFiles {
     }
 
     /// A file that cannot be used, and why.
-    struct Unreadable: Error {
-        let path: String
-        let why: String
+    public struct Unreadable: Error, Sendable {
+        /// The file.
+        public let path: String
+        /// What the system said, or what is wrong with it.
+        public let why: String
     }
 
     /// The largest bundle of a distribution has some 220 kB.
@@ -37,8 +46,11 @@ struct PEMFiles {
     private static let maxFiles = 256
     private var known: [String: (identity: Identity, bytes: SealedBytes)] = [:]
 
+    /// Nothing read yet.
+    public init() {}
+
     /// What the three files hold now.
-    mutating func contents(_ settings: TLSSettings) throws(Unreadable) -> PEMContents {
+    public mutating func contents(_ settings: TLSSettings) throws(Unreadable) -> PEMContents {
         var contents = PEMContents()
         if let path = settings.caFile { contents.authorities = try bytes(path) }
         if let path = settings.certificateFile { contents.certificate = try bytes(path) }

@@ -1,7 +1,9 @@
 /// Why TLS failed, and what to do about it.
-struct TLSRefusal {
-    let reason: HTTPFailure.TLSReason
-    let words: String
+public struct TLSRefusal: Sendable {
+    /// Which of the reasons.
+    public let reason: HTTPFailure.TLSReason
+    /// For people: what is wrong and what to do.
+    public let words: String
 
     init(_ reason: HTTPFailure.TLSReason, _ words: String) {
         self.reason = reason
@@ -10,7 +12,7 @@ struct TLSRefusal {
 
     /// From the result of the certificate's check, X509_V_ERR_* of openssl/x509_vfy.h. libcurl compares the name
     /// itself, after OpenSSL has found nothing wrong and before it stores OpenSSL's result: then it is still 1.
-    init(verifyResult: Int) {
+    public init(verifyResult: Int) {
         switch verifyResult {
         case 0, 1, 62, 64:
             self.init(
@@ -43,7 +45,7 @@ struct TLSRefusal {
 
     /// From OpenSSL's error in libcurl's text, as in `error:0A00045C:SSL routines::…`; `nil` if the text has none, or
     /// one that only says that the connection ended.
-    init?(error text: String, hasClientCertificate: Bool) {
+    public init?(error text: String, hasClientCertificate: Bool) {
         guard let code = TLSRefusal.errorCode(text) else { return nil }
         // ERR_GET_LIB and ERR_GET_REASON of openssl/err.h; 20 is ERR_LIB_SSL.
         guard (code >> 23) & 0xFF == 20 else {

@@ -42,7 +42,7 @@ public enum ImpactLevel: String, Sendable, CaseIterable {
 
 /// Where a target is reached, taken apart.
 public struct Endpoint: Sendable, Equatable {
-    /// `https`, `http` or `file`, lower case.
+    /// `https`, `http`, `tls`, `tcp` or `file`, lower case.
     public var scheme: String
     /// Host name or address without brackets; empty for `file`.
     public var host: String
@@ -142,6 +142,8 @@ public struct Target: Sendable, Equatable {
     public var dataStream: String?
     /// file: bytes after which the file is rotated.
     public var maxFileBytes: Int
+    /// syslog: milliseconds that a connection must outlive what it carried, for that to count as delivered.
+    public var graceMilliseconds: UInt64 = 500
     /// When batches close.
     public var batch: BatchBounds
     /// Batches in flight at the most; a permit is kept through back-off.
@@ -195,8 +197,9 @@ public struct Target: Sendable, Equatable {
             maxConcurrency = 4
             compression = .gzip
         case .syslog:
-            batch = BatchBounds(maxRecords: 10_000, maxBytes: 5_000_000, maxAgeMilliseconds: 1_000)
-            maxConcurrency = 1
+            // What is not past its grace when a connection breaks arrives twice: small batches, several at a time.
+            batch = BatchBounds(maxRecords: 2_000, maxBytes: 1_000_000, maxAgeMilliseconds: 1_000)
+            maxConcurrency = 4
             compression = .none
         }
     }

@@ -146,9 +146,7 @@ private enum TargetProbe {
         let results = await withTaskGroup(of: (Int, Reason?).self) { group in
             for (index, target) in configuration.targets.enumerated() {
                 group.addTask {
-                    guard let backend = factory.make(target, committed: nil, announce: { _ in nil })?.backend else {
-                        return (index, Reason(code: "unavailable", message: "not available in this version"))
-                    }
+                    let backend = factory.make(target, committed: nil, announce: { _ in nil }).backend
                     let reason = await backend.probe()
                     await backend.close()
                     return (index, reason)

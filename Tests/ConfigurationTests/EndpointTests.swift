@@ -1,4 +1,5 @@
 import Configuration
+import Model
 import Testing
 
 @Suite struct EndpointTests {
@@ -99,5 +100,40 @@ import Testing
         try refused("file:///a%20b", "`%`", hint: "without percent-encoding")
         try refused("file:///a/../b", "`.` and `..`", hint: nil)
         try refused("file:///", "the root directory is refused", hint: "below it")
+    }
+
+    @Test func syslogReceivers() throws {
+        func refused(
+            _ endpoint: String, _ message: String, hint: String?, head: String = "",
+            _ location: SourceLocation = #_sourceLocation
+        ) throws {
+            try expect(
+                syslog(endpoint: "\"\(endpoint)\"", head: head), at: (4, 17), Self.path, message, hint: hint,
+                location)
+        }
+        let off = "tls: {required: false}\n"
+        let form = "expected `tls://host:6514`"
+        try expect(
+            target(["backend: syslog"]), at: (3, 7), Self.path, "is missing", hint: "`endpoint: tls://host:6514`")
+        try refused("siem.example.com:6514", form, hint: "did you mean `tls://siem.example.com:6514`?")
+        try refused("https://siem.example.com", "unknown scheme `https`; \(form)", hint: "use `tls://`")
+        try refused("udp://siem.example.com:514", "UDP loses messages", hint: "syslog over TLS")
+        try refused("file:///var/log", "belongs to the backend `file`", hint: nil)
+        try refused("tls://siem/a", "a syslog receiver has no path", hint: "at the port")
+        try refused("tls://", "has no host", hint: "host:port")
+        try refused("tls://u:hunter2@siem", "credentials do not belong", hint: "secret")
+        try refused("u:hunter2@siem", "credentials do not belong", hint: "secret")
+        try refused("tcp://siem.example.com:514", "plain tcp is refused: records", hint: "use `tls://`", head: off)
+        try refused("tcp://127.0.0.1:514", "while `tls.required` is true", hint: "`tls.required: false`")
+        try refused("tcp://127.0.0.1", "has no port", hint: "tcp://127.0.0.1:1514", head: off)
+        for (given, base) in [
+            ("tls://siem", "tls://siem:6514"), ("TLS://Siem:1", "tls://siem:1"),
+            ("syslog+tls://siem", "tls://siem:6514"),
+            ("tls://[::1]:7", "tls://[::1]:7"), ("tcp://localhost:514", "tcp://localhost:514"),
+            ("syslog+tcp://[::1]:514", "tcp://[::1]:514"),
+        ] {
+            let text = syslog(endpoint: "\"\(given)\"", head: off)
+            #expect(try Configuration.parse(text, name: "f").targets.first?.endpoint.base == base)
+        }
     }
 }

@@ -21,7 +21,12 @@ import Testing
 
     @Test(arguments: BackendKind.allCases.filter { Capabilities.backends.contains($0) })
     func everyBackendTakesEveryFormat(_ backend: BackendKind) {
-        let endpoint = backend == .file ? "file:///a" : "https://localhost:1"
+        let endpoint =
+            switch backend {
+            case .file: "file:///a"
+            case .syslog: "tls://localhost"
+            case .splunk, .elasticsearch, .s3: "https://localhost:1"
+            }
         for format in FormatKind.allCases {
             let lines = ["backend: \(backend.rawValue)", "endpoint: \(endpoint)", "format: \(format.rawValue)"]
             let further: [BackendKind: [String]] = [.splunk: ["secretRef: s"], .s3: ["bucket: abc", "region: r"]]

@@ -57,6 +57,11 @@ func elasticsearch(endpoint: String = "https://es.example.com:9200", _ extra: St
     target(["backend: elasticsearch", "endpoint: \(endpoint)", "secretRef: es"] + extra, head: head)
 }
 
+/// As ``splunk(endpoint:_:head:)``, for a syslog receiver; lines 3 and 4 are the backend and the endpoint.
+func syslog(endpoint: String = "tls://siem.example.com", _ extra: String..., head: String = "") -> String {
+    target(["backend: syslog", "endpoint: \(endpoint)"] + extra, head: head)
+}
+
 /// `export`, `targets` and one target; then `head`, whose lines come after it.
 func target(_ lines: [String], head: String = "") -> String {
     let entry = lines.enumerated().map { ($0.offset == 0 ? "    - " : "      ") + $0.element }

@@ -9,10 +9,10 @@ import Testing
     @Test func backendAndFormat() throws {
         try expect(
             target(["endpoint: https://a"]), at: (3, 7), "\(Self.path).backend", "is missing",
-            hint: "one of `splunk`, `elasticsearch`, `s3`, `file`")
+            hint: "one of `splunk`, `elasticsearch`, `s3`, `syslog`, `file`")
         try expect(
             target(["backend: splnk", "endpoint: https://a"]), at: (3, 16), "\(Self.path).backend",
-            "unknown value `splnk`; expected one of `splunk`, `elasticsearch`, `s3`, `file`",
+            "unknown value `splnk`; expected one of `splunk`, `elasticsearch`, `s3`, `syslog`, `file`",
             hint: "did you mean `splunk`?")
         try expect(
             target(["backend: kafka", "endpoint: https://a"]), at: (3, 16), "\(Self.path).backend",
@@ -21,14 +21,6 @@ import Testing
             file("format: jsno"), at: (5, 15), "\(Self.path).format",
             "unknown value `jsno`; expected one of `json`, `cef`, `leef`, `syslog`, `ocsf`",
             hint: "did you mean `json`?")
-    }
-
-    @Test(arguments: [BackendKind.syslog])
-    func backendsOfLaterVersions(_ backend: BackendKind) throws {
-        try expect(
-            target(["backend: \(backend.rawValue)", "endpoint: tcp://a", "secretRef: s"]), at: (3, 16),
-            "\(Self.path).backend", "`\(backend.rawValue)` is not available in this version (0.1.0)",
-            hint: "use one of `splunk`, `elasticsearch`, `s3`, `file`")
     }
 
     @Test(arguments: [
@@ -242,5 +234,31 @@ import Testing
         try expect(splunk("proxy: socks5://proxy:1"), at: (6, 14), path, "expected `http://host:port`", hint: nil)
         try expect(splunk("proxy: http://u:hunter2@proxy:1"), at: (6, 14), path, "credentials", hint: "no credentials")
         #expect(!problems(splunk("proxy: http://u:hunter2@proxy:1")).description.contains("hunter2"))
+    }
+
+    @Test func syslogSettings() throws {
+        let text = syslog("format: cef", "facility: 10", "appName: probes", "grace: 2s", "vendor: v")
+        let target = try #require(Configuration.parse(text, name: "f").targets.first)
+        #expect(target.graceMilliseconds == 2_000)
+        #expect(target.formatOptions.facility == 10)
+        #expect(target.formatOptions.appName == "probes")
+        #expect(target.batch == BatchBounds(maxRecords: 2_000, maxBytes: 1_000_000, maxAgeMilliseconds: 1_000))
+        let path = Self.path
+        for grace in ["49ms", "61s"] {
+            try expect(
+                syslog("grace: \(grace)"), at: (5, 14), "\(path).grace", "`\(grace)` is out of range", hint: nil)
+        }
+        try expect(
+            splunk("grace: 1s"), at: (6, 7), "\(path).grace", "belongs to the backend `syslog`", hint: "remove the key")
+        // There is no structured data around the lines of other formats, and they are never cut.
+        try expect(
+            syslog("format: cef", "enterpriseId: 1"), at: (6, 7), "\(path).enterpriseId",
+            "belongs to the format `syslog`; the format here is `cef`", hint: "change `format`")
+        try expect(
+            syslog("compression: gzip"), at: (5, 20), "\(path).compression", "the protocol has no compression",
+            hint: "use `none`")
+        try expect(
+            syslog("proxy: http://p:1"), at: (5, 7), "\(path).proxy", "the backend here is `syslog`",
+            hint: "remove the key")
     }
 }

@@ -75,7 +75,7 @@ import Testing
         let definitions = try Self.schema().definitions
         let owners = [
             "#/$defs/cefLeefOrOCSF": definitions.cefLeefOrOCSF, "#/$defs/cef": definitions.cef,
-            "#/$defs/syslog": definitions.syslog,
+            "#/$defs/syslog": definitions.syslog, "#/$defs/syslogMessage": definitions.syslog,
         ]
         #expect(definitions.target.dependentSchemas.count == Capabilities.formatKeys.count)
         for (key, formats) in Capabilities.formatKeys {
@@ -83,6 +83,11 @@ import Testing
             #expect(Set(owner.properties.format.enum) == Set(formats.map(\.rawValue)), "\(key)")
             // Without a format a target has `json`, to which none of them belongs.
             #expect(owner.required == ["format"])
+            // Some mean the same for every format where its lines travel as syslog messages.
+            let reference = definitions.target.dependentSchemas[key]?.name
+            let text = syslog("format: leef", "\(key): \(key == "appName" ? "probes" : "1")")
+            let isKnown = !problems(text).contains { $0.message.hasPrefix("belongs to the format") }
+            #expect(isKnown == (reference == "#/$defs/syslogMessage" || formats.contains(.leef)), "\(key)")
         }
     }
 

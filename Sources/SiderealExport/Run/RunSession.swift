@@ -81,9 +81,7 @@ final class RunSession: Sendable {
             }
         }
         let committed = known.map { OutputFile(path: $0.path, length: $0.length) }
-        guard let made = factory.make(target, committed: committed, announce: announce) else {
-            throw SetupRefusal(lines: ["error: \(target.name): not available in this version"])
-        }
+        let made = factory.make(target, committed: committed, announce: announce)
         let inFlight = try await ledger.batchesInFlight(target: target.name)
         return LanePlan(target: target, writer: made.writer, backend: made.backend, inFlight: inFlight)
     }
