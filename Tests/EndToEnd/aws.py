@@ -69,7 +69,10 @@ class Moto:
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = directory / "moto.log"
         # Everything is allowed until the administrator exists.
-        environment = os.environ | {"INITIAL_NO_AUTH_ACTION_COUNT": "1000000", "MOTO_IAM_LOAD_MANAGED_POLICIES": "false"}
+        environment = os.environ | {
+            "INITIAL_NO_AUTH_ACTION_COUNT": "1000000",
+            "MOTO_IAM_LOAD_MANAGED_POLICIES": "false",
+        }
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
@@ -79,6 +82,7 @@ class Moto:
                 env=environment,
             )
         self._buckets = 0
+        self.admin = Keys("nobody", "nobody")
         try:
             self._await()
             self.admin = self._user("admin", "*")
@@ -95,12 +99,12 @@ class Moto:
         self._process.kill()
         self._process.wait()
 
-    def client(self, service: str, keys: Keys | None = None) -> Any:
-        """A client of `service`, of the administrator's or with `keys`."""
-        keys = keys or getattr(self, "admin", Keys("none", "none"))
+    def client(self, service: str, keys: Keys | None = None, *, port: int | None = None) -> Any:
+        """A client of `service`, of the administrator's or with `keys`, perhaps through a proxy."""
+        keys = keys or self.admin
         return boto3.client(
             service,
-            endpoint_url=self.url,
+            endpoint_url=f"http://127.0.0.1:{port or self.port}",
             region_name=REGION,
             aws_access_key_id=keys.id,
             aws_secret_access_key=keys.secret,
@@ -128,6 +132,12 @@ class Moto:
         location = {"LocationConstraint": REGION}
         s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=locked, CreateBucketConfiguration=location)
         return name
+
+    def lock(self, bucket: str) -> None:
+        """Turns Object Lock and versioning on for a bucket that has neither."""
+        s3 = self.client("s3")
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        s3.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"})
 
     def _user(self, name: str, *actions: str) -> Keys:
         iam = self.client("iam")

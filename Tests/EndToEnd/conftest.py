@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aws import Moto
 from exporter import Workbench, generate
+from s3_proxy import S3Proxy
 
 PROGRAM_VARIABLE = "SIDEREAL_EXPORT"
 
@@ -37,6 +38,14 @@ def bench(program: Path, tmp_path: Path) -> Iterator[Workbench]:
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
     """AWS on loopback: it takes seconds to start, so all tests share it, each with buckets of its own."""
     server = Moto(tmp_path_factory.mktemp("moto"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def proxy(moto: Moto) -> Iterator[S3Proxy]:
+    """Something between the exporter and AWS that records and misbehaves."""
+    server = S3Proxy(moto.port)
     yield server
     server.close()
 

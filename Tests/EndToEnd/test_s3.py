@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import random
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aws import Moto, object_keys, s3_target, stored_records, stored_uids
 from botocore.exceptions import ClientError
 from evidence import as_exported, assert_each_once, records, uids, without_stamp
-from exporter import OK, Workbench
+from exporter import OK, UNDELIVERED, Workbench
+from s3_proxy import S3Proxy, refusal
+
+OWNER = "123456789012"
 
 KEY = re.compile(
     r"sidereal-proberesults/cluster=prod%2Feast/dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)"
@@ -21,14 +27,12 @@ KEY = re.compile(
 )
 
 
-def test_everything_arrives_locked_and_encrypted(
-    bench: Workbench, moto: Moto, results: Callable[[int], Path]
-) -> None:
+def test_everything_arrives_locked_and_encrypted(bench: Workbench, moto: Moto, results: Callable[[int], Path]) -> None:
     """Each record once and unaltered, in objects that are locked, encrypted, checksummed and named as promised."""
     source = results(2_000)
     bucket = moto.bucket()
     target = s3_target(bench, moto, bucket, batch={"maxRecords": 700})
-    sections = {"global": {"clusterName": "prod/east"}}
+    sections: dict[str, Any] = {"global": {"clusterName": "prod/east"}}
     config = bench.make_config([target], **sections)
     begun = datetime.now(UTC)
     finished = bench.run_export(config, source, "--deadline", "20s")
@@ -63,3 +67,107 @@ def test_everything_arrives_locked_and_encrypted(
             s3.delete_object(Bucket=bucket, Key=key, VersionId=version, BypassGovernanceRetention=True)
     # Nothing of the check that KMS can be used is left.
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
+def test_every_request_is_signed_in_full(
+    bench: Workbench, moto: Moto, proxy: S3Proxy, results: Callable[[int], Path]
+) -> None:
+    """Moto does not refuse x-amz fields that are not signed; S3 does."""
+    target = s3_target(bench, moto, moto.bucket(), port=proxy.port)
+    finished = bench.run_export(bench.make_config([target]), results(100), "--deadline", "20s")
+    assert finished.code == OK, finished
+    assert [request.method for request in proxy.requests] == ["GET", "GET", "POST", "DELETE", "PUT"]
+    for request in proxy.requests:
+        own = {name for name in request.headers if name.startswith("x-amz-")}
+        assert own | {"host"} <= request.signed, request
+        assert request.headers["x-amz-content-sha256"] == hashlib.sha256(request.body).hexdigest()
+    upload = proxy.uploads[0]
+    assert upload.headers["if-none-match"] == "*"
+    assert upload.headers["x-amz-sdk-checksum-algorithm"] == "SHA256"
+    assert upload.headers["x-amz-meta-records"] == "100"
+
+
+def test_a_second_run_sends_nothing(
+    bench: Workbench, moto: Moto, proxy: S3Proxy, results: Callable[[int], Path]
+) -> None:
+    """The ledger knows."""
+    bucket = moto.bucket()
+    config = bench.make_config([s3_target(bench, moto, bucket, port=proxy.port)])
+    assert bench.run_export(config, results(100), "--deadline", "20s").code == OK
+    before = len(proxy.requests)
+    again = bench.run_export(config, results(100), "--deadline", "20s")
+    assert again.code == OK, again
+    assert len(proxy.requests) == before
+
+
+def test_a_ledger_that_was_lost_makes_no_second_copy(
+    bench: Workbench, moto: Moto, proxy: S3Proxy, results: Callable[[int], Path]
+) -> None:
+    """The same batch has the same key: S3 answers 412, what is there is looked at, and it counts as delivered."""
+    bucket = moto.bucket()
+    config = bench.make_config([s3_target(bench, moto, bucket, port=proxy.port)])
+    assert bench.run_export(config, results(100), "--deadline", "20s").code == OK
+    again = bench.run_export(config, results(100), "--deadline", "20s", state=bench.directory / "other-state")
+    assert again.code == OK, again
+    assert again.targets["s3"]["delivered"] == 100
+    assert [request.method for request in proxy.requests[-2:]] == ["PUT", "HEAD"]
+    assert proxy.requests[-1].headers["x-amz-checksum-mode"] == "ENABLED"
+    versions = moto.client("s3").list_object_versions(Bucket=bucket)["Versions"]
+    assert len(versions) == 1
+    assert_each_once(uids(results(100)), stored_uids(moto, bucket), "s3")
+
+
+@pytest.mark.parametrize("format", ["cef", "leef", "syslog", "ocsf"])
+def test_other_formats(bench: Workbench, moto: Moto, results: Callable[[int], Path], format: str) -> None:
+    """A line for each record, in the format that was asked for, without compression if so."""
+    bucket = moto.bucket()
+    target = s3_target(bench, moto, bucket, format=format, compression="none")
+    finished = bench.run_export(bench.make_config([target]), results(100), "--deadline", "20s")
+    assert finished.code == OK, finished
+    (key,) = object_keys(moto, bucket)
+    assert key.endswith({"cef": ".cef", "leef": ".leef", "syslog": ".log", "ocsf": ".ndjson"}[format])
+    found = moto.client("s3").get_object(Bucket=bucket, Key=key)
+    assert "ContentEncoding" not in found
+    lines = found["Body"].read().splitlines()
+    encoded = bench.run("encode", "--format", format, "--input", results(100))
+    assert len(lines) == len(encoded.stdout.splitlines()) == 100
+    for line, uid in zip(lines, uids(results(100)), strict=True):
+        assert uid.encode() in line
+
+
+def test_virtual_addressing(bench: Workbench, moto: Moto, proxy: S3Proxy, results: Callable[[int], Path]) -> None:
+    """The bucket stands in the host, which is signed."""
+    bucket = moto.bucket()
+    target = s3_target(
+        bench, moto, bucket, endpoint=f"http://localhost:{proxy.port}", addressing="virtual", expectedBucketOwner=OWNER
+    )
+    # Moto tells a bucket in the host by a suffix of Amazon's; so the proxy only looks at what was asked.
+    proxy.before = lambda request: refusal(503, "SlowDown")
+    finished = bench.run_export(bench.make_config([target]), results(1), "--deadline", "1s")
+    assert finished.code == UNDELIVERED, finished
+    asked = proxy.requests[0]
+    assert asked.headers["host"] == f"{bucket}.localhost:{proxy.port}"
+    assert asked.target == "/?object-lock="
+    assert asked.headers["x-amz-expected-bucket-owner"] == OWNER
+    assert "x-amz-expected-bucket-owner" in asked.signed
+
+
+def test_kills_lose_and_repeat_nothing(bench: Workbench, moto: Moto, results: Callable[[int], Path]) -> None:
+    """Four batches are under way at a time; what was in flight at a kill goes out again under the same key."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    rng = random.Random(seed)
+    bucket = moto.bucket()
+    target = s3_target(bench, moto, bucket, batch={"maxRecords": 150})
+    config = bench.make_config([target])
+    lives = []
+    for _ in range(6):
+        running = bench.start_export(config, results(6_000))
+        lives.append(rng.uniform(0.1, 0.8))
+        time.sleep(lives[-1])
+        running.kill()
+    last = bench.run_export(config, results(6_000), "--deadline", "30s")
+    told = f"seed {seed}, lives {lives}"
+    assert last.code == OK, (told, last)
+    assert_each_once(uids(results(6_000)), stored_uids(moto, bucket), f"s3; {told}")
+    versions = moto.client("s3").list_object_versions(Bucket=bucket)["Versions"]
+    assert len(versions) == len(object_keys(moto, bucket)), told

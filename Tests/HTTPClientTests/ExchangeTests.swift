@@ -60,6 +60,9 @@ import Testing
                     connection.answer("late", fields: "X-Late: 1\r\n")
                 case "/redirect": connection.answer("", status: "307 Temporary Redirect", fields: "Location: /\r\n")
                 case "/head": connection.send("HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n")
+                case "/gone":
+                    let isBare = head.hasPrefix("DELETE ") && !head.lowercased().contains("content-length")
+                    connection.send("HTTP/1.1 \(isBare ? 204 : 400) Gone\r\n\r\n")
                 case "/empty": connection.send("HTTP/1.1 204 No Content\r\n\r\n")
                 default: connection.answer("sorry", status: "503 Busy", fields: "Retry-After: 7\r\n")
                 }
@@ -75,6 +78,7 @@ import Testing
             #expect(redirect.status == 307 && redirect.header("location") == "/")
             #expect(await client.status(request(.head, server.url("/head"))) == 200)
             #expect(try await client.send(request(.get, server.url("/empty"))).body.isEmpty)
+            #expect(await client.status(request(.delete, server.url("/gone"))) == 204)
             let busy = try await client.send(request(.post, server.url(), body: [1]))
             #expect(busy.status == 503 && busy.header("RETRY-AFTER") == "7")
             #expect(server.accepted == 1)
