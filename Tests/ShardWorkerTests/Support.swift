@@ -26,6 +26,7 @@ func target(_ backend: BackendKind, records: Int, bytes: Int = 1 << 20) -> Targe
     target.batch = BatchBounds(maxRecords: records, maxBytes: bytes, maxAgeMilliseconds: 5)
     target.retry = RetrySettings(initialMilliseconds: 10, maxMilliseconds: 10, windowMilliseconds: 3_600_000)
     target.maxConcurrency = 4
+    target.minConcurrency = 4
     return target
 }
 
