@@ -6,6 +6,8 @@ import base64
 import hashlib
 import random
 import re
+import subprocess
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,8 +18,8 @@ import pytest
 from aws import Moto, object_keys, s3_target, stored_records, stored_uids
 from botocore.exceptions import ClientError
 from evidence import as_exported, assert_each_once, records, uids, without_stamp
-from exporter import OK, UNDELIVERED, Workbench
-from s3_proxy import S3Proxy, refusal
+from exporter import OK, UNDELIVERED, Workbench, wait_until
+from s3_proxy import Answer, Request, S3Proxy, refusal
 
 OWNER = "123456789012"
 
@@ -171,3 +173,43 @@ def test_kills_lose_and_repeat_nothing(bench: Workbench, moto: Moto, results: Ca
     assert_each_once(uids(results(6_000)), stored_uids(moto, bucket), f"s3; {told}")
     versions = moto.client("s3").list_object_versions(Bucket=bucket)["Versions"]
     assert len(versions) == len(object_keys(moto, bucket)), told
+
+
+def test_batches_that_closed_by_age_come_about_again(
+    bench: Workbench, moto: Moto, proxy: S3Proxy, results: Callable[[int], Path]
+) -> None:
+    """kill -9 with an object stored and not answered for: the next run cuts where the first one did by chance."""
+    bucket = moto.bucket()
+    stored, released = threading.Event(), threading.Event()
+
+    def hold(request: Request, answer: Answer) -> Answer:
+        if request.is_upload:
+            stored.set()
+            released.wait(60)
+        return answer
+
+    proxy.after = hold
+    config = bench.make_config([s3_target(bench, moto, bucket, port=proxy.port, batch={"maxAge": "100ms"})])
+    lines = results(200).read_bytes().splitlines(keepends=True)
+    taken = bench.write("taken.ndjson", b"".join(lines[:140]))
+    running = bench.start_export(config, "-", stdin=subprocess.PIPE)
+    pipe = running.process.stdin
+    assert pipe is not None
+    for part in (lines[:70], lines[70:140]):
+        pipe.write(b"".join(part))
+        pipe.flush()
+        wait_until(stored.is_set, "the first object")
+
+    def has_taken_all() -> bool:
+        spools = [path for path in bench.state.rglob("*") if path.is_file() and "ledger" not in path.name]
+        return sum(path.stat().st_size for path in spools) >= taken.stat().st_size
+
+    wait_until(has_taken_all, "everything taken from the pipe")
+    running.kill()
+    proxy.after = lambda request, answer: answer
+    released.set()
+    finished = bench.run_export(config, "-", "--deadline", "20s", stdin=subprocess.DEVNULL)
+    assert finished.code == OK, finished
+    assert_each_once(uids(taken), stored_uids(moto, bucket), "s3")
+    versions = moto.client("s3").list_object_versions(Bucket=bucket)["Versions"]
+    assert len(versions) == len(object_keys(moto, bucket)) > 1

@@ -29,8 +29,13 @@ import Testing
         return Worker([plan], settled: [[1: known]], parts: parts(ledger))
     }
 
+    private static func wait(_ worker: Worker, for what: String, until isThere: () -> Bool) async {
+        for _ in 0..<3_000 where !isThere() { await worker.waitForProgress(milliseconds: 10) }
+        #expect(isThere(), "waited in vain for \(what)")
+    }
+
     private static func waitUntilIdle(_ worker: Worker) async {
-        while !worker.gauges[0].snapshot().isIdle { await worker.waitForProgress(milliseconds: 10) }
+        await wait(worker, for: "the end") { worker.gauges[0].snapshot().isIdle }
     }
 
     @Test func boundariesAreKnownBeforeTheRequest() async throws {
@@ -63,7 +68,7 @@ import Testing
             let dying = NotingBackend(answer: never)
             let first = try await Self.worker(.s3, ledger, dying, records: 7)
             await Self.feed(input, first, &rng, cuts: true)
-            while dying.received.count < 4 { await first.waitForProgress(milliseconds: 10) }
+            await Self.wait(first, for: "four requests") { dying.received.count >= 4 }
             await first.stop()
 
             let living = NotingBackend { _ in DeliveryAnswer(.delivered(slowDown: false)) }
@@ -85,7 +90,7 @@ import Testing
             var rng = PRNG(seed: 3)
             let worker = try await Self.worker(.elasticsearch, ledger, backend)
             await Self.feed(TestInput(records: 10, rng: &rng), worker, &rng)
-            while backend.received.isEmpty { await worker.waitForProgress(milliseconds: 10) }
+            await Self.wait(worker, for: "a request") { !backend.received.isEmpty }
             #expect(try await ledger.batchesInFlight(target: "t") == [])
             await worker.stop()
             try await ledger.close()
@@ -101,7 +106,7 @@ import Testing
             let worker = try await Self.worker(.s3, ledger, backend)
             try await ledger.close()
             await Self.feed(TestInput(records: 3, rng: &rng), worker, &rng)
-            while worker.gauges[0].snapshot().retries < 3 { await worker.waitForProgress(milliseconds: 10) }
+            await Self.wait(worker, for: "three attempts") { worker.gauges[0].snapshot().retries >= 3 }
             #expect(backend.received.isEmpty)
             #expect(worker.gauges[0].snapshot().lastFailure?.code == "ledger")
             await worker.stop()
