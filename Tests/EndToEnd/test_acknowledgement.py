@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from balancer import Balancer
 from evidence import duplicates
 from exporter import OK, UNDELIVERED, Finished, Target, Workbench, wait_until
 from sandbox import Sandbox
@@ -95,15 +96,18 @@ def test_kill_before_the_acknowledgement(bench: Workbench, results: Callable[[in
     """kill -9 with requests taken and not acknowledged: the next run asks for them instead of sending them again."""
     sandbox = bench.sandbox("--acknowledge")
     sandbox.fault("hec", ackDelayMs=1_500)
-    config = bench.make_config([acknowledged(bench, sandbox, acknowledgeTimeout="1m", concurrency={"min": 8, "max": 8})])
+    config = bench.make_config(
+        [acknowledged(bench, sandbox, acknowledgeTimeout="1m", concurrency={"min": 8, "max": 8})]
+    )
     source = results(COUNT)
+
+    def wait_for(count: int) -> None:
+        wait_until(lambda: sandbox.stats("hec")["recordsReceived"] >= count, "requests taken")
+
     for _ in range(3):
-        before = sandbox.stats("hec")
+        before = sandbox.stats("hec")["recordsReceived"]
         running = bench.start_export(config, source)
-        wait_until(
-            lambda before=before: sandbox.stats("hec")["recordsReceived"] >= before["recordsReceived"] + 4 * BATCH,
-            "requests taken",
-        )
+        wait_for(before + 4 * BATCH)
         assert running.is_running
         running.kill()
         # None of them can be acknowledged yet: what the ledger knows of them is only their numbers.
@@ -157,3 +161,36 @@ def test_token_that_demands_acknowledgement(bench: Workbench, results: Callable[
     ended = bench.run_export(config, results(100), "--deadline", "1s")
     assert ended.code == UNDELIVERED, ended
     assert ended.targets["splunk"]["deadLetters"] == 0
+
+
+def test_connections_that_move_to_another_indexer(bench: Workbench, results: Callable[[int], Path]) -> None:
+    """A number counts with the indexer that gave it: behind a balancer none is taken for another's."""
+    sandboxes = [bench.sandbox("--acknowledge") for _ in range(2)]
+    for sandbox in sandboxes:
+        sandbox.fault("hec", ackDelayMs=400)
+
+    def received() -> int:
+        return sum(sandbox.stats("hec")["recordsReceived"] for sandbox in sandboxes)
+
+    def wait_for(count: int) -> None:
+        wait_until(lambda: received() >= count, "requests taken")
+
+    with Balancer(*(sandbox.hec_port for sandbox in sandboxes)) as balancer:
+        target = acknowledged(bench, sandboxes[0], endpoint=f"http://127.0.0.1:{balancer.port}")
+        config = bench.make_config([target])
+        running = bench.start_export(config, results(COUNT), "--json")
+        for _ in range(3):
+            wait_for(received() + 2 * BATCH)
+            balancer.drop()
+        ended = running.wait()
+        # One connection at a time; without a loss there would have been one in all.
+        assert 4 <= balancer.connections <= 12
+    assert ended.code == OK, ended
+    ids = sandboxes[0].ids("hec") + sandboxes[1].ids("hec")
+    assert len(ids) == COUNT
+    assert all(sandbox.stats("hec")["recordsReceived"] > 0 for sandbox in sandboxes)
+    # What was on its way when a connection ended is unknown rather than unconfirmed: a batch each time.
+    unconfirmed = ended.targets["splunk"]["unconfirmed"]
+    assert 0 < duplicates(ids) <= unconfirmed + 3 * BATCH
+    # Whatever counts as delivered was called true: as many requests as batches, and none by the other indexer.
+    assert sum(sandbox.stats("hec")["ackConfirmed"] for sandbox in sandboxes) >= BATCHES
