@@ -71,7 +71,11 @@ struct ConfigurationReader {
         section.refuseUnknownKeys(["maxRecordBytes", "maxQueuedBytesPerTarget"])
         let record = section.size("maxRecordBytes", in: (4 << 10)...(16 << 20))
         let queued = section.size("maxQueuedBytesPerTarget", in: (1 << 20)...(1 << 30))
-        if let record { limits.maxRecordBytes = record.value }
+        if let record {
+            limits.maxRecordBytes = record.value
+            // A dead letter that was not kept whole could never be tried again.
+            limits.maxDeadLetterBytes = max(limits.maxDeadLetterBytes, record.value)
+        }
         if let queued { limits.maxQueuedBytesPerTarget = queued.value }
         if limits.maxRecordBytes > limits.maxQueuedBytesPerTarget, let at = record ?? queued {
             let size = Quantity.shownBytes(limits.maxRecordBytes)

@@ -45,6 +45,14 @@ public struct InputCatalog: Sendable {
         return names.sorted().map { input.hasSuffix("/") ? input + $0 : "\(input)/\($0)" }
     }
 
+    /// One input that the ledger does not know: what is settled of it is written down in other terms.
+    public static func unknown(_ path: String, as source: SourceID) throws(InputError) -> InputCatalog {
+        let handle = try InputHandle(path: path)
+        var catalog = InputCatalog()
+        catalog.entries = [Entry(path: path, source: source, size: try handle.size(), handle: handle)]
+        return catalog
+    }
+
     /// Opens every path and finds it in the ledger, or adds it there.
     ///
     /// - Parameter knownByPath: the path alone tells which input it is. For segments of a spool, which nobody else

@@ -112,6 +112,8 @@ public struct DeadLetterFilter: Sendable, Equatable {
     public var since: Int64?
     /// Part of the reason or of the code; upper and lower case of ASCII are alike.
     public var reason: String?
+    /// Only higher numbers.
+    public var after: Int64 = 0
     /// Highest number: what an exporter adds meanwhile is not meant.
     public var through: Int64?
 

@@ -7,13 +7,13 @@ extension LedgerStore {
     }
 
     /// Makes a letter of the intake one of each target.
-    func readmit(_ removal: DeadLetterRemoval, _ targets: [String]) throws(LedgerError) {
+    func readmit(_ removal: DeadLetterRemoval, _ uid: String, _ targets: [String]) throws(LedgerError) {
         guard let letter = try deadLetter(id: removal.id) else { return }
         let end = letter.position + UInt64(max(letter.length, letter.bytes.count))
         for target in targets {
             try keep(
                 NewDeadLetter(
-                    target: target, source: letter.source, range: letter.position..<end, uid: letter.uid,
+                    target: target, source: letter.source, range: letter.position..<end, uid: uid,
                     reason:
                         "readmitted, not delivered yet; refused before (dead letter \(letter.id)): \(letter.reason)",
                     code: "readmitted", firstAttempt: letter.firstAttempt, lastAttempt: removal.time, attempts: 0,

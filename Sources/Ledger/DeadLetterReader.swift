@@ -167,7 +167,7 @@ private struct Condition {
         if filter.target != nil { parts.append("target = ?2") }
         if filter.since != nil { parts.append("\(time) >= ?3") }
         if filter.reason != nil { parts.append("(instr(lower(reason), ?4) > 0 OR instr(lower(code), ?4) > 0)") }
-        parts.append("d.id <= ?5")
+        parts.append("d.id > \(filter.after) AND d.id <= ?5")
         sql = parts.joined(separator: " AND ")
         values = [
             .text("[\(filter.ids.map(String.init).joined(separator: ","))]"), .text(filter.target ?? ""),

@@ -34,8 +34,10 @@ public final class Ledger: Sendable {
     ///
     /// - Throws: `LedgerError`: `.locked`, `.notWritable`, `.diskFull`, `.corrupt`, `.newerSchema`, `.notALedger`,
     ///   `.inputOutput`, `.other`.
-    public static func open(directory: String) async throws(LedgerError) -> Ledger {
-        try await open(directory: directory, options: LedgerOptions())
+    public static func open(
+        directory: String, limits: Limits = Limits()
+    ) async throws(LedgerError) -> Ledger {
+        try await open(directory: directory, options: LedgerOptions(limits))
     }
 
     static func open(directory: String, options: LedgerOptions) async throws(LedgerError) -> Ledger {
@@ -46,9 +48,11 @@ public final class Ledger: Sendable {
     /// works with it; see ``exporter()``. Only one process at a time has it so.
     ///
     /// - Throws: as ``open(directory:)``; `.missing` if there is none.
-    public static func openForDeadLetters(directory: String) async throws(LedgerError) -> Ledger {
+    public static func openForDeadLetters(
+        directory: String, limits: Limits = Limits()
+    ) async throws(LedgerError) -> Ledger {
         try await open { () throws(LedgerError) in
-            try LedgerStore(directory: directory, use: .removingDeadLetters, options: LedgerOptions())
+            try LedgerStore(directory: directory, use: .removingDeadLetters, options: LedgerOptions(limits))
         }
     }
 

@@ -50,7 +50,7 @@ public enum LedgerChange: Sendable, Equatable {
     /// A dead letter was tried again and refused again.
     case deadLetterRefusedAgain(id: Int64, reason: String, code: String, lastAttempt: Int64, attempts: Int)
     /// A record that the intake had refused is valid for this version: its letter becomes one of each target.
-    case deadLetterReadmitted(DeadLetterRemoval, targets: [String])
+    case deadLetterReadmitted(DeadLetterRemoval, uid: String, targets: [String])
     /// Bytes of the output file at `path` that count; what lies behind them was never acknowledged.
     /// One file per target: a new path replaces the older one.
     case fileLength(target: String, path: String, length: UInt64)

@@ -10,9 +10,14 @@ struct LedgerOptions: Sendable {
     /// Whether a commit waits for the disk.
     var isDurable = true
     /// Dead letters are cut to this many bytes.
-    var maxDeadLetterBytes = Limits().maxDeadLetterBytes
+    var maxDeadLetterBytes: Int
     /// Their reasons are cut to this many bytes.
-    var maxReasonBytes = Limits().maxReasonBytes
+    var maxReasonBytes: Int
+
+    init(_ limits: Limits = Limits()) {
+        maxDeadLetterBytes = limits.maxDeadLetterBytes
+        maxReasonBytes = limits.maxReasonBytes
+    }
 }
 
 /// The database and what is remembered of it. Lives and dies on the ledger's thread.
@@ -140,8 +145,8 @@ final class LedgerStore {
                 .integer(id), .text(Self.bounded(reason, options.maxReasonBytes)),
                 .text(Self.bounded(code, Self.maxCodeBytes)), .integer(lastAttempt), .integer(Int64(attempts)),
             ])
-        case .deadLetterReadmitted(let removal, let targets):
-            try readmit(removal, targets)
+        case .deadLetterReadmitted(let removal, let uid, let targets):
+            try readmit(removal, uid, targets)
         case .fileLength(let target, let path, let length):
             let stored = Int64(clamping: length)
             let sum = RowSum.fileLength(target: target, path: path, length: stored)

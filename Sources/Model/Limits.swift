@@ -12,7 +12,8 @@ public struct Limits: Sendable, Equatable {
     public var maxResponseBytes = 16 << 20
     /// Milliseconds from a stop signal until exit.
     public var stopMilliseconds: UInt64 = 25_000
-    /// Bad records that are kept as dead letters are cut to this many bytes.
+    /// Records that are kept as dead letters are cut to this many bytes; not less than ``maxRecordBytes``, or they could
+    /// not be tried again.
     public var maxDeadLetterBytes = 1 << 20
     /// Reasons of dead letters, which quote receivers, are cut to this many bytes.
     public var maxReasonBytes = 4 << 10

@@ -14,7 +14,7 @@ actor TargetLane {
 
     nonisolated let gauge: LaneGauge
     private let backend: any Backend
-    private let ledger: Ledger
+    private let ledger: any LedgerSink
     private let lookup: Lookup
     private let doorbell: Doorbell
     private let log: Logger
@@ -32,7 +32,7 @@ actor TargetLane {
     private var isStopped = false
 
     init(
-        gauge: LaneGauge, backend: any Backend, ledger: Ledger, doorbell: Doorbell, log: Logger, seed: UInt64,
+        gauge: LaneGauge, backend: any Backend, ledger: any LedgerSink, doorbell: Doorbell, log: Logger, seed: UInt64,
         lookup: @escaping Lookup
     ) {
         self.gauge = gauge

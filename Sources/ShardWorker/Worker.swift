@@ -11,7 +11,7 @@ public final class Worker: RecordSink {
     /// What a worker needs from those who start it.
     public struct Parts: Sendable {
         /// What was delivered where.
-        public var ledger: Ledger
+        public var ledger: any LedgerSink
         /// For what goes wrong on the way.
         public var log: Logger
         /// Bounds.
@@ -25,7 +25,7 @@ public final class Worker: RecordSink {
 
         /// All of them.
         public init(
-            ledger: Ledger, log: Logger, limits: Limits, seed: UInt64,
+            ledger: any LedgerSink, log: Logger, limits: Limits, seed: UInt64,
             lookup: @escaping @Sendable (Int64, Range<UInt64>) async -> [UInt8]?,
             refuse: @escaping @Sendable ([BadRecord]) async -> Bool
         ) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evidence import uids
-from exporter import BAD_SETUP, DEAD_LETTERS, OK, TOKEN, Finished, Workbench, wait_until
+from evidence import archived, assert_delivered_everywhere, assert_each_once, duplicates, records, uids
+from exporter import (
+    BAD_SETUP,
+    DEAD_LETTERS,
+    OK,
+    RETRY,
+    TOKEN,
+    UNDELIVERED,
+    Finished,
+    Workbench,
+    wait_until,
+)
 from receiver import Receiver
 from terminal import at_terminal
 
@@ -259,3 +270,213 @@ def test_words_of_a_receiver_are_shown_and_not_obeyed(bench: Workbench, results:
         if "run" not in name:
             assert "\\u001b]0;pwned\\u0007" in plain, name
     assert json.loads(letters(bench, "list", "--json").stdout)["deadLetters"][0]["reason"].count("\x1b") == 2
+
+# ----- trying again
+
+
+def retry(bench: Workbench, config: Path, *arguments: str | Path) -> Finished:
+    """Runs `dead-letters retry --json`."""
+    return letters(bench, "retry", "--config", config, "--secrets", bench.secrets, "--json", *arguments)
+
+
+def test_retried_once_the_receiver_is_mended(bench: Workbench, results: Results, receiver: Receiver) -> None:
+    """They arrive once, leave the dead letters, and what remains says who tried them."""
+    config, bad = poisoned(bench, receiver, results(COUNT), 0, 17, 18, 59)
+    entries = listed(bench)
+    receiver.poison = set()
+    finished = retry(bench, config)
+    assert finished.code == OK, finished
+    summary = finished.summary
+    assert (summary["selected"], summary["delivered"], summary["refusedAgain"]) == (4, 4, 0)
+    assert [target["name"] for target in summary["targets"]] == ["splunk"]
+    assert_each_once(uids(results(COUNT)), receiver.uids, "splunk")
+    assert listed(bench) == []
+    removed = json.loads(letters(bench, "list", "--removed", "--json").stdout)["removed"]
+    assert [(letter["id"], letter["uid"], letter["outcome"]) for letter in removed] == [
+        (entry["id"], entry["uid"], "delivered") for entry in entries
+    ]
+    logged = [entry for entry in finished.logs if entry["message"] == "dead letter delivered"]
+    assert sorted(entry["uid"] for entry in logged) == sorted(bad)
+    assert archived(bench.archive) == uids(results(COUNT)), "the file had them already"
+    assert retry(bench, config).summary["selected"] == 0
+    # The export goes on as if they had been delivered at once.
+    again = bench.run_export(config, results(COUNT))
+    assert again.code == OK, again
+    assert (again.targets["splunk"]["taken"], again.targets["splunk"]["deliveredEarlier"]) == (0, COUNT)
+    assert [path.name for path in bench.state.iterdir() if "retry" in path.name] == []
+
+
+def test_refused_again_keeps_the_letter(bench: Workbench, results: Results, receiver: Receiver) -> None:
+    """With one more attempt and the new reason; the others are delivered all the same."""
+    config, bad = poisoned(bench, receiver, results(COUNT), 5, 6, 7)
+    before = {entry["uid"]: entry for entry in listed(bench)}
+    receiver.poison = {bad[1]}
+    receiver.complaint = "still no event"
+    finished = retry(bench, config)
+    assert finished.code == DEAD_LETTERS, finished
+    assert (finished.summary["delivered"], finished.summary["refusedAgain"]) == (2, 1)
+    (left,) = listed(bench)
+    old = before[bad[1]]
+    assert (left["id"], left["uid"]) == (old["id"], bad[1])
+    assert left["attempts"] > old["attempts"] and "still no event" in left["reason"]
+    assert left["firstAttempt"] == old["firstAttempt"] and left["lastAttempt"] > old["lastAttempt"]
+    assert_each_once([uid for uid in uids(results(COUNT)) if uid != bad[1]], receiver.uids, "splunk")
+
+
+def test_only_those_that_were_meant(bench: Workbench, results: Results, receiver: Receiver) -> None:
+    """Numbers and filters restrict; people get a table and a line of what is left."""
+    config, bad = poisoned(bench, receiver, results(COUNT), 5, 6, 7)
+    receiver.poison = set()
+    assert retry(bench, config, "2").code == OK
+    assert [entry["uid"] for entry in listed(bench)] == [bad[0], bad[2]]
+    assert retry(bench, config, "--target", "archive").summary["selected"] == 0
+    missing = retry(bench, config, "1", "2")
+    assert missing.code == BAD_SETUP and "dead letter 2 is gone: delivered" in missing.stderr, missing
+    receiver.poison = {bad[2]}
+    finished = letters(bench, "retry", "--config", config, "--secrets", bench.secrets)
+    assert finished.code == DEAD_LETTERS, finished
+    assert "1 delivered, 1 refused again" in finished.stdout
+    assert f"dead-letters list --state {bench.state}" in finished.stdout
+    assert re.search(r"^splunk +1 of 2", finished.stdout, re.M)
+
+
+def test_what_cannot_be_tried_is_said(bench: Workbench, results: Results, receiver: Receiver) -> None:
+    """No such target any more; not kept whole; and the rest is tried."""
+    source = results(COUNT)
+    long = b'{"a": "' + b"x" * (1 << 20) + b'"}\n'
+    mixed = bench.write("mixed.ndjson", source.read_bytes() + long)
+    receiver.poison = {uids(source)[5], uids(source)[6]}
+    old = bench.make_config([bench.splunk(receiver.port), bench.splunk(receiver.port, name="old")], "old.yaml")
+    assert bench.run_export(old, mixed).code == DEAD_LETTERS
+    assert len(listed(bench)) == 5
+    receiver.poison = set()
+    config = bench.make_config([bench.splunk(receiver.port)])
+    finished = retry(bench, config)
+    assert finished.code == DEAD_LETTERS, finished
+    assert finished.summary["delivered"] == 2
+    kept = {(entry["code"], entry.get("target"), entry["count"]) for entry in finished.summary["notTried"]}
+    assert kept == {("no-such-target", "old", 2), ("cut", None, 1)}
+    text = letters(bench, "retry", "--config", config, "--secrets", bench.secrets).stdout
+    assert "discard --target old" in text and "export it again from its source" in text
+    assert sorted((entry.get("target"), entry["cut"]) for entry in listed(bench, "--target", "old")) == [("old", False)] * 2
+    assert listed(bench, "--intake")[0]["cut"] is True
+
+
+def test_intake_after_the_limits_were_raised(bench: Workbench, results: Results) -> None:
+    """Valid by now: to every target, once; what is still invalid stays, with one more attempt."""
+    sandbox = bench.sandbox()
+    found = records(results(COUNT))
+    for record in found[::3]:
+        record["spec"]["result"]["detail"] = "x" * 5_000
+    clean = bench.write("clean.ndjson", b"".join(json.dumps(record).encode() + b"\n" for record in found))
+    source = bench.write("mixed.ndjson", clean.read_bytes() + b"not json\n")
+    targets = [bench.splunk(sandbox.hec_port), bench.elasticsearch(sandbox.elasticsearch_port), bench.file()]
+    small = bench.make_config(targets, "small.yaml", limits={"maxRecordBytes": "4KiB"})
+    first = bench.run_export(small, source)
+    assert first.code == DEAD_LETTERS, first
+    refused = listed(bench)
+    assert len(refused) == len(found[::3]) + 1 and all(entry["intake"] for entry in refused)
+    config = bench.make_config(targets)
+    finished = retry(bench, config)
+    assert finished.code == DEAD_LETTERS, finished
+    count = len(refused) - 1
+    assert (finished.summary["delivered"], finished.summary["refusedAgain"]) == (3 * count, 1)
+    (left,) = listed(bench)
+    assert left["intake"] and left["attempts"] == refused[-1]["attempts"] + 1
+    assert_delivered_everywhere(clean, sandbox, bench.archive)
+    assert_each_once(uids(clean), sandbox.ids("hec"), "splunk")
+    removed = json.loads(letters(bench, "list", "--removed", "--json", "--limit", "1000").stdout)["removed"]
+    assert sum(letter["outcome"] == "readmitted" for letter in removed) == count
+    assert sum(letter["outcome"] == "delivered" for letter in removed) == 3 * count
+
+
+def test_retried_beside_a_running_exporter(bench: Workbench, results: Results, receiver: Receiver) -> None:
+    """All but files, which have one writer; and two people do not retry at once."""
+    source = results(COUNT)
+    receiver.poison = {uids(source)[5]}
+    bench.archive.write_text("a file where a directory should be")
+    config = bench.make_config([bench.splunk(receiver.port), bench.file(retry=RETRY | {"window": "1s"})])
+    assert bench.run_export(config, source, "--deadline", "20s").code == DEAD_LETTERS
+    bench.archive.unlink()
+    assert len(listed(bench, "--target", "file")) == COUNT
+    receiver.poison = set()
+    sandbox = bench.sandbox("--latency", "50ms")
+    more = bench.generate(400, "more.ndjson", seed=9)
+    slow = bench.make_config(
+        [bench.elasticsearch(sandbox.elasticsearch_port, batch={"maxRecords": 5}, concurrency={"max": 1})], "more.yaml"
+    )
+    running = bench.start_export(slow, more, "--json")
+    wait_until(lambda: sandbox.stats("elasticsearch")["requests"] > 2, "the exporter exports")
+    finished = retry(bench, config)
+    assert running.is_running, "all of that happened beside it"
+    assert finished.code == DEAD_LETTERS, finished
+    assert finished.summary["delivered"] == 1
+    (kept,) = finished.summary["notTried"]
+    assert (kept["code"], kept["count"]) == ("exporter-writes-file", COUNT)
+    assert f"pid {running.process.pid}" in kept["reason"]
+    assert_each_once(uids(source), receiver.uids, "splunk")
+    exported = running.wait()
+    assert exported.code == OK, exported
+    assert not [entry for entry in exported.logs if entry["level"] == "error"]
+    assert retry(bench, config).code == OK
+    assert archived(bench.archive) == uids(source)
+    assert listed(bench) == []
+
+
+def test_two_retries_at_once(bench: Workbench, results: Results, receiver: Receiver) -> None:
+    """The second one is told who is at it; so is a person who would discard."""
+    config, _ = poisoned(bench, receiver, results(COUNT), 5)
+    receiver.poison = set()
+    receiver.is_hanging = True
+    before = receiver.requests
+    arguments = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
+    first = bench.start(*arguments)
+    wait_until(lambda: receiver.requests > before, "the first retry sends")
+    second = retry(bench, config)
+    third = letters(bench, "discard", "1", "--yes")
+    for refused in (second, third):
+        assert refused.code == BAD_SETUP and f"pid {first.process.pid}" in refused.stderr, refused
+    assert len(listed(bench)) == 1, "looking is allowed"
+    first.kill()
+
+
+def test_undelivered_stays(bench: Workbench, results: Results, receiver: Receiver) -> None:
+    """Nobody answers: after the deadline the letters are as they were."""
+    config, _ = poisoned(bench, receiver, results(COUNT), 5, 6)
+    before = listed(bench)
+    receiver.die()
+    finished = retry(bench, config, "--deadline", "1s")
+    assert finished.code == UNDELIVERED, finished
+    assert (finished.summary["delivered"], finished.summary["undelivered"]) == (0, 2)
+    assert listed(bench) == before
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_retries_lose_nothing(bench: Workbench, results: Results, receiver: Receiver, seed: int) -> None:
+    """kill -9 at moments of chance: a letter is listed until it has arrived, and in the end all have, once if known."""
+    source = results(COUNT)
+    everything = uids(source)
+    sandbox = bench.sandbox("--latency", "20ms")
+    receiver.poison = set(everything)
+    small = {"batch": {"maxRecords": 1}}
+    broken = bench.make_config([bench.splunk(receiver.port, **small)], "broken.yaml")
+    assert bench.run_export(broken, source).code == DEAD_LETTERS
+    config = bench.make_config([bench.splunk(sandbox.hec_port, **small)])
+    arguments = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
+    moments = random.Random(seed)
+    kills = 0
+    for _ in range(6):
+        running = bench.start(*arguments)
+        time.sleep(0.05 + moments.random() * 0.4)
+        kills += running.is_running
+        running.kill()
+        left = {entry["uid"] for entry in listed(bench)}
+        arrived = sandbox.ids("hec")
+        assert left | arrived.keys() == set(everything), "none is lost"
+        # What arrived and is listed is what was under way at a kill: a batch each time.
+        assert duplicates(arrived) <= kills
+    assert kills > 0
+    assert retry(bench, config).code == OK
+    assert listed(bench) == []
+    arrived = sandbox.ids("hec")
+    assert set(arrived) == set(everything) and duplicates(arrived) <= kills

@@ -155,12 +155,12 @@ import Testing
             let ledger = try await Ledger.open(directory: directory)
             try await Self.fill(ledger)
             let old = try #require(try await ledger.deadLetter(id: 3))
-            try await ledger.commit([.deadLetterReadmitted(removal(3, .readmitted), targets: ["a", "b"])])
+            try await ledger.commit([.deadLetterReadmitted(removal(3, .readmitted), uid: "found", targets: ["a", "b"])])
             let made = try await ledger.deadLetters(after: 3, limit: 10)
             #expect(made.map(\.target) == ["a", "b"])
             for letter in made {
                 #expect(letter.bytes == old.bytes && letter.position == old.position && letter.length == old.length)
-                #expect(letter.attempts == 0 && letter.firstAttempt == old.firstAttempt)
+                #expect(letter.uid == "found" && letter.attempts == 0 && letter.firstAttempt == old.firstAttempt)
                 #expect(letter.reason.contains("no object") && letter.reason.contains("dead letter 3"))
             }
             #expect(try await ledger.deadLetter(id: 3) == nil)

@@ -17,5 +17,5 @@ struct DeadLettersCommand: AsyncParsableCommand {
               sidereal-export dead-letters retry --config sidereal.yaml --target splunk
               sidereal-export dead-letters discard 17 --note 'test record, CHG-4711'
             """,
-        subcommands: [DeadLetterList.self, DeadLetterShow.self, DeadLetterDiscard.self])
+        subcommands: [DeadLetterList.self, DeadLetterShow.self, DeadLetterRetry.self, DeadLetterDiscard.self])
 }

@@ -20,7 +20,8 @@ final class ExportRun: Sendable {
     /// What the command line says.
     struct Options: Sendable {
         var config: String
-        var input: String
+        /// What is exported; nil for dead letters that are tried again.
+        var input: String?
         var secrets: String
         var state: String
         var deadlineMilliseconds: UInt64
@@ -54,23 +55,38 @@ final class ExportRun: Sendable {
         guard missing.isEmpty else { throw SetupRefusal(lines: missing.map { "\($0)" }) }
         do {
             if configuration.fips { try FIPS.require() }
-            paths = options.input == "-" ? [] : try InputCatalog.paths(options.input)
-            ledger = try await Ledger.open(directory: options.state)
+            if let input = options.input {
+                paths = input == "-" ? [] : try InputCatalog.paths(input)
+                ledger = try await Ledger.open(directory: options.state, limits: configuration.limits)
+            } else {
+                paths = []
+                ledger = try await Ledger.openForDeadLetters(
+                    directory: options.state, limits: configuration.limits)
+            }
         } catch {
             throw SetupRefusal(lines: ["error: \(error)"])
         }
     }
 
-    /// Runs to the end and says how it went. The ledger is closed after.
+    /// Exports the inputs and says how it went. The ledger is closed after.
     func execute() async -> RunSummary {
-        let signals = watchSignals()
-        var summary = RunSummary(targets: configuration.targets.map(\.name))
-        do {
+        await execute(RunSummary(targets: configuration.targets.map(\.name), state: options.state)) { summary in
             if options.input == "-" {
                 try await executePipe(&summary)
             } else {
                 try await session(paths, spool: nil, &summary)
             }
+        }
+    }
+
+    /// Does `work`, and what has to be done around it.
+    func execute(
+        _ summary: consuming RunSummary, _ work: (inout RunSummary) async throws -> Void
+    ) async -> RunSummary {
+        let signals = watchSignals()
+        var summary = summary
+        do {
+            try await work(&summary)
         } catch {
             log.error("\(error)")
             summary.failure = "\(error)"
@@ -107,7 +123,16 @@ final class ExportRun: Sendable {
 
     private func session(_ paths: [String], spool: StdinSpool?, _ summary: inout RunSummary) async throws {
         let catalog = try await InputCatalog.open(paths, ledger: ledger, knownByPath: options.input == "-")
-        let session = try await RunSession(run: self, catalog: catalog, spool: spool)
+        let plan = try await RunSession.Plan(run: self, catalog: catalog, spool: spool)
+        let (ledger, console, log, stop) = (ledger, console, log, stop)
+        let session = try await RunSession(run: self, plan: plan) { reader in
+            RefusalLog(ledger: ledger, reader: reader, console: console, log: log, stop: stop)
+        }
+        try await execute(session, &summary)
+    }
+
+    /// Runs a session to its end, shows how it fares and adds it to the summary.
+    func execute(_ session: RunSession, _ summary: inout RunSummary) async throws(InputError) {
         let display = RunDisplay(session: session, console: console, log: log, startedAt: startedAt)
         let showing = Task { await display.run() }
         let result: Result<Void, InputError>

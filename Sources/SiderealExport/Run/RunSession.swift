@@ -21,56 +21,61 @@ final class RunSession: Sendable {
     private let settledBefore: [UInt64]
     /// Per target, records of these inputs that earlier runs delivered.
     private let deliveredBefore: [Int]
-    private let refusals: RefusalLog
+    private let refusals: any Refusals
     let worker: Worker
     private let hasGivenUp = Atomic<Bool>(false)
     private let undelivered = Mutex<[String]>([])
 
-    init(run: ExportRun, catalog: InputCatalog, spool: StdinSpool?) async throws {
+    /// What a session works on.
+    struct Plan: Sendable {
+        var catalog: InputCatalog
+        /// What still writes the last input, if something does.
+        var spool: StdinSpool?
+        /// Those that get something of it.
+        var targets: [Target]
+        /// Per target, what it needs nothing of any more, by input.
+        var settled: [[Int64: PositionSet]]
+        /// Per target, records of these inputs that earlier runs delivered.
+        var delivered: [Int]
+        /// Per target, batches that an earlier process had under way.
+        var inFlight: [[BatchInFlight]]
+        /// Where lanes write down what is settled.
+        var ledger: any LedgerSink
+    }
+
+    /// - Parameter refusals: what takes records that no target gets to see; called once.
+    init(run: ExportRun, plan: Plan, refusals make: (InputReader) -> any Refusals) async throws {
         self.run = run
-        self.catalog = catalog
-        self.spool = spool
-        let reader = InputReader(catalog: catalog, limits: run.configuration.limits, spool: spool)
+        catalog = plan.catalog
+        spool = plan.spool
+        let reader = InputReader(catalog: plan.catalog, limits: run.configuration.limits, spool: plan.spool)
         self.reader = reader
-        let refusals = RefusalLog(
-            ledger: run.ledger, reader: reader, console: run.console, log: run.log, stop: run.stop)
+        let refusals = make(reader)
         self.refusals = refusals
         let stamp = ExportStamp(version: ExporterVersion.current, cluster: run.configuration.clusterName)
         let log = run.log
         let factory = BackendFactory(client: run.client, secrets: run.secrets, stamp: stamp) { target, reason in
             log.warning("\(reason.message)", metadata: ["target": "\(target)", "code": "\(reason.code)"])
         }
-        var plans: [LanePlan] = []
-        var settled: [[Int64: PositionSet]] = []
-        var starts: [ChunkRef] = []
-        var delivered: [Int] = []
-        for target in run.configuration.targets {
-            plans.append(try await Self.plan(target, factory, run.ledger))
-            var known: [Int64: PositionSet] = [:]
-            for entry in catalog.entries {
-                known[entry.source.rawValue] = try await run.ledger.progress(target: target.name, source: entry.source)
-            }
-            settled.append(known)
-            var records = 0
-            for entry in catalog.entries {
-                records += try await run.ledger.totals(target: target.name, source: entry.source).records
-            }
-            delivered.append(records)
-            starts.append(Self.start(catalog, known))
+        var lanes: [LanePlan] = []
+        for (target, inFlight) in zip(plan.targets, plan.inFlight) {
+            lanes.append(try await Self.lane(target, factory, run.ledger, inFlight))
         }
-        self.starts = starts
-        deliveredBefore = delivered
+        starts = plan.settled.map { Self.start(plan.catalog, $0) }
+        deliveredBefore = plan.delivered
         settledBefore = starts.map { start in
-            catalog.entries.prefix(start.file).reduce(start.offset) { $0 + $1.size }
+            plan.catalog.entries.prefix(start.file).reduce(start.offset) { $0 + $1.size }
         }
         var seeds = SystemRandomNumberGenerator()
         let parts = Worker.Parts(
-            ledger: run.ledger, log: run.log, limits: run.configuration.limits, seed: seeds.next(),
+            ledger: plan.ledger, log: run.log, limits: run.configuration.limits, seed: seeds.next(),
             lookup: { await reader.record(source: $0, range: $1) }, refuse: { await refusals.take($0) })
-        worker = Worker(plans, settled: settled, parts: parts)
+        worker = Worker(lanes, settled: plan.settled, parts: parts)
     }
 
-    private static func plan(_ target: Target, _ factory: BackendFactory, _ ledger: Ledger) async throws -> LanePlan {
+    private static func lane(
+        _ target: Target, _ factory: BackendFactory, _ ledger: Ledger, _ inFlight: [BatchInFlight]
+    ) async throws -> LanePlan {
         let known = try await ledger.fileLength(target: target.name)
         let announce: FileBackend.Announce = { file in
             do throws(LedgerError) {
@@ -82,7 +87,6 @@ final class RunSession: Sendable {
         }
         let committed = known.map { OutputFile(path: $0.path, length: $0.length) }
         let made = factory.make(target, committed: committed, announce: announce)
-        let inFlight = try await ledger.batchesInFlight(target: target.name)
         return LanePlan(target: target, writer: made.writer, backend: made.backend, inFlight: inFlight)
     }
 
@@ -186,7 +190,8 @@ final class RunSession: Sendable {
             let status = gauge.snapshot()
             let isComplete = total.map { settledBefore[index] + status.settledInput >= $0 } ?? false
             summary.add(
-                index, status, isComplete: isComplete && !undelivered.withLock { $0.contains(gauge.target.name) },
+                gauge.target.name, status,
+                isComplete: isComplete && !undelivered.withLock { $0.contains(gauge.target.name) },
                 earlier: deliveredBefore[index],
                 milliseconds: status.lastProgress.milliseconds(since: run.startedAt))
         }
@@ -196,55 +201,23 @@ final class RunSession: Sendable {
     }
 }
 
-/// Writes refused records down and says which they were.
-final class RefusalLog: Sendable {
-    private let ledger: Ledger
-    private let reader: InputReader
-    private let console: Console
-    private let log: Logger
-    private let stop: StopSignal
-    private let counter = Atomic<Int>(0)
-
-    init(ledger: Ledger, reader: InputReader, console: Console, log: Logger, stop: StopSignal) {
-        self.ledger = ledger
-        self.reader = reader
-        self.console = console
-        self.log = log
-        self.stop = stop
-    }
-
-    /// Records refused so far.
-    var count: Int { counter.load(ordering: .relaxed) }
-
-    /// Returns when the ledger has them, for what lies behind them may be settled only then; false if the run was
-    /// asked to stop before.
-    func take(_ records: [BadRecord]) async -> Bool {
-        let now = SystemClock.unixMilliseconds()
-        let changes = records.map { record in
-            LedgerChange.deadLetter(
-                NewDeadLetter(
-                    target: "", source: SourceID(rawValue: record.source), range: record.range,
-                    uid: RecordIdentity.uid(of: record.bytes), reason: "\(record.error)", code: "invalid-record",
-                    firstAttempt: now, lastAttempt: now, attempts: 0, bytes: record.bytes))
-        }
-        for record in records {
-            let place = await reader.place(source: record.source, offset: record.range.lowerBound)
-            if console.isTerminal {
-                console.line("\(place): \(record.error)")
-            } else {
-                log.error("\(place): \(record.error)")
+extension RunSession.Plan {
+    /// What every target still needs of `catalog`, by the ledger.
+    init(run: ExportRun, catalog: InputCatalog, spool: StdinSpool?) async throws {
+        var (settled, delivered, inFlight): ([[Int64: PositionSet]], [Int], [[BatchInFlight]]) = ([], [], [])
+        for target in run.configuration.targets {
+            var known: [Int64: PositionSet] = [:]
+            var records = 0
+            for entry in catalog.entries {
+                known[entry.source.rawValue] = try await run.ledger.progress(target: target.name, source: entry.source)
+                records += try await run.ledger.totals(target: target.name, source: entry.source).records
             }
+            settled.append(known)
+            delivered.append(records)
+            inFlight.append(try await run.ledger.batchesInFlight(target: target.name))
         }
-        counter.add(records.count, ordering: .relaxed)
-        while true {
-            do throws(LedgerError) {
-                try await ledger.commit(changes)
-                return true
-            } catch {
-                log.error("the ledger did not take refused records; trying again: \(error)")
-                if stop.isSet { return false }
-                try? await Task.sleep(for: .seconds(1))
-            }
-        }
+        self.init(
+            catalog: catalog, spool: spool, targets: run.configuration.targets, settled: settled,
+            delivered: delivered, inFlight: inFlight, ledger: run.ledger)
     }
 }

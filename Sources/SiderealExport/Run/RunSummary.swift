@@ -9,6 +9,8 @@ struct RunSummary: Sendable {
         var status = LaneSums()
         var isComplete = true
         var lastFailure: String?
+        /// Whether it was to get anything.
+        var isInvolved: Bool
     }
 
     /// The figures that add up over sessions.
@@ -36,12 +38,21 @@ struct RunSummary: Sendable {
     /// Why the run ended early, if the input is to blame.
     var failure: String?
 
-    init(targets: [String]) { rows = targets.map { Row(name: $0) } }
+    /// Where the dead letters lie.
+    private let state: String
+
+    /// - Parameter areInvolved: whether all targets are to get something; else those of a session are.
+    init(targets: [String], state: String, areInvolved: Bool = true) {
+        rows = targets.map { Row(name: $0, isInvolved: areInvolved) }
+        self.state = state
+    }
 
     mutating func add(
-        _ index: Int, _ status: LaneStatus, isComplete: Bool, earlier: Int, milliseconds: UInt64
+        _ target: String, _ status: LaneStatus, isComplete: Bool, earlier: Int, milliseconds: UInt64
     ) {
+        guard let index = rows.firstIndex(where: { $0.name == target }) else { return }
         rows[index].status.milliseconds = max(rows[index].status.milliseconds, milliseconds)
+        rows[index].isInvolved = true
         rows[index].status.taken += status.taken
         rows[index].status.delivered += status.delivered
         rows[index].status.bytes += status.deliveredBytes
@@ -57,7 +68,8 @@ struct RunSummary: Sendable {
     /// Whether every target has, or has as a dead letter, everything that was read so far.
     var isAllDelivered: Bool { rows.allSatisfy(\.isComplete) && failure == nil }
 
-    private var dead: Int { rows.reduce(refused) { $0 + $1.status.dead } }
+    /// Records that became dead letters in this run.
+    var dead: Int { rows.reduce(refused) { $0 + $1.status.dead } }
 
     /// Nil for success.
     var exitCode: ExitCode? {
@@ -68,18 +80,7 @@ struct RunSummary: Sendable {
     /// The table and what there is to say about it.
     var text: String {
         if failure == nil, inputs == 0 || inputBytes == 0 { return "The input is empty: nothing to export." }
-        var table = Table(
-            ["target", "records", "bytes", "batches", "retries", "dead letters", "rate"],
-            rightAligned: [1, 2, 3, 4, 5, 6])
-        for row in rows {
-            let sums = row.status
-            table.add([
-                row.name, "\(Human.count(sums.delivered)) of \(Human.count(sums.taken))", Human.bytes(sums.bytes),
-                Human.count(sums.batches), Human.count(sums.retries), Human.count(sums.dead),
-                Human.rate(sums.delivered, milliseconds: sums.milliseconds),
-            ])
-        }
-        var lines = table.lines
+        var lines = table
         lines.append("")
         lines.append(
             "\(Human.bytes(Int(inputBytes))) of input in \(Human.duration(milliseconds: milliseconds))."
@@ -92,15 +93,36 @@ struct RunSummary: Sendable {
         if refused > 0 {
             lines.append("\(Human.count(refused)) refused as no valid probe result; kept as dead letters.")
         }
-        for row in rows where row.status.unconfirmed > 0 {
-            lines.append(
-                "\(row.name): \(Human.count(row.status.unconfirmed)) records were taken but not acknowledged, and"
-                    + " sent again; they may be there twice.")
+        if dead > 0 { lines.append("Dead letters: sidereal-export dead-letters list --state \(state.printable)") }
+        return (lines + shortfalls).joined(separator: "\n")
+    }
+
+    /// What is not delivered, or perhaps twice, a line per target.
+    var shortfalls: [String] {
+        let doubtful = rows.filter { $0.status.unconfirmed > 0 }.map { row in
+            "\(row.name): \(Human.count(row.status.unconfirmed)) records were taken but not acknowledged, and"
+                + " sent again; they may be there twice."
         }
-        for row in rows where !row.isComplete {
-            lines.append("\(row.name): not everything delivered\(row.lastFailure.map { ": \($0.printable)" } ?? "").")
+        return doubtful
+            + rows.filter { !$0.isComplete }.map { row in
+                "\(row.name): not everything delivered\(row.lastFailure.map { ": \($0.printable)" } ?? "")."
+            }
+    }
+
+    /// The table of targets.
+    var table: [String] {
+        var table = Table(
+            ["target", "records", "bytes", "batches", "retries", "dead letters", "rate"],
+            rightAligned: [1, 2, 3, 4, 5, 6])
+        for row in rows where row.isInvolved {
+            let sums = row.status
+            table.add([
+                row.name, "\(Human.count(sums.delivered)) of \(Human.count(sums.taken))", Human.bytes(sums.bytes),
+                Human.count(sums.batches), Human.count(sums.retries), Human.count(sums.dead),
+                Human.rate(sums.delivered, milliseconds: sums.milliseconds),
+            ])
         }
-        return lines.joined(separator: "\n")
+        return table.lines
     }
 
     private var verdict: String {
@@ -126,9 +148,9 @@ struct RunSummary: Sendable {
         return words.count > 1 ? (Int(words[1]) ?? 0) * 1024 : 0
     }
 
-    /// The same as one JSON object.
-    var json: String {
-        let targets = rows.map { row in
+    /// The targets as a JSON list.
+    var targetsJSON: String {
+        let targets = rows.filter(\.isInvolved).map { row in
             var object = JSONObject()
             object.add("name", row.name)
             object.add("taken", row.status.taken)
@@ -143,6 +165,11 @@ struct RunSummary: Sendable {
             if let failure = row.lastFailure { object.add("lastFailure", failure) }
             return object.text
         }
+        return "[\(targets.joined(separator: ","))]"
+    }
+
+    /// The same as one JSON object.
+    var json: String {
         var object = JSONObject()
         object.add("inputs", inputs)
         object.add("inputBytes", Int(inputBytes))
@@ -151,7 +178,7 @@ struct RunSummary: Sendable {
         object.add("peakMemoryBytes", Self.peakMemoryBytes)
         object.add("delivered", raw: isAllDelivered ? "true" : "false")
         if let failure { object.add("failure", failure) }
-        object.add("targets", raw: "[\(targets.joined(separator: ","))]")
+        object.add("targets", raw: targetsJSON)
         return object.text
     }
 }

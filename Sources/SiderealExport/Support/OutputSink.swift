@@ -18,13 +18,14 @@ struct OutputSink {
     private let descriptor: Int32
     private let path: String
 
-    init(path: String) throws(OutputFailure) {
+    /// - Parameter mode: who may read a file that is made.
+    init(path: String, mode: mode_t = 0o644) throws(OutputFailure) {
         self.path = path
         guard path != "-" else {
             descriptor = STDOUT_FILENO
             return
         }
-        descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
         if descriptor < 0 { throw OutputFailure("create", path, errno) }
     }
 
