@@ -111,7 +111,7 @@ def test_logs_are_json_lines(bench: Workbench) -> None:
     assert len(finished.logs) > 4
     for entry in finished.logs:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry["time"])
-        assert entry["level"] in {"info", "warning", "error"}
+        assert entry["level"] in {"info", "notice", "warning", "error"}
         assert entry["message"]
         assert all(isinstance(value, str) for value in entry.values())
     assert "\x1b" not in finished.output
