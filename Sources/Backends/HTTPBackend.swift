@@ -83,7 +83,7 @@ struct HTTPSender: Sendable {
         _ method: HTTPMethod, _ url: String, _ headers: [HTTPHeader] = [], _ body: SealedBytes? = nil,
         pinned: Bool = false
     ) async -> Result<HTTPResponse, Refusal> {
-        var request = HTTPRequest(method: method, url: url, headers: headers, body: body, proxy: target.proxy)
+        var request = HTTPRequest(method: method, url: url, headers: headers, body: body)
         request.needsOpenConnection = pinned
         do throws(Refusal) {
             let refused = try currentCredentials()
@@ -106,7 +106,7 @@ struct HTTPSender: Sendable {
         _ request: inout HTTPRequest, _ headers: [HTTPHeader], _ credentials: [HTTPHeader]
     ) async throws(Refusal) -> HTTPResponse {
         request.headers = credentials + headers
-        request.tls = TLSSettings(of: target, secrets: secrets)
+        try request.connect(to: target, secrets: secrets, place: place)
         do throws(HTTPFailure) {
             return try await client.send(request)
         } catch {
@@ -128,19 +128,6 @@ struct HTTPSender: Sendable {
 
     private func refusal(_ message: String) -> Refusal {
         Refusal(verdict: .configuration(Reason(code: "secret", message: "\(place): \(message)")))
-    }
-}
-
-extension TLSSettings {
-    /// Certificates lie beside the credentials; they are looked up anew for each request, as they may come and go.
-    init(of target: Target, secrets: SecretDirectory) {
-        guard let ref = target.secretRef else {
-            self.init(serverName: target.tlsServerName)
-            return
-        }
-        self.init(
-            caFile: secrets.path(ref, key: "ca.crt"), certificateFile: secrets.path(ref, key: "tls.crt"),
-            keyFile: secrets.path(ref, key: "tls.key"), serverName: target.tlsServerName)
     }
 }
 

@@ -10,6 +10,11 @@ enum HTTPVerdict {
             return .configuration(Reason(code: "tls-\(reason.rawValue)", message: failure.message))
         case .resolve: return .retry(Reason(code: "resolve", message: failure.message), retryAfterMilliseconds: nil)
         case .connect: return .retry(Reason(code: "connect", message: failure.message), retryAfterMilliseconds: nil)
+        case .proxy(let status):
+            let reason = Reason(code: "proxy" + (status.map { "-\($0)" } ?? ""), message: failure.message)
+            // What a proxy says of itself or of the way passes; what it says of us needs somebody's hand.
+            guard let status, status >= 500 || status == 408 || status == 429 else { return .configuration(reason) }
+            return .retry(reason, retryAfterMilliseconds: nil)
         case .shutDown, .cancelled:
             return verdict("stopped", failure)
         case .timeout(let phase): return verdict("timeout-\(phase.rawValue)", failure)

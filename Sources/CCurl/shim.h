@@ -5,6 +5,7 @@
 // which pass the option as a variable, would defeat anyway.
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
+#include <openssl/ssl.h>
 
 // Swift cannot call variadic functions. One wrapper for each type that an option may have.
 
@@ -41,6 +42,22 @@ static inline CURLcode shim_curl_setopt_write(CURL *easy, CURLoption option, cur
 
 static inline CURLcode shim_curl_setopt_prereq(CURL *easy, curl_prereq_callback value) {
     return curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, value);
+}
+
+// Called by libcurl for each new connection, with OpenSSL's context: keys and signatures of less than 112 bits of
+// strength are refused even where the distribution allows them (security level 1), and `signatures`, if any, are the
+// only ones offered and taken.
+static inline CURLcode shim_curl_harden(CURL *easy, void *context, void *signatures) {
+    (void)easy;
+    SSL_CTX *tls = (SSL_CTX *)context;
+    if (SSL_CTX_get_security_level(tls) < 2) SSL_CTX_set_security_level(tls, 2);
+    if (signatures && SSL_CTX_set1_sigalgs_list(tls, (const char *)signatures) != 1) return CURLE_SSL_CIPHER;
+    return CURLE_OK;
+}
+
+static inline CURLcode shim_curl_setopt_harden(CURL *easy, const char *signatures) {
+    CURLcode code = curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, shim_curl_harden);
+    return code == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, (void *)signatures) : code;
 }
 
 static inline long shim_curl_getinfo_long(CURL *easy, CURLINFO info) {

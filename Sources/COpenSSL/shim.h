@@ -60,6 +60,16 @@ static inline X509 *sidereal_read_certificate(BIO *pem)
     return PEM_read_bio_X509(pem, NULL, sidereal_no_passphrase, NULL);
 }
 
+static inline int sidereal_SSL_CTX_set1_groups_list(SSL_CTX *context, const char *list)
+{
+    return SSL_CTX_set1_groups_list(context, (char *)list);
+}
+
+static inline int sidereal_SSL_CTX_set1_sigalgs_list(SSL_CTX *context, const char *list)
+{
+    return SSL_CTX_set1_sigalgs_list(context, list);
+}
+
 // `BIO_pending` without the conversion to int: never negative for a memory BIO.
 static inline size_t sidereal_BIO_pending(BIO *bio)
 {

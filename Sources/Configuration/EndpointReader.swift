@@ -157,23 +157,31 @@ struct EndpointReader {
             path: address.path)
     }
 
-    /// Checks a proxy's URL, which libcurl takes as text.
-    static func checkProxy(_ text: String) throws(AddressMistake) {
+    /// A proxy's URL as the HTTP client takes it: `none`, for no proxy whatever the environment says, is empty.
+    static func proxy(_ text: String, to endpoint: Endpoint) throws(AddressMistake) -> String {
+        if text == "none" { return "" }
         let address: Address
         do throws(AddressMistake) {
             address = try Address(text)
         } catch {
-            // The secret that `secretRef` names has no key for a proxy's credentials.
             guard text.contains("@") else { throw error }
-            throw AddressMistake(message: error.message, hint: "name a proxy that asks for no credentials")
+            throw AddressMistake(
+                message: error.message,
+                hint: "put them into the secret that `secretRef` names, as `proxyUsername` and `proxyPassword`")
         }
         guard ["http", "https"].contains(address.scheme) else {
-            throw AddressMistake(message: "expected `http://host:port` or `https://host:port`")
+            throw AddressMistake(message: "expected `http://host:port`, `https://host:port` or `none`")
         }
         guard address.path.isEmpty else { throw AddressMistake(message: "a proxy has no path") }
         guard address.port != nil else {
             throw AddressMistake(message: "has no port", hint: "write it, as `http://proxy.example.com:3128`")
         }
+        guard endpoint.scheme != "http" else {
+            throw AddressMistake(
+                message: "records and credentials for a plain http endpoint would be open to the proxy",
+                hint: "remove the key; this machine is reached without a proxy")
+        }
+        return text
     }
 
     private func checkPlain(_ address: Address, _ plain: String, instead: String) throws(AddressMistake) {

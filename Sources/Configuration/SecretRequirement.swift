@@ -15,8 +15,11 @@ public struct SecretRequirement: Sendable, Equatable {
     /// One of these sets of keys must be there as a whole; the first that is counts. Empty: no credentials are needed.
     public let alternatives: [[String]]
 
-    /// The keys that hold a client certificate: both or none.
-    static let clientCertificate = ["tls.crt", "tls.key"]
+    /// Keys that may be there, and what each is of no use without.
+    private static let companions = [
+        ("tls.crt", "tls.key"), ("tls.key", "tls.crt"), ("crl.pem", "ca.crt"), ("proxyUsername", "proxyPassword"),
+        ("proxyPassword", "proxyUsername"),
+    ]
 
     /// What `target` needs. Nothing without a `secretRef`; the configuration's own check says whether that may be.
     public init(_ target: Target) {
@@ -57,12 +60,11 @@ public struct SecretRequirement: Sendable, Equatable {
                         + " Kubernetes Secret \(ref)"
                 ))
         }
-        let pair = Self.clientCertificate.map { ($0, state($0)) }
-        if let there = pair.first(where: { $0.1 == .present }), let lost = pair.first(where: { $0.1 == .absent }) {
+        for (key, other) in Self.companions where state(key) == .present && state(other) == .absent {
             found.append(
                 (
-                    "the secret holds `\(there.0)` without `\(lost.0)`",
-                    "add \(root)/\(ref)/\(lost.0), or remove the other"
+                    "the secret holds `\(key)` without `\(other)`",
+                    "add \(root)/\(ref)/\(other), or remove the other"
                 ))
         }
         return found

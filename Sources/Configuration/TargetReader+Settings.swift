@@ -87,8 +87,7 @@ extension TargetReader {
         }
         if let proxy = section.text("proxy") {
             do throws(AddressMistake) {
-                try EndpointReader.checkProxy(proxy.value)
-                target.proxy = proxy.value
+                target.proxy = try EndpointReader.proxy(proxy.value, to: target.endpoint)
             } catch {
                 section.problems.add(proxy.position, proxy.keyPath, error.message, hint: error.hint)
             }

@@ -4,7 +4,7 @@ public import Model
 /// Certificates, key and rules that the connections of one server, or to one, share (OpenSSL `SSL_CTX`).
 ///
 /// TLS 1.2 at least (NIST SP 800-52 rev. 2), no renegotiation, compression or resumption; suites are OpenSSL's own
-/// choice, which the FIPS provider narrows down. Never changed after `init`, so any thread may use it.
+/// choice, or those of ``TLSApproved`` in FIPS mode. Never changed after `init`, so any thread may use it.
 @safe public final class TLSContext: Sendable {
     // OpenSSL counts references to it atomically, and nothing changes its settings after init.
     nonisolated(unsafe) fileprivate let handle: OpaquePointer
@@ -28,6 +28,9 @@ public import Model
             sidereal_SSL_CTX_set_min_proto_version(handle, TLS1_2_VERSION) == 1,
             "TLS: this OpenSSL does not offer TLS 1.2 or later; check MaxProtocol in openssl.cnf")
         unsafe sidereal_SSL_CTX_restrict_server(handle)
+        try unsafe Self.check(
+            TLSRules.apply(to: handle, approvedOnly: FIPS.isActive),
+            "TLS: this OpenSSL lacks the algorithms that FIPS 140 approves; look at the provider")
         try unsafe Self.check(
             SSL_CTX_use_certificate_chain_file(handle, certificateChainFile) == 1,
             "TLS: cannot use the certificates in \(certificateChainFile); expected PEM, the server's own first")
@@ -63,6 +66,9 @@ public import Model
             sidereal_SSL_CTX_set_min_proto_version(handle, TLS1_2_VERSION) == 1,
             "TLS: this OpenSSL does not offer TLS 1.2 or later; check MaxProtocol in openssl.cnf")
         unsafe sidereal_SSL_CTX_restrict_client(handle)
+        try unsafe Self.check(
+            TLSRules.apply(to: handle, approvedOnly: FIPS.isActive),
+            "TLS: this OpenSSL lacks the algorithms that FIPS 140 approves; look at the provider")
         unsafe SSL_CTX_set_verify(handle, SSL_VERIFY_PEER, nil)
         if let authorities {
             try trust(authorities)

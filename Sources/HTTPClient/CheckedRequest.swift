@@ -16,10 +16,13 @@ struct CheckedRequest: Sendable {
     /// libcurl compares it when it looks for a connection to use again.
     let connectTo: String?
 
+    /// The proxy on the way, if there is one.
+    let proxy: ProxyPlan?
+
     /// What connections are counted by.
     var authority: String { "\(host):\(port)" }
 
-    init(_ request: HTTPRequest) throws(HTTPFailure) {
+    init(_ request: HTTPRequest, environment: ProxyEnvironment) throws(HTTPFailure) {
         guard let parts = URLParts(request.url) else {
             throw CheckedRequest.refusal(
                 request.method,
@@ -31,6 +34,7 @@ struct CheckedRequest: Sendable {
         port = parts.port
         try CheckedRequest.checkHeaders(request, at: "\(parts.host):\(parts.port)")
         try CheckedRequest.checkRest(request, at: "\(parts.host):\(parts.port)")
+        proxy = try ProxyPlan.of(request, parts, environment)
         guard let serverName = request.tls.serverName, parts.scheme == "https" else {
             url = request.url
             connectTo = nil
@@ -68,8 +72,11 @@ struct CheckedRequest: Sendable {
         if (request.tls.certificateFile == nil) != (request.tls.keyFile == nil) {
             throw refusal(request.method, "a client certificate needs its key, and a key its certificate", at: place)
         }
-        if let proxy = request.proxy, !proxy.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
-            throw refusal(request.method, "the proxy is not a URL of printable ASCII", at: place)
+        if (request.proxyUser == nil) != (request.proxyPassword == nil) {
+            throw refusal(request.method, "the proxy's user needs a password, and a password its user", at: place)
+        }
+        if request.tls.revocationFile != nil, request.tls.caFile == nil {
+            throw refusal(request.method, "a revocation list needs the authorities it belongs to (ca.crt)", at: place)
         }
         if request.maxResponseBytes < 0 {
             throw refusal(request.method, "maxResponseBytes is negative", at: place)

@@ -1,10 +1,14 @@
 import CCurl
+import Glibc
 import Model
 import Synchronization
 
 /// libcurl's process-wide part. A lazy global is initialized once, whatever thread comes first; libcurl is never
 /// told to clean up, as other clients of the process may live on.
 private let globalInitialization: CURLcode = curl_global_init(Int(CURL_GLOBAL_DEFAULT))
+
+/// ``TLSApproved/signatures`` for a callback of C, which may come as long as the process lives.
+private nonisolated(unsafe) let approvedSignatures = unsafe UnsafePointer(strdup(TLSApproved.signatures))
 
 /// Owner of a CURLM. Only ``wakeUp()`` may be called from any thread; the rest belongs to the loop's thread.
 @safe final class MultiHandle: Sendable {
@@ -131,6 +135,11 @@ private let globalInitialization: CURLcode = curl_global_init(Int(CURL_GLOBAL_DE
         }
     }
 
+    /// See `shim_curl_harden`.
+    func harden(approvedOnly: Bool) {
+        unsafe note(shim_curl_setopt_harden(easy, approvedOnly ? approvedSignatures : nil))
+    }
+
     /// libcurl copies the strings; the list is freed by ``reset()``.
     func set(_ option: CURLoption, list strings: [String]) {
         var list: UnsafeMutablePointer<curl_slist>?
@@ -162,8 +171,11 @@ private let globalInitialization: CURLcode = curl_global_init(Int(CURL_GLOBAL_DE
     var status: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_RESPONSE_CODE) }
     /// How many connections were opened for the transfer so far.
     var openedConnections: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_NUM_CONNECTS) }
+    /// Status of a proxy's last answer to CONNECT, 0 if there was none.
+    var connectStatus: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_HTTP_CONNECTCODE) }
     var httpVersion: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_HTTP_VERSION) }
     var verifyResult: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_SSL_VERIFYRESULT) }
+    var proxyVerifyResult: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_PROXY_SSL_VERIFYRESULT) }
     var uploadedBytes: Int { unsafe Int(shim_curl_getinfo_offset(easy, CURLINFO_SIZE_UPLOAD_T)) }
 
     /// What libcurl says about a failure: its own text for this transfer, or the code's.

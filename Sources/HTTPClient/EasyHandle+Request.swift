@@ -4,8 +4,10 @@ import Model
 extension EasyHandle {
     /// Prepares the handle, which must be fresh or reset, for one request.
     ///
-    /// - Parameter remaining: milliseconds left of the request's total time.
-    func configure(_ checked: CheckedRequest, pem: PEMContents, remaining: UInt64) {
+    /// - Parameters:
+    ///   - remaining: milliseconds left of the request's total time.
+    ///   - approvedOnly: use nothing but ``TLSApproved``.
+    func configure(_ checked: CheckedRequest, pem: PEMContents, remaining: UInt64, approvedOnly: Bool) {
         let request = checked.request
         set(CURLOPT_URL, checked.url)
         // Signatures cover the path as it stands.
@@ -24,14 +26,32 @@ extension EasyHandle {
         set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         set(CURLOPT_CONNECTTIMEOUT_MS, EasyHandle.clamped(request.timeouts.connect))
         set(CURLOPT_TIMEOUT_MS, EasyHandle.clamped(remaining))
-        if let proxy = request.proxy { set(CURLOPT_PROXY, proxy) }
+        configureProxy(checked.proxy)
         if let connectTo = checked.connectTo { set(CURLOPT_CONNECT_TO, list: [connectTo]) }
-        configureTLS(pem)
+        configureTLS(pem, approvedOnly: approvedOnly)
         configureMethod(request)
         set(CURLOPT_HTTPHEADER, list: EasyHandle.lines(request))
     }
 
-    private func configureTLS(_ pem: PEMContents) {
+    /// libcurl never looks at the environment itself: it compares NO_PROXY with `serverName`, and has ideas of its own
+    /// about some of its entries.
+    private func configureProxy(_ proxy: ProxyPlan?) {
+        set(CURLOPT_NOPROXY, "")
+        set(CURLOPT_PROXY, proxy?.url.reveal() ?? "")
+        // Fields such as Authorization are for the server at the other end of the tunnel.
+        set(CURLOPT_HEADEROPT, Int(CURLHEADER_SEPARATE))
+        guard let user = proxy?.user, let password = proxy?.password else { return }
+        set(CURLOPT_PROXYUSERNAME, user.reveal())
+        set(CURLOPT_PROXYPASSWORD, password.reveal())
+    }
+
+    private func configureTLS(_ pem: PEMContents, approvedOnly: Bool) {
+        harden(approvedOnly: approvedOnly)
+        if approvedOnly {
+            for option in [CURLOPT_SSL_CIPHER_LIST, CURLOPT_PROXY_SSL_CIPHER_LIST] { set(option, TLSApproved.suites12) }
+            for option in [CURLOPT_TLS13_CIPHERS, CURLOPT_PROXY_TLS13_CIPHERS] { set(option, TLSApproved.suites13) }
+            set(CURLOPT_SSL_EC_CURVES, TLSApproved.groups)
+        }
         set(CURLOPT_SSL_VERIFYPEER, 1)
         set(CURLOPT_SSL_VERIFYHOST, 2)
         set(CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
@@ -48,6 +68,12 @@ extension EasyHandle {
             set(CURLOPT_CAINFO_BLOB, blob: authorities)
             // The distribution's default directory would stay trusted beside the given authorities.
             set(CURLOPT_CAPATH, nil)
+        }
+        // The list's contents are among the authorities' too, so that a connection made with an older one is not found.
+        if let list = pem.revocationFile { set(CURLOPT_CRLFILE, list) }
+        if let authorities = pem.proxyAuthorities {
+            set(CURLOPT_PROXY_CAINFO_BLOB, blob: authorities)
+            set(CURLOPT_PROXY_CAPATH, nil)
         }
         if let certificate = pem.certificate { set(CURLOPT_SSLCERT_BLOB, blob: certificate) }
         if let key = pem.key { set(CURLOPT_SSLKEY_BLOB, blob: key) }

@@ -3,10 +3,9 @@ import CCurl
 extension CheckedRequest {
     /// Method and place, for messages.
     var place: String {
-        guard connectTo != nil, let name = request.tls.serverName else {
-            return "\(request.method.rawValue) \(authority)"
-        }
-        return "\(request.method.rawValue) \(authority) (as \(name))"
+        let name = connectTo == nil ? nil : request.tls.serverName
+        let way = proxy.map { " by the proxy \($0.shown)" } ?? ""
+        return "\(request.method.rawValue) \(authority)\(name.map { " (as \($0))" } ?? "")\(way)"
     }
 
     func failure(_ kind: HTTPFailure.Kind, _ why: String, mayHaveReachedServer: Bool) -> HTTPFailure {
@@ -62,6 +61,10 @@ struct Trouble {
     let reason: String
     /// X509_V_ERR_* of the server's certificate, 0 if there was nothing to object to.
     let verifyResult: Int
+    /// The same of an https proxy's certificate.
+    let proxyVerifyResult: Int
+    /// What a proxy answered to CONNECT, 0 if nothing.
+    let connectStatus: Int
     let attempts: Int
     let tooLarge: Bool
     let resendRefused: Bool
@@ -72,11 +75,15 @@ struct Trouble {
     private var sent: Bool { attempts > 0 }
 
     func failure(of checked: CheckedRequest) -> HTTPFailure {
-        let (kind, words) = verdict(checked.request)
+        let (kind, words) = verdict(checked)
         return checked.failure(kind, words, mayHaveReachedServer: sent)
     }
 
-    private func verdict(_ request: HTTPRequest) -> (kind: HTTPFailure.Kind, words: String) {
+    private func verdict(_ checked: CheckedRequest) -> (kind: HTTPFailure.Kind, words: String) {
+        let request = checked.request
+        if let proxy = checked.proxy, !sent, connectStatus != 0, !(200..<300 ~= connectStatus) {
+            return (.proxy(status: connectStatus), proxy.refusal(status: connectStatus))
+        }
         if tooLarge {
             return (
                 .responseTooLarge,
@@ -98,8 +105,8 @@ struct Trouble {
         case CURLE_OPERATION_TIMEDOUT:
             return timeout(request)
         case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CERTPROBLEM, CURLE_SSL_CACERT_BADFILE,
-            CURLE_SSL_CIPHER, CURLE_SSL_ISSUER_ERROR, CURLE_SSL_CLIENTCERT:
-            return handshake(request)
+            CURLE_SSL_CRL_BADFILE, CURLE_SSL_CIPHER, CURLE_SSL_ISSUER_ERROR, CURLE_SSL_CLIENTCERT:
+            return handshake(checked)
         case CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_GOT_NOTHING, CURLE_PARTIAL_FILE, CURLE_HTTP2,
             CURLE_HTTP2_STREAM, CURLE_PROXY, CURLE_SEND_FAIL_REWIND:
             // With TLS 1.3 the server's word on the client certificate comes after the handshake.
@@ -124,23 +131,26 @@ struct Trouble {
         )
     }
 
-    private func handshake(_ request: HTTPRequest) -> (kind: HTTPFailure.Kind, words: String) {
-        let hasCertificate = request.tls.certificateFile != nil
+    private func handshake(_ checked: CheckedRequest) -> (kind: HTTPFailure.Kind, words: String) {
+        let hasCertificate = checked.request.tls.certificateFile != nil
+        // Before CONNECT was answered, it is the proxy that TLS is spoken with.
+        let withProxy = connectStatus == 0 && checked.proxy?.isTLS == true
+        let place = withProxy ? "TLS with the proxy, whose authority belongs into proxy-ca.crt" : "TLS"
         let refusal: TLSRefusal
         switch code {
-        case CURLE_SSL_CERTPROBLEM, CURLE_SSL_CACERT_BADFILE:
+        case CURLE_SSL_CERTPROBLEM, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CRL_BADFILE:
             refusal = TLSRefusal(
                 .localFile,
-                "a file of the target's secret is unusable; ca.crt must hold PEM certificates, tls.crt a PEM chain"
-                    + " and tls.key its key without a passphrase")
+                "a file of the target's secret is unusable; ca.crt must hold PEM certificates, crl.pem revocation"
+                    + " lists, tls.crt a PEM chain and tls.key its key without a passphrase")
         case CURLE_PEER_FAILED_VERIFICATION:
-            refusal = TLSRefusal(verifyResult: verifyResult)
+            refusal = TLSRefusal(verifyResult: withProxy ? proxyVerifyResult : verifyResult)
         default:
             guard let known = TLSRefusal(error: reason, hasClientCertificate: hasCertificate) else {
                 return (.connectionLost, "the connection ended within the TLS handshake (\(reason))")
             }
             refusal = known
         }
-        return (.tls(reason: refusal.reason), "TLS: \(refusal.words) (\(reason))")
+        return (.tls(reason: refusal.reason), "\(place): \(refusal.words) (\(reason))")
     }
 }

@@ -7,8 +7,8 @@ import Threading
 /// HTTP/1.1 and HTTP/2 over libcurl, on one thread of its own.
 ///
 /// Promises:
-/// 1. Certificate and name of the server are checked on every connection; TLS 1.2 is the least. No setting of this
-///    client or of a request changes that.
+/// 1. Certificate and name of the server are checked on every connection; TLS 1.2 and keys of 112 bits of strength
+///    (RSA of 2048) are the least. No setting of this client or of a request changes that.
 /// 2. An answer is returned only when its header and all that its framing promised are there; one that was cut short is
 ///    a failure, except where its framing hides that (``HTTPResponse/isBodyDelimited``).
 /// 3. ``HTTPFailure/mayHaveReachedServer`` is false only if no byte of the request was handed to a connection.
@@ -21,7 +21,7 @@ import Threading
 ///    spoken.
 ///
 /// Not promised: that a cancelled request did not reach the server; that two requests arrive in the order they were
-/// sent. With `serverName`, NO_PROXY is compared with that name. Call ``shutdown()`` before the process exits, so that
+/// sent. Call ``shutdown()`` before the process exits, so that
 /// OpenSSL's end does not meet a handshake.
 public final class HTTPClient: Sendable {
     /// Requests that may be under way or waiting at once; more are refused.
@@ -30,6 +30,7 @@ public final class HTTPClient: Sendable {
     public static let maxHeaderBytes = 64 << 10
 
     private let mailbox: Mailbox?
+    private let environment: ProxyEnvironment
     /// Taken by whoever ends the thread.
     private let thread: Mutex<pthread_t?>
 
@@ -39,7 +40,13 @@ public final class HTTPClient: Sendable {
     ///   - maxConnections: transfers at once, and connections kept for later use; at least 1.
     ///   - maxConnectionsPerHost: transfers at once to one host and port, so that one slow target leaves room for the
     ///     others; at least 1.
-    public init(maxConnections: Int = 64, maxConnectionsPerHost: Int = 16) {
+    ///   - environment: proxies for requests that name none themselves.
+    ///   - approvedOnly: offer and take only what ``TLSApproved`` names, for processes that FIPS 140 binds.
+    public init(
+        maxConnections: Int = 64, maxConnectionsPerHost: Int = 16, environment: ProxyEnvironment = .current(),
+        approvedOnly: Bool = false
+    ) {
+        self.environment = environment
         let total = min(max(maxConnections, 1), HTTPClient.maxOutstanding)
         guard let multi = MultiHandle(maxConnections: total) else {
             mailbox = nil
@@ -50,7 +57,8 @@ public final class HTTPClient: Sendable {
         let perHost = min(max(maxConnectionsPerHost, 1), total)
         let started = try? SystemThread.start {
             TransferLoop(
-                multi: multi, mailbox: mailbox, maxConnections: total, maxConnectionsPerHost: perHost
+                multi: multi, mailbox: mailbox, maxConnections: total, maxConnectionsPerHost: perHost,
+                approvedOnly: approvedOnly
             ).run()
         }.get()
         self.mailbox = started == nil ? nil : mailbox
@@ -67,7 +75,7 @@ public final class HTTPClient: Sendable {
     ///
     /// Cancelling the task ends the transfer; its connection is closed.
     public func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPResponse {
-        let checked = try CheckedRequest(request)
+        let checked = try CheckedRequest(request, environment: environment)
         guard let mailbox else { throw checked.cannotStart(CURLE_FAILED_INIT) }
         let id = mailbox.newID()
         let outcome = await withTaskCancellationHandler {

@@ -4,8 +4,11 @@ public struct HTTPFailure: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Kind: Sendable, Equatable {
         /// No address for the host's (or the proxy's) name.
         case resolve
-        /// No TCP connection, or the proxy refused to make one.
+        /// No TCP connection to the server, or to the proxy.
         case connect
+        /// The proxy did not make the connection: the status it answered CONNECT with, or `nil` if its address is
+        /// unusable.
+        case proxy(status: Int?)
         /// TLS was refused by one of the two sides.
         case tls(reason: TLSReason)
         /// It took too long.
@@ -39,6 +42,10 @@ public struct HTTPFailure: Error, Sendable, Equatable, CustomStringConvertible {
         case unknownAuthority
         /// The certificate was revoked.
         case revoked
+        /// The revocation list is out of date, or does not cover every authority of the chain.
+        case revocationList
+        /// A key or signature in the chain is too weak.
+        case weak
         /// The certificate cannot be trusted for another reason: purpose, key size, signature.
         case badCertificate
         /// The server wants a client certificate, and there is none.

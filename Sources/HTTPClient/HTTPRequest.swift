@@ -77,6 +77,11 @@ public struct HTTPTimeouts: Sendable, Equatable {
 public struct TLSSettings: Sendable, Equatable {
     /// PEM file of the certificate authorities to trust **instead of** the system's; `nil`: the system's.
     public var caFile: String?
+    /// PEM file of revocation lists (RFC 5280). With it a chain is good only if there is a current list of every
+    /// authority in it. Needs ``caFile``.
+    public var revocationFile: String?
+    /// PEM file of the authorities to trust for an `https` proxy **instead of** the system's.
+    public var proxyCAFile: String?
     /// PEM file of the client certificate and its chain.
     public var certificateFile: String?
     /// PEM file of the client certificate's private key, without a passphrase.
@@ -84,11 +89,14 @@ public struct TLSSettings: Sendable, Equatable {
     /// The server's name for SNI, certificate check and `Host`, if it is not the URL's host.
     public var serverName: String?
 
-    /// All four, each optional; `certificateFile` and `keyFile` only together.
+    /// All of them, each optional; `certificateFile` and `keyFile` only together.
     public init(
-        caFile: String? = nil, certificateFile: String? = nil, keyFile: String? = nil, serverName: String? = nil
+        caFile: String? = nil, certificateFile: String? = nil, keyFile: String? = nil, serverName: String? = nil,
+        revocationFile: String? = nil, proxyCAFile: String? = nil
     ) {
         self.caFile = caFile
+        self.revocationFile = revocationFile
+        self.proxyCAFile = proxyCAFile
         self.certificateFile = certificateFile
         self.keyFile = keyFile
         self.serverName = serverName
@@ -109,8 +117,14 @@ public struct HTTPRequest: Sendable, CustomStringConvertible, CustomReflectable 
     public var timeouts: HTTPTimeouts
     /// Trust and client certificate, for `https`.
     public var tls: TLSSettings
-    /// Proxy URL; `""`: none; `nil`: as `HTTPS_PROXY`, `http_proxy`, `ALL_PROXY` and `NO_PROXY` say.
+    /// Proxy, `http://host:port` or `https://host:port`; `""`: none; `nil`: what ``ProxyEnvironment`` says. An `https`
+    /// request goes through it in a tunnel (CONNECT, RFC 9110 section 9.3.6), whose other end is checked like any other
+    /// server.
     public var proxy: String?
+    /// Credentials for the proxy (Basic), whichever it is; only together.
+    public var proxyUser: Secret?
+    /// See ``proxyUser``.
+    public var proxyPassword: Secret?
     /// Longest response body that is accepted, bytes.
     public var maxResponseBytes: Int
     /// Whether the client may send the request a second time by itself when a kept-alive connection dies under it

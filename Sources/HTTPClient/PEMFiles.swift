@@ -10,11 +10,14 @@ public struct PEMContents: Sendable {
     public var certificate: SealedBytes?
     /// The client certificate's key.
     public var key: SealedBytes?
+    var proxyAuthorities: SealedBytes?
+    /// Path of the revocation lists, which also stand at the end of `authorities`.
+    var revocationFile: String?
 
     /// None of them.
     public init() {}
 
-    var all: [SealedBytes] { [authorities, certificate, key].compactMap(\.self) }
+    var all: [SealedBytes] { [authorities, certificate, key, proxyAuthorities].compactMap(\.self) }
 }
 
 /// Reads certificate files and keeps what it read until they change: as long as a file is the same, so are the bytes.
@@ -44,6 +47,7 @@ public struct PEMFiles {
     /// The largest bundle of a distribution has some 220 kB.
     private static let maxBytes = 4 << 20
     private static let maxFiles = 256
+    private var both: [[String]: (first: Identity, second: Identity, bytes: SealedBytes)] = [:]
     private var known: [String: (identity: Identity, bytes: SealedBytes)] = [:]
 
     /// Nothing read yet.
@@ -52,20 +56,36 @@ public struct PEMFiles {
     /// What the three files hold now.
     public mutating func contents(_ settings: TLSSettings) throws(Unreadable) -> PEMContents {
         var contents = PEMContents()
-        if let path = settings.caFile { contents.authorities = try bytes(path) }
-        if let path = settings.certificateFile { contents.certificate = try bytes(path) }
-        if let path = settings.keyFile { contents.key = try bytes(path) }
+        if let path = settings.caFile { contents.authorities = try entry(path).bytes }
+        if let path = settings.caFile, let list = settings.revocationFile {
+            contents.authorities = try joined(path, list)
+            contents.revocationFile = list
+        }
+        if let path = settings.proxyCAFile { contents.proxyAuthorities = try entry(path).bytes }
+        if let path = settings.certificateFile { contents.certificate = try entry(path).bytes }
+        if let path = settings.keyFile { contents.key = try entry(path).bytes }
         return contents
     }
 
-    private mutating func bytes(_ path: String) throws(Unreadable) -> SealedBytes {
+    /// Authorities and revocation lists in one, made anew only when either has changed.
+    private mutating func joined(_ authorities: String, _ list: String) throws(Unreadable) -> SealedBytes {
+        let (first, second) = (try entry(authorities), try entry(list))
+        let pair = [authorities, list]
+        if let both = both[pair], both.first == first.identity, both.second == second.identity { return both.bytes }
+        let bytes = SealedBytes(first.bytes.array + [0x0A] + second.bytes.array)
+        if both.count >= PEMFiles.maxFiles { both.removeAll() }
+        both[pair] = (first.identity, second.identity, bytes)
+        return bytes
+    }
+
+    private mutating func entry(_ path: String) throws(Unreadable) -> (identity: Identity, bytes: SealedBytes) {
         var status = stat()
         guard unsafe stat(path, &status) == 0 else { throw PEMFiles.unreadable(path) }
-        if let entry = known[path], entry.identity == Identity(status) { return entry.bytes }
+        if let entry = known[path], entry.identity == Identity(status) { return entry }
         let entry = try PEMFiles.read(path)
         if known.count >= PEMFiles.maxFiles { known.removeAll() }
         known[path] = entry
-        return entry.bytes
+        return entry
     }
 
     private static func read(_ path: String) throws(Unreadable) -> (identity: Identity, bytes: SealedBytes) {

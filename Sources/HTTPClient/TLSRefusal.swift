@@ -34,6 +34,18 @@ public struct TLSRefusal: Sendable {
                 .unknownAuthority,
                 "the server's certificate was issued by an unknown authority; put that authority's certificate into"
                     + " ca.crt, or have the server send its intermediate certificates")
+        // UNABLE_TO_GET_CRL, CRL_SIGNATURE_FAILURE, CRL_NOT_YET_VALID, CRL_HAS_EXPIRED, its fields, issuer, usage, scope.
+        case 3, 8, 11, 12, 15, 16, 33, 35, 44:
+            self.init(
+                .revocationList,
+                "the revocation lists in crl.pem do not do for the server's certificate; put a current one of every"
+                    + " authority of its chain there, or remove crl.pem")
+        // EE_KEY_TOO_SMALL, CA_KEY_TOO_SMALL, CA_MD_TOO_WEAK.
+        case 66...68:
+            self.init(
+                .weak,
+                "a key or signature in the server's certificate chain is too weak; have it issued anew with RSA of"
+                    + " at least 2048 bits or P-256, signed with SHA-256 or better")
         case 23:
             self.init(.revoked, "the server's certificate has been revoked; replace it on the server")
         default:

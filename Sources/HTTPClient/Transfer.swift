@@ -115,7 +115,8 @@ final class Transfer {
                     submission.checked.notSent(.noOpenConnection, "the connection of the earlier requests is gone"))
             }
             let trouble = Trouble(
-                code: code, reason: easy.reason(code), verifyResult: easy.verifyResult, attempts: attempts,
+                code: code, reason: easy.reason(code), verifyResult: easy.verifyResult,
+                proxyVerifyResult: easy.proxyVerifyResult, connectStatus: easy.connectStatus, attempts: attempts,
                 tooLarge: tooLarge, resendRefused: resendRefused,
                 elapsedMilliseconds: SystemClock.now().milliseconds(since: submission.submittedAt))
             return .failure(trouble.failure(of: submission.checked))

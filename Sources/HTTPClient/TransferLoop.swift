@@ -12,6 +12,7 @@ final class TransferLoop {
     private let mailbox: Mailbox
     private let maxConnections: Int
     private let maxConnectionsPerHost: Int
+    private let approvedOnly: Bool
     private var active: [UInt: Transfer] = [:]
     private var activePerHost: [String: Int] = [:]
     private var waiting: [Submission] = []
@@ -25,7 +26,10 @@ final class TransferLoop {
     /// libcurl keeps the total time itself; this is for the case that it does not come to it.
     private static let backstopMilliseconds: UInt64 = 2_000
 
-    init(multi: MultiHandle, mailbox: Mailbox, maxConnections: Int, maxConnectionsPerHost: Int) {
+    init(
+        multi: MultiHandle, mailbox: Mailbox, maxConnections: Int, maxConnectionsPerHost: Int, approvedOnly: Bool
+    ) {
+        self.approvedOnly = approvedOnly
         self.multi = multi
         self.mailbox = mailbox
         self.maxConnections = maxConnections
@@ -99,7 +103,7 @@ final class TransferLoop {
             return
         }
         let transfer = Transfer(submission, easy: easy, pinned: pem.all)
-        easy.configure(submission.checked, pem: pem, remaining: remaining)
+        easy.configure(submission.checked, pem: pem, remaining: remaining, approvedOnly: approvedOnly)
         easy.setCallbacks(transfer)
         guard easy.firstError == CURLE_OK, multi.add(easy) == CURLM_OK else {
             let code = easy.firstError == CURLE_OK ? CURLE_FAILED_INIT : easy.firstError

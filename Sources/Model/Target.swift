@@ -156,7 +156,7 @@ public struct Target: Sendable, Equatable {
     public var compression: CompressionKind
     /// Name to expect in the certificate instead of the endpoint's host.
     public var tlsServerName: String?
-    /// Proxy URL for this target.
+    /// Proxy URL for this target; empty: none; nil: what the environment says.
     public var proxy: String?
     /// What the backend `s3` has besides.
     public var s3 = S3Settings()

@@ -45,6 +45,17 @@ import Testing
         #expect(try problems(file(), [:]).isEmpty)
     }
 
+    @Test(arguments: [
+        ("crl.pem", "ca.crt"), ("proxyUsername", "proxyPassword"), ("proxyPassword", "proxyUsername"),
+    ])
+    func someKeysNeedAnother(key: String, other: String) throws {
+        var states = ["splunk-hec-token/token": SecretState.present, "splunk-hec-token/\(key)": .present]
+        let found = try problems(splunk(), states)
+        #expect(found.count == 1 && found[0].contains("holds `\(key)` without `\(other)`"))
+        states["splunk-hec-token/\(other)"] = .present
+        #expect(try problems(splunk(), states).isEmpty)
+    }
+
     @Test func clientCertificateNeedsItsKey() throws {
         let token = ["splunk-hec-token/token": SecretState.present]
         let certificate = try problems(splunk(), token.merging(["splunk-hec-token/tls.crt": .present]) { $1 })

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aws import Moto
 from exporter import Workbench, generate
+from peers import Stage
 from s3_proxy import S3Proxy
 
 PROGRAM_VARIABLE = "SIDEREAL_EXPORT"
@@ -32,6 +33,14 @@ def bench(program: Path, tmp_path: Path) -> Iterator[Workbench]:
     workbench = Workbench(program, tmp_path)
     yield workbench
     workbench.close()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """Where peers play."""
+    made = Stage()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -75,11 +75,14 @@ class Running:
         arguments: Sequence[str | Path],
         directory: Path,
         stdin: int | IO[bytes] | None = subprocess.DEVNULL,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self._stdout = directory / f"{time.monotonic_ns()}.out"
         self._stderr = self._stdout.with_suffix(".err")
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
-            self.process = subprocess.Popen([str(a) for a in arguments], stdin=stdin, stdout=out, stderr=err)
+            self.process = subprocess.Popen(
+                [str(a) for a in arguments], stdin=stdin, stdout=out, stderr=err, env=environment
+            )
 
     @property
     def is_running(self) -> bool:
@@ -132,6 +135,8 @@ class Workbench:
         self.secret("hec", "token", TOKEN)
         self.secret("es", "username", USERNAME)
         self.secret("es", "password", PASSWORD)
+        # Of the processes; a proxy of the machine is none of the tests' business.
+        self.environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         self._outputs = directory / "outputs"
         self._outputs.mkdir()
         self._running: list[Running] = []
@@ -230,7 +235,7 @@ class Workbench:
 
     def start(self, *arguments: str | Path, stdin: int | IO[bytes] | None = subprocess.DEVNULL) -> Running:
         """Starts the program with `arguments`."""
-        running = Running([self.program, *arguments], self._outputs, stdin)
+        running = Running([self.program, *arguments], self._outputs, stdin, self.environment)
         self._running.append(running)
         return running
 

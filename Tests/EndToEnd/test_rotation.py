@@ -52,8 +52,8 @@ def test_token_is_rotated_twice(
         receiver.old_token, receiver.token = receiver.token, token
         write(bench, token)
         receiver.old_token = None
-        before = receiver.requests
-        wait_until(lambda before=before: receiver.requests > before + 10, f"requests after rotation {number}")
+        enough = receiver.requests + 10
+        wait_until(lambda: receiver.requests > enough, f"requests after rotation {number}")  # noqa: B023
     finished = running.wait()
     assert finished.code == OK, finished
     splunk = finished.targets["splunk"]

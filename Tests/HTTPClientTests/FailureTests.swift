@@ -204,8 +204,8 @@ import Testing
             var tunnelled = request(.post, "https://receiver.invalid/path", body: [1])
             tunnelled.proxy = server.url("")
             let failure = await client.failure(tunnelled)
-            #expect(failure?.kind == .connect && failure?.mayHaveReachedServer == false)
-            #expect(failure?.message.contains("403") == true)
+            #expect(failure?.kind == .proxy(status: 403) && failure?.mayHaveReachedServer == false)
+            #expect(failure?.message.contains("refused the connection with 403; have it allow this host") == true)
         }
     }
 

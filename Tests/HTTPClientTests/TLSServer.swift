@@ -93,6 +93,11 @@ final class TLSBench {
             context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
         elif version == "1.2":
             context.maximum_version = ssl.TLSVersion.TLSv1_2
+        elif version.startswith("suite "):
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(version[6:])
+        elif version.startswith("group "):
+            context.set_ecdh_curve(version[6:])
         context.load_cert_chain(certificate, key)
         context.set_alpn_protocols([protocol])
         if authority:

@@ -96,6 +96,31 @@ import Testing
         }
     }
 
+    /// What FIPS 140 approves is taken, all else refused, though the provider here could carry it out.
+    @Test func approvedAlgorithmsOnly() async throws {
+        try await withBench { bench, client in
+            try bench.makeCertificate("server", by: "ca")
+            let strict = HTTPClient(approvedOnly: true)
+            let tls = TLSSettings(caFile: bench.path("ca.crt"))
+            let cases = [
+                ("any", true), ("1.2", true), ("group secp384r1", true), ("suite ECDHE-ECDSA-AES128-GCM-SHA256", true),
+                ("group X25519", false), ("suite ECDHE-ECDSA-CHACHA20-POLY1305", false),
+                ("suite ECDHE-ECDSA-AES256-SHA", false),
+            ]
+            for (version, isApproved) in cases {
+                let url = "https://localhost:\(try bench.serve("server", version: version))/"
+                #expect(await client.status(request(.post, url, body: [1], tls: tls)) == 200, "\(version)")
+                let failure = await strict.failure(request(.post, url, body: [1], tls: tls))
+                if isApproved {
+                    #expect(failure == nil, "\(version)")
+                } else {
+                    expect(failure, .handshake, saying: "compare the server's ciphers and curves")
+                }
+            }
+            await strict.shutdown()
+        }
+    }
+
     @Test func serverThatDoesNotSpeakTLS() async throws {
         try await withServer({ connection in
             _ = connection.take(5)

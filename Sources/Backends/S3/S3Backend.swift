@@ -179,10 +179,10 @@ public struct S3Backend: Backend {
     private func transmit(
         _ request: UnsignedRequest, _ body: SealedBytes?, _ credentials: AWSCredentials
     ) async throws(Refusal) -> HTTPResponse {
-        let message = HTTPRequest(
+        var message = HTTPRequest(
             method: request.method, url: builder.address.url(request),
-            headers: try access.sign(request, with: credentials), body: body,
-            tls: TLSSettings(of: target, secrets: secrets), proxy: target.proxy)
+            headers: try access.sign(request, with: credentials), body: body)
+        try message.connect(to: target, secrets: secrets, place: place)
         do throws(HTTPFailure) {
             return try await client.send(message)
         } catch {

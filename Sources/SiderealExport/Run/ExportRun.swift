@@ -33,7 +33,7 @@ final class ExportRun: Sendable {
     let configuration: Configuration
     let secrets: SecretDirectory
     let ledger: Ledger
-    let client = HTTPClient()
+    let client: HTTPClient
     let stop = StopSignal()
     let startedAt = SystemClock.now()
     private let paths: [String]
@@ -55,6 +55,7 @@ final class ExportRun: Sendable {
         guard missing.isEmpty else { throw SetupRefusal(lines: missing.map { "\($0)" }) }
         do {
             if configuration.fips { try FIPS.require() }
+            client = HTTPClient(approvedOnly: configuration.fips)
             if let input = options.input {
                 paths = input == "-" ? [] : try InputCatalog.paths(input)
                 ledger = try await Ledger.open(directory: options.state, limits: configuration.limits)

@@ -1,0 +1,36 @@
+import ExportCore
+import HTTPClient
+import Model
+import Secrets
+
+extension HTTPRequest {
+    /// How `target` is reached: certificates, proxy and the proxy's credentials lie beside the target's own credentials
+    /// and are looked up anew for each request, as they may come and go.
+    ///
+    /// - Parameter place: how messages name the target.
+    mutating func connect(to target: Target, secrets: SecretDirectory, place: String) throws(Refusal) {
+        proxy = target.proxy
+        tls = TLSSettings(serverName: target.tlsServerName)
+        guard let ref = target.secretRef else { return }
+        func refusal(_ message: String) -> Refusal {
+            Refusal(verdict: .configuration(Reason(code: "secret", message: "\(place): \(message)")))
+        }
+        tls.caFile = secrets.path(ref, key: "ca.crt")
+        tls.revocationFile = secrets.path(ref, key: "crl.pem")
+        tls.certificateFile = secrets.path(ref, key: "tls.crt")
+        tls.keyFile = secrets.path(ref, key: "tls.key")
+        tls.proxyCAFile = secrets.path(ref, key: "proxy-ca.crt")
+        do throws(SecretError) {
+            proxyUser = try secrets.read(ref, key: "proxyUsername")
+            proxyPassword = try secrets.read(ref, key: "proxyPassword")
+        } catch {
+            throw refusal("\(error)")
+        }
+        if (proxyUser == nil) != (proxyPassword == nil) {
+            throw refusal("the secret \(ref) must hold both proxyUsername and proxyPassword, or neither")
+        }
+        if tls.revocationFile != nil, tls.caFile == nil {
+            throw refusal("the secret \(ref) holds crl.pem without the authorities it belongs to, ca.crt")
+        }
+    }
+}
