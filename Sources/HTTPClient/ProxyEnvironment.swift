@@ -125,7 +125,9 @@ struct NetworkAddress: Equatable {
     }
 
     /// RFC 1122 section 3.2.1.3 and RFC 4291 section 2.5.3.
-    var isLoopback: Bool { bytes.count == 4 ? bytes[0] == 127 : bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] == 1 }
+    var isLoopback: Bool {
+        bytes.count == 4 ? bytes[0] == 127 : bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] == 1
+    }
 
     /// Whether the first `bits` are the same; never between IPv4 and IPv6.
     func shares(bits: Int, with other: NetworkAddress) -> Bool {

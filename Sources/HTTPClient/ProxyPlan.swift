@@ -19,7 +19,8 @@ import Model
         let given = request.proxy ?? environment.proxy(scheme: parts.scheme, host: parts.host, port: parts.port)
         guard let given, !given.isEmpty else { return nil }
         guard let plan = ProxyPlan(given, user: request.proxyUser, password: request.proxyPassword) else {
-            let origin = request.proxy == nil ? "the environment's proxy (HTTPS_PROXY, http_proxy or ALL_PROXY)" : "the proxy"
+            let origin =
+                request.proxy == nil ? "the environment's proxy (HTTPS_PROXY, http_proxy or ALL_PROXY)" : "the proxy"
             throw HTTPFailure(
                 kind: .proxy(status: nil),
                 message: "\(request.method.rawValue) \(parts.host):\(parts.port): not sent: \(origin) is not of the"
@@ -33,7 +34,8 @@ import Model
         let hasScheme = text.contains("://")
         // As curl and others have it, a bare `host:port` speaks http.
         let whole = hasScheme ? text : "http://" + text
-        guard let mark = whole.firstRange(of: "://"), ["http", "https"].contains(whole[..<mark.lowerBound].lowercased())
+        guard let mark = whole.firstRange(of: "://"),
+            ["http", "https"].contains(whole[..<mark.lowerBound].lowercased())
         else { return nil }
         let scheme = whole[..<mark.lowerBound].lowercased()
         var rest = whole[mark.upperBound...]
@@ -55,7 +57,8 @@ import Model
     func refusal(status: Int) -> String {
         let what = "the proxy \(shown) refused the connection with \(status)"
         switch status {
-        case 401, 403: return what + "; have it allow this host and port, or name the host in NO_PROXY or set proxy: none"
+        case 401, 403:
+            return what + "; have it allow this host and port, or name the host in NO_PROXY or set proxy: none"
         case 407:
             return what + " (credentials wanted); put proxyUsername and proxyPassword into the target's secret"
         case 500...599: return what + "; it cannot reach the server: check the proxy's own network and name resolution"

@@ -232,7 +232,8 @@ import Testing
         try expect(splunk("proxy: http://proxy"), at: (6, 14), path, "has no port", hint: "3128")
         try expect(splunk("proxy: http://proxy:1/a"), at: (6, 14), path, "no path", hint: nil)
         try expect(splunk("proxy: socks5://proxy:1"), at: (6, 14), path, "expected `http://host:port`", hint: nil)
-        try expect(splunk("proxy: http://u:hunter2@proxy:1"), at: (6, 14), path, "credentials",
+        try expect(
+            splunk("proxy: http://u:hunter2@proxy:1"), at: (6, 14), path, "credentials",
             hint: "`proxyUsername` and `proxyPassword`")
         #expect(problems(splunk("proxy: none")).isEmpty)
         #expect(!problems(splunk("proxy: http://u:hunter2@proxy:1")).description.contains("hunter2"))
