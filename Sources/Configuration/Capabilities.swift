@@ -22,7 +22,7 @@ public enum Capabilities {
         ("secretRef", remote), ("tls", remote), ("proxy", [.splunk, .elasticsearch, .s3]),
         ("index", [.splunk, .elasticsearch]), ("source", [.splunk]), ("sourcetype", [.splunk]), ("host", [.splunk]),
         ("acknowledge", [.splunk]), ("acknowledgeTimeout", [.splunk]),
-        ("dataStream", [.elasticsearch]), ("grace", [.syslog]), ("maxFileBytes", [.file]),
+        ("dataStream", [.elasticsearch]), ("setup", [.elasticsearch]), ("grace", [.syslog]), ("maxFileBytes", [.file]),
         ("bucket", [.s3]), ("region", [.s3]), ("prefix", [.s3]), ("kmsKeyId", [.s3]), ("kmsContext", [.s3]),
         ("retentionDays", [.s3]), ("addressing", [.s3]), ("expectedBucketOwner", [.s3]), ("credentials", [.s3]),
     ]
@@ -44,7 +44,7 @@ public enum Capabilities {
 
     /// Keys of a target that a later version will know.
     static let laterTargetKeys: [(key: String, backends: Set<BackendKind>)] = [
-        ("setup", [.elasticsearch]), ("gzip", [.file]),
+        ("gzip", [.file]),
     ]
 
     /// Keys of other sections that a later version will know.

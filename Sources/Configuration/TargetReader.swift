@@ -114,6 +114,7 @@ struct TargetReader {
     private func readElasticsearch(_ target: inout Target) {
         target.index = indexName("index")
         target.dataStream = indexName("dataStream")
+        target.setup = section.flag("setup") ?? false
         if section.field("index") != nil, section.field("dataStream") != nil {
             section.problems.add(
                 section.position(of: "dataStream"), section.path("dataStream"),

@@ -140,6 +140,8 @@ public struct Target: Sendable, Equatable {
     public var acknowledgeTimeoutMilliseconds: UInt64 = 300_000
     /// elasticsearch: name of a data stream, instead of daily indices.
     public var dataStream: String?
+    /// elasticsearch: install the index template before the first delivery.
+    public var setup = false
     /// file: bytes after which the file is rotated.
     public var maxFileBytes: Int
     /// syslog: milliseconds that a connection must outlive what it carried, for that to count as delivered.

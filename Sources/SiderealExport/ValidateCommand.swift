@@ -23,6 +23,7 @@ struct ValidateCommand: AsyncParsableCommand {
               sidereal-export validate --config values.yaml
               sidereal-export validate --config values.yaml --secrets ./secrets
               sidereal-export validate --config values.yaml --connect
+              sidereal-export validate --config values.yaml --print-templates elasticsearch
               sidereal-export validate --config values.yaml --json | jq '.problems[].message'
             """)
 
@@ -34,6 +35,13 @@ struct ValidateCommand: AsyncParsableCommand {
 
     @Flag(help: "Also try each target: reachable, certificate, credentials. No record is sent.")
     var connect = false
+
+    @Option(
+        name: .customLong("print-templates"),
+        help: ArgumentHelp(
+            "Print the index templates of the elasticsearch targets, as requests for Kibana's or OpenSearch's console.",
+            valueName: "elasticsearch|opensearch"))
+    var templates: ElasticsearchTemplate.Product?
 
     @Flag(help: "Print one JSON object on standard output.")
     var json = false
@@ -53,6 +61,13 @@ struct ValidateCommand: AsyncParsableCommand {
             }
         } catch {
             report.problems = error.problems
+        }
+        if let templates, report.isValid {
+            for target in report.targets where target.backend == .elasticsearch {
+                let template = ElasticsearchTemplate(target)
+                print("PUT \(template.path)\n\(template.body(for: templates))\n")
+            }
+            return
         }
         if json { print(report.json) } else { printText(report) }
         if !report.isValid { throw Exit.badSetup }
@@ -74,6 +89,8 @@ struct ValidateCommand: AsyncParsableCommand {
         print("\(config) is valid\(connect ? ", and every target can be used" : "")")
     }
 }
+
+extension ElasticsearchTemplate.Product: ExpressibleByArgument {}
 
 /// What `validate` found.
 private struct ValidationReport {

@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "setup", "gzip",
+        "gzip",
     ])
     func keysOfLaterVersions(_ key: String) throws {
         try expect(

@@ -9,6 +9,8 @@ public import Secrets
 public struct ElasticsearchBackend: Backend {
     private let builder: ElasticsearchRequestBuilder
     private let sender: HTTPSender
+    private let setup: ElasticsearchSetup?
+    private let gate = StartGate()
 
     /// The receiver of `target`.
     public init(
@@ -20,10 +22,15 @@ public struct ElasticsearchBackend: Backend {
             target: target, client: client, secrets: secrets,
             needs: "the file apiKey, or the files username and password",
             access: { () throws(SecretError) in try access.headers() })
+        setup =
+            target.setup
+            ? ElasticsearchSetup(
+                template: ElasticsearchTemplate(target), base: target.endpoint.base, sender: sender) : nil
     }
 
-    /// Sends the documents in one request.
+    /// Sends the documents in one request; before the first of all, sees to the index template if that is wanted.
     public func deliver(_ parcel: Parcel) async -> DeliveryAnswer {
+        if let setup, let refused = await gate.enter({ await setup.run() }) { return DeliveryAnswer(refused) }
         let (count, place) = (parcel.count, sender.place)
         return await sender.deliver(parcel, to: builder.bulkURL, contentType: "application/x-ndjson") {
             ElasticsearchVerdict.of($0, count: count, at: place)

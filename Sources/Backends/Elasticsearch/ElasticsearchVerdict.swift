@@ -40,6 +40,13 @@ public enum ElasticsearchVerdict {
         JSONAnswer.isSpelt(item, #"{"create":{"status":201}}"#, span)
     }
 
+    /// What an answer that is no `_bulk` answer says is wrong.
+    static func said(_ response: HTTPResponse) -> String {
+        let span = response.body.span
+        guard let members = JSONAnswer.members(span, 0..<span.count) else { return "" }
+        return errorText(members, span)
+    }
+
     /// An item is an object with one member, named after its action.
     private static func verdict(_ item: Formats.JSONValue, _ span: Span<UInt8>, _ place: String) -> ItemVerdict {
         let unreadable = Reason(code: "unreadable", message: "\(place) answered an item without a status")

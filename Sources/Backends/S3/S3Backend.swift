@@ -21,7 +21,7 @@ public struct S3Backend: Backend {
     private let client: HTTPClient
     private let secrets: SecretDirectory
     private let warn: @Sendable (Reason) -> Void
-    private let gate = S3Gate()
+    private let gate = StartGate()
     /// How messages name the target.
     private let place: String
 
@@ -189,26 +189,4 @@ public struct S3Backend: Backend {
             throw Refusal(verdict: HTTPVerdict.of(error))
         }
     }
-}
-
-/// Lets deliveries pass once the bucket was found good; one of them asks, the others wait for its answer.
-actor S3Gate {
-    private var isOpen = false
-    private var asking: Task<Verdict?, Never>?
-
-    /// Why nothing may pass; nil if it may.
-    func enter(_ check: @escaping @Sendable () async -> Verdict?) async -> Verdict? {
-        if isOpen { return nil }
-        let task = asking ?? Task { await check() }
-        asking = task
-        let refused = await task.value
-        if asking == task {
-            asking = nil
-            isOpen = refused == nil
-        }
-        return refused
-    }
-
-    /// What was found is doubted.
-    func shut() { isOpen = false }
 }

@@ -1,0 +1,72 @@
+extension ElasticsearchTemplate {
+    /// `deploy/siem/elasticsearch-index-template.json` without its white space; a test holds the two together.
+    static let text = """
+        {"index_patterns":["sidereal-proberesults-*"],"priority":300,\
+        "template":{"settings":{"index":{"codec":"best_compression"}},"mappings":{"dynamic":"false",\
+        "_meta":{"description":"sidereal-export: json and ocsf inline,\
+         text formats as message and event.original"},"properties":{"@timestamp":{"type":"date_nanos"},\
+        "message":{"type":"text"},"event":{"dynamic":"false","properties":{"id":{"type":"keyword",\
+        "ignore_above":8191},"kind":{"type":"keyword","ignore_above":8191},"outcome":{"type":"keyword",\
+        "ignore_above":8191},"original":{"type":"keyword","index":false,"doc_values":false}}},\
+        "apiVersion":{"type":"keyword","ignore_above":8191},"kind":{"type":"keyword","ignore_above":8191},\
+        "metadata":{"dynamic":"false","properties":{"uid":{"type":"keyword","ignore_above":8191},\
+        "name":{"type":"keyword","ignore_above":8191},"namespace":{"type":"keyword","ignore_above":8191},\
+        "creationTimestamp":{"type":"date_nanos","ignore_malformed":true},"labels":{"type":"flattened",\
+        "depth_limit":70,"ignore_above":4096},"annotations":{"type":"flattened","depth_limit":70,\
+        "ignore_above":4096},"version":{"type":"keyword","ignore_above":8191},"product":{"dynamic":"false",\
+        "properties":{"name":{"type":"keyword","ignore_above":8191},"vendor_name":{"type":"keyword",\
+        "ignore_above":8191},"version":{"type":"keyword","ignore_above":8191}}},\
+        "original_time":{"type":"date_nanos","ignore_malformed":true},"log_name":{"type":"keyword",\
+        "ignore_above":8191},"log_provider":{"type":"keyword","ignore_above":8191},\
+        "log_version":{"type":"keyword","ignore_above":8191},"tenant_uid":{"type":"keyword",\
+        "ignore_above":8191}}},"spec":{"dynamic":"false","properties":{"probe":{"dynamic":"false",\
+        "properties":{"id":{"type":"keyword","ignore_above":8191},"profile":{"type":"keyword",\
+        "ignore_above":8191},"targetNamespace":{"type":"keyword","ignore_above":8191},\
+        "aoAuthorizationRef":{"type":"keyword","ignore_above":8191}}},"result":{"dynamic":"false",\
+        "properties":{"outcome":{"type":"keyword","ignore_above":8191},"controlEffectiveness":{"type":"keyword",\
+        "ignore_above":8191},"integrityStatus":{"type":"keyword","ignore_above":8191},\
+        "nistControls":{"type":"keyword","ignore_above":8191},"controlMappings":{"type":"flattened",\
+        "depth_limit":70,"ignore_above":4096},"crosswalkVersion":{"type":"keyword","ignore_above":8191},\
+        "mitreAttackId":{"type":"keyword","ignore_above":8191},"detail":{"type":"text",\
+        "fields":{"keyword":{"type":"keyword","ignore_above":1024}}},"verificationMode":{"type":"keyword",\
+        "ignore_above":8191}}},"execution":{"dynamic":"false","properties":{"timestamp":{"type":"date_nanos",\
+        "ignore_malformed":true},"durationMs":{"type":"long","ignore_malformed":true},\
+        "jobName":{"type":"keyword","ignore_above":8191}}}}},"sidereal":{"dynamic":"false",\
+        "properties":{"export":{"dynamic":"false","properties":{"version":{"type":"keyword",\
+        "ignore_above":8191},"cluster":{"type":"keyword","ignore_above":8191},"shard":{"type":"long",\
+        "ignore_malformed":true}}}}},"activity_id":{"type":"long","ignore_malformed":true},\
+        "activity_name":{"type":"keyword","ignore_above":8191},"category_uid":{"type":"long",\
+        "ignore_malformed":true},"category_name":{"type":"keyword","ignore_above":8191},\
+        "class_uid":{"type":"long","ignore_malformed":true},"class_name":{"type":"keyword","ignore_above":8191},\
+        "type_uid":{"type":"long","ignore_malformed":true},"type_name":{"type":"keyword","ignore_above":8191},\
+        "severity":{"type":"keyword","ignore_above":8191},"severity_id":{"type":"long","ignore_malformed":true},\
+        "status":{"type":"keyword","ignore_above":8191},"status_id":{"type":"long","ignore_malformed":true},\
+        "time":{"type":"date","format":"epoch_millis","ignore_malformed":true},"duration":{"type":"long",\
+        "ignore_malformed":true},"finding_info":{"dynamic":"false","properties":{"uid":{"type":"keyword",\
+        "ignore_above":8191},"title":{"type":"text","fields":{"keyword":{"type":"keyword",\
+        "ignore_above":1024}}},"desc":{"type":"text","fields":{"keyword":{"type":"keyword",\
+        "ignore_above":1024}}},"types":{"type":"keyword","ignore_above":8191},"analytic":{"dynamic":"false",\
+        "properties":{"name":{"type":"keyword","ignore_above":8191},"uid":{"type":"keyword",\
+        "ignore_above":8191},"type":{"type":"keyword","ignore_above":8191},"type_id":{"type":"long",\
+        "ignore_malformed":true}}},"attacks":{"dynamic":"false","properties":{"technique":{"dynamic":"false",\
+        "properties":{"uid":{"type":"keyword","ignore_above":8191},"name":{"type":"keyword",\
+        "ignore_above":8191}}},"sub_technique":{"dynamic":"false","properties":{"uid":{"type":"keyword",\
+        "ignore_above":8191}}}}}}},"compliance":{"dynamic":"false","properties":{"control":{"type":"keyword",\
+        "ignore_above":8191},"desc":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},\
+        "status":{"type":"keyword","ignore_above":8191},"status_id":{"type":"long","ignore_malformed":true},\
+        "status_code":{"type":"keyword","ignore_above":8191},"status_details":{"type":"keyword",\
+        "ignore_above":8191},"standards":{"type":"keyword","ignore_above":8191},\
+        "requirements":{"type":"keyword","ignore_above":8191},"checks":{"dynamic":"false",\
+        "properties":{"uid":{"type":"keyword","ignore_above":8191},"name":{"type":"keyword",\
+        "ignore_above":8191},"standards":{"type":"keyword","ignore_above":8191},"status":{"type":"keyword",\
+        "ignore_above":8191},"status_id":{"type":"long","ignore_malformed":true},"severity":{"type":"keyword",\
+        "ignore_above":8191},"severity_id":{"type":"long","ignore_malformed":true}}}}},\
+        "resources":{"dynamic":"false","properties":{"name":{"type":"keyword","ignore_above":8191},\
+        "type":{"type":"keyword","ignore_above":8191},"role":{"type":"keyword","ignore_above":8191},\
+        "role_id":{"type":"long","ignore_malformed":true}}},"observables":{"dynamic":"false",\
+        "properties":{"name":{"type":"keyword","ignore_above":8191},"type":{"type":"keyword",\
+        "ignore_above":8191},"type_id":{"type":"long","ignore_malformed":true},"value":{"type":"keyword",\
+        "ignore_above":8191}}},"unmapped":{"type":"flattened","depth_limit":70,"ignore_above":4096}}}},\
+        "_meta":{"description":"Probe results as sidereal-export sends them"}}
+        """
+}
