@@ -52,6 +52,13 @@ enum HTTPVerdict {
                 Reason(
                     code: "http-\(status)",
                     message: "\(place) refused the credentials with \(status)\(words); check the secret"))
+        case 415:
+            return .configuration(
+                Reason(
+                    code: "http-415",
+                    message:
+                        "\(place) answered 415\(words): it does not take compressed requests; set compression: none")
+            )
         case 500...599: return .retry(reason, retryAfterMilliseconds: retryAfter)
         default: return .configuration(reason)
         }

@@ -4,11 +4,14 @@ import Model
 import Secrets
 
 extension HTTPRequest {
-    /// How `target` is reached: certificates, proxy and the proxy's credentials lie beside the target's own credentials
+    /// How `target` is reached, and how long it is waited for: certificates, proxy and the proxy's credentials lie beside the target's own credentials
     /// and are looked up anew for each request, as they may come and go.
     ///
     /// - Parameter place: how messages name the target.
     mutating func connect(to target: Target, secrets: SecretDirectory, place: String) throws(Refusal) {
+        timeouts = HTTPTimeouts(
+            connect: min(timeouts.connect, target.timeoutMilliseconds), firstByte: target.timeoutMilliseconds,
+            total: 2 * target.timeoutMilliseconds)
         proxy = target.proxy
         tls = TLSSettings(serverName: target.tlsServerName)
         guard let ref = target.secretRef else { return }

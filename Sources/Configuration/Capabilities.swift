@@ -19,7 +19,7 @@ public enum Capabilities {
     static let targetKeys: [(key: String, backends: Set<BackendKind>)] = [
         ("name", all), ("backend", all), ("format", all), ("endpoint", all), ("batch", all), ("concurrency", all),
         ("retry", all), ("compression", all),
-        ("secretRef", remote), ("tls", remote), ("proxy", [.splunk, .elasticsearch, .s3]),
+        ("secretRef", remote), ("tls", remote), ("proxy", overHTTP), ("timeout", overHTTP),
         ("index", [.splunk, .elasticsearch]), ("source", [.splunk]), ("sourcetype", [.splunk]), ("host", [.splunk]),
         ("acknowledge", [.splunk]), ("acknowledgeTimeout", [.splunk]),
         ("dataStream", [.elasticsearch]), ("setup", [.elasticsearch]), ("grace", [.syslog]), ("maxFileBytes", [.file]),
@@ -44,12 +44,13 @@ public enum Capabilities {
 
     /// Keys of a target that a later version will know.
     static let laterTargetKeys: [(key: String, backends: Set<BackendKind>)] = [
-        ("gzip", [.file]),
+        ("gzip", [.file])
     ]
 
     /// Keys of other sections that a later version will know.
     static let laterKeys: [(section: String, key: String)] = [("audit", "resumeOn")]
 
     private static let all = Set(BackendKind.allCases)
+    private static let overHTTP: Set<BackendKind> = [.splunk, .elasticsearch, .s3]
     private static let remote: Set<BackendKind> = [.splunk, .elasticsearch, .s3, .syslog]
 }

@@ -81,6 +81,9 @@ extension TargetReader {
                     hint: "use `none`")
             }
         }
+        if let timeout = section.duration("timeout", in: 100...3_600_000) {
+            target.timeoutMilliseconds = timeout.value
+        }
         if let tls = section.section("tls") {
             tls.refuseUnknownKeys(["serverName"]) { Self.explainTLS($0) }
             target.tlsServerName = serverName(tls)

@@ -156,6 +156,9 @@ public struct Target: Sendable, Equatable {
     public var retry: RetrySettings
     /// Of request bodies.
     public var compression: CompressionKind
+    /// Milliseconds of the receiver's silence after a request was sent, until its outcome counts as unknown. Twice that for
+    /// the whole exchange.
+    public var timeoutMilliseconds: UInt64 = 60_000
     /// Name to expect in the certificate instead of the endpoint's host.
     public var tlsServerName: String?
     /// Proxy URL for this target; empty: none; nil: what the environment says.

@@ -41,7 +41,7 @@ struct ValidateCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "Print the index templates of the elasticsearch targets, as requests for Kibana's or OpenSearch's console.",
             valueName: "elasticsearch|opensearch"))
-    var templates: ElasticsearchTemplate.Product?
+    var templates: TemplateReader?
 
     @Flag(help: "Print one JSON object on standard output.")
     var json = false
@@ -65,7 +65,7 @@ struct ValidateCommand: AsyncParsableCommand {
         if let templates, report.isValid {
             for target in report.targets where target.backend == .elasticsearch {
                 let template = ElasticsearchTemplate(target)
-                print("PUT \(template.path)\n\(template.body(for: templates))\n")
+                print("PUT \(template.path)\n\(template.body(for: templates.product))\n")
             }
             return
         }
@@ -90,7 +90,12 @@ struct ValidateCommand: AsyncParsableCommand {
     }
 }
 
-extension ElasticsearchTemplate.Product: ExpressibleByArgument {}
+/// Who reads a printed template.
+enum TemplateReader: String, ExpressibleByArgument, CaseIterable {
+    case elasticsearch, opensearch
+
+    var product: ElasticsearchTemplate.Product { self == .opensearch ? .opensearch : .elasticsearch }
+}
 
 /// What `validate` found.
 private struct ValidationReport {

@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "gzip",
+        "gzip"
     ])
     func keysOfLaterVersions(_ key: String) throws {
         try expect(
@@ -34,7 +34,7 @@ import Testing
 
     @Test func ownKeysOfLaterVersions() throws {
         try expect(
-            elasticsearch("setup: true"), at: (6, 7), "\(Self.path).setup",
+            file("gzip: true"), at: (5, 7), "\(Self.path).gzip",
             "is not available in this version (0.1.0)", hint: "remove")
     }
 

@@ -198,6 +198,11 @@ class Workbench:
         endpoint = f"http://127.0.0.1:{port}"
         return self._target("elasticsearch", endpoint, {"secretRef": "es"} | settings)
 
+    def s3(self, port: int, bucket: str, **settings: Any) -> Target:
+        """A target `s3` on loopback."""
+        place = {"secretRef": "aws", "bucket": bucket, "region": "us-east-1"}
+        return self._target("s3", f"http://127.0.0.1:{port}", place | settings)
+
     def file(self, directory: Path | None = None, **settings: Any) -> Target:
         """A target `file`."""
         return self._target("file", f"file://{directory or self.archive}", settings)

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import gzip
+import hashlib
 import json
 import socket
 import ssl
@@ -25,6 +26,8 @@ from exporter import PASSWORD, TOKEN, USERNAME
 # With lingering for zero seconds, closing sends RST (socket(7)).
 LINGER_ZERO = struct.pack("ii", 1, 0)
 Play = Callable[["Exchange"], Awaitable[None]]
+# Status, body and further fields of an answer.
+Reply = tuple[int, bytes, tuple[str, ...]]
 
 
 class Stage:
@@ -84,23 +87,30 @@ class Store:
     busy: set[str] = field(default_factory=set)
     credentials: set[str] = field(default_factory=set)
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        """Takes a request's content; status and body of the answer."""
+    # Requests with other methods are always answered honestly.
+    method: str = ""
+
+    def answer(self, method: str, path: str, fields: dict[str, str], body: bytes) -> Reply:
+        """Takes a request's content and answers."""
         raise NotImplementedError
+
+    def is_known(self, authorization: str) -> bool:
+        """Whether these credentials are good."""
+        return authorization in self.credentials
 
     @property
     def stored(self) -> Counter[str]:
         """How often the receiver has each record."""
         return self.received
 
-    def take(self, method: str, path: str, fields: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
+    def take(self, method: str, path: str, fields: dict[str, str], body: bytes) -> Reply:
         """Checks the credentials, unpacks, and answers."""
-        if fields.get("authorization") not in self.credentials:
+        if not self.is_known(fields.get("authorization", "")):
             self.strangers += 1
-            return 401, {"error": {"type": "security_exception", "reason": "who is that?"}}
+            return reply(401, {"error": {"type": "security_exception", "reason": "who is that?"}})
         if fields.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
-        return self.answer(method, path.split("?")[0], body)
+        return self.answer(method, path, fields, body)
 
 
 @dataclass
@@ -109,10 +119,10 @@ class HEC(Store):
 
     credentials: set[str] = field(default_factory=lambda: {f"Splunk {TOKEN}"})
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    def answer(self, method: str, path: str, fields: dict[str, str], body: bytes) -> Reply:
         """Stores the events up to the first bad one."""
         if path != "/services/collector/event":
-            return 404, {"text": "The requested URL was not found on this server.", "code": 404}
+            return reply(404, {"text": "The requested URL was not found on this server.", "code": 404})
         text, at = body.decode(), 0
         self.requests.append([])
         while at < len(text):
@@ -121,11 +131,11 @@ class HEC(Store):
             uid = envelope["event"]["metadata"]["uid"]
             if uid in self.poison:
                 number = len(self.requests[-1])
-                return 400, {"text": "Invalid data format", "code": 6, "invalid-event-number": number}
+                return reply(400, {"text": "Invalid data format", "code": 6, "invalid-event-number": number})
             self.received[uid] += 1
             self.records[uid] = envelope["event"]
             self.requests[-1].append(uid)
-        return 200, {"text": "Success", "code": 0}
+        return reply(200, {"text": "Success", "code": 0})
 
 
 @dataclass
@@ -136,17 +146,39 @@ class Bulk(Store):
         default_factory=lambda: {"Basic " + base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()}
     )
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    def answer(self, method: str, path: str, fields: dict[str, str], body: bytes) -> Reply:
         """Looks at each document by itself."""
         if path == "/":
-            return 200, {"version": {"number": "8.15.0"}}
-        if path != "/_bulk":
-            return 404, {"error": {"type": "resource_not_found_exception", "reason": f"no handler for {path}"}}
+            return reply(200, {"version": {"number": "8.15.0"} | self.version})
+        if path.startswith("/_index_template/"):
+            return self._template(method, path.removeprefix("/_index_template/"), body)
+        if path.split("?")[0] != "/_bulk":
+            return reply(404, {"error": {"type": "resource_not_found_exception", "reason": f"no handler for {path}"}})
         assert body.endswith(b"\n")
         lines = [json.loads(line) for line in body.splitlines()]
         self.requests.append([action["create"]["_id"] for action in lines[::2]])
         items = [self._create(*pair) for pair in zip(self.requests[-1], lines[1::2], strict=True)]
-        return 200, {"errors": any(i["create"]["status"] != 201 for i in items), "items": items}
+        return reply(200, {"errors": any(i["create"]["status"] != 201 for i in items), "items": items})
+
+    def _template(self, method: str, name: str, body: bytes) -> Reply:
+        if self.may_manage is False:
+            reason = "action [indices:admin/index_template/put] is unauthorized"
+            return reply(403, {"error": {"type": "security_exception", "reason": reason}})
+        if method == "PUT":
+            self.templates[name] = json.loads(body)
+            self.installed.append(name)
+            return reply(200, {"acknowledged": True})
+        if name not in self.templates:
+            reason = f"index template matching [{name}] not found"
+            return reply(404, {"error": {"type": "resource_not_found_exception", "reason": reason}, "status": 404})
+        return reply(200, {"index_templates": [{"name": name, "index_template": self.templates[name]}]})
+
+    # Further members of `version` in the answer to `GET /`.
+    version: dict[str, str] = field(default_factory=dict)
+    templates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Names of templates as they were put.
+    installed: list[str] = field(default_factory=list)
+    may_manage: bool = True
 
     @property
     def stored(self) -> Counter[str]:
@@ -168,13 +200,81 @@ class Bulk(Store):
         return {"create": {"status": 201}}
 
 
+@dataclass
+class S3(Store):
+    """A bucket with Object Lock, versions and KMS: one object for each key, never replaced."""
+
+    method: str = "PUT"
+    objects: dict[str, tuple[bytes, list[str]]] = field(default_factory=dict)
+
+    def is_known(self, authorization: str) -> bool:
+        """Signatures are checked elsewhere, by a server that knows how."""
+        return authorization.startswith("AWS4-HMAC-SHA256 ")
+
+    @property
+    def stored(self) -> Counter[str]:
+        """The records of all objects."""
+        return Counter(uid for _, uids in self.objects.values() for uid in uids)
+
+    def answer(self, method: str, path: str, fields: dict[str, str], body: bytes) -> Reply:
+        """Questions about the bucket, and objects."""
+        key, _, query = path.partition("?")
+        if method == "PUT":
+            return self._put(key, fields, body)
+        if method == "HEAD":
+            body, _ = self.objects[key]
+            return 200, b"", self._fields(body)
+        if method == "DELETE":
+            return 204, b"", ()
+        words = {
+            "object-lock": "<L><ObjectLockEnabled>Enabled</ObjectLockEnabled></L>",
+            "versioning": "<V><Status>Enabled</Status></V>",
+            "uploads": "<U><UploadId>rehearsal</UploadId></U>",
+        }
+        return 200, words[query.rstrip("=")].encode(), ()
+
+    def _put(self, key: str, fields: dict[str, str], body: bytes) -> Reply:
+        assert fields["if-none-match"] == "*"
+        assert fields["x-amz-checksum-sha256"] == _checksum(body)
+        lines = [json.loads(line) for line in (gzip.decompress(body) if key.endswith(".gz") else body).splitlines()]
+        identities = [line["metadata"]["uid"] for line in lines]
+        self.requests.append(identities)
+        self.received.update(identities)
+        if key in self.objects:
+            return 412, b"<Error><Code>PreconditionFailed</Code></Error>", ()
+        self.objects[key] = body, identities
+        self.records |= dict(zip(identities, lines, strict=True))
+        return 200, b"", self._fields(body)
+
+    @staticmethod
+    def _fields(body: bytes) -> tuple[str, ...]:
+        return (
+            "x-amz-server-side-encryption: aws:kms",
+            "x-amz-object-lock-mode: COMPLIANCE",
+            f"x-amz-checksum-sha256: {_checksum(body)}",
+        )
+
+
+def _checksum(body: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
+
+
 class Peer:
     """One receiver."""
 
     def __init__(
-        self, stage: Stage, store: Store, plays: Iterable[Play] = (), tls: ssl.SSLContext | None = None
+        self,
+        stage: Stage,
+        store: Store,
+        plays: Iterable[Play] = (),
+        tls: ssl.SSLContext | None = None,
+        elsewhere: str = "",
     ) -> None:
         self.store = store
+        # Where redirects lead.
+        self.elsewhere = elsewhere
+        # Requests with a field `Expect`.
+        self.expectations = 0
         self.plays = deque(plays)
         # Every connection plays this from its first byte on, for good.
         self.habit: Play | None = None
@@ -190,18 +290,23 @@ class Peer:
             while not reader.at_eof():
                 exchange = Exchange(self, reader, writer)
                 # On a new connection a play may come before the first byte; later ones begin with a request.
-                if not is_first:
+                if not is_first or self.store.method:
                     await exchange.read_head()
                 is_first = False
                 self.exchanges += 1
-                play = self.habit or (self.plays.popleft() if self.plays else honest)
-                await play(exchange)
+                await self._choose(exchange)(exchange)
+                self.expectations += "expect" in exchange.fields
                 if exchange.is_over:
                     break
         except (OSError, EOFError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
+
+    def _choose(self, exchange: Exchange) -> Play:
+        if self.store.method and not exchange.head.startswith(f"{self.store.method} ".encode()):
+            return honest
+        return self.habit or (self.plays.popleft() if self.plays else honest)
 
 
 class Exchange:
@@ -242,8 +347,9 @@ class Exchange:
         await self.read()
         assert self.body is not None
         method, path, _ = self.head.decode().split("\r\n")[0].split(" ")
-        status, content = self.peer.store.take(method, path, self.fields, self.body)
-        return answer(status, json.dumps(content).encode())
+        status, content, fields = self.peer.store.take(method, path, self.fields, self.body)
+        data = answer(status, content, *fields)
+        return data if method != "HEAD" else data.replace(b"Content-Length: 0\r\n", b"")
 
     async def send(self, data: bytes) -> None:
         """Writes, and waits until it is away."""
@@ -263,6 +369,11 @@ class Exchange:
         connection = self.writer.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
         self.writer.transport.abort()
+
+
+def reply(status: int, content: dict[str, Any]) -> Reply:
+    """An answer in JSON."""
+    return status, json.dumps(content).encode(), ()
 
 
 def answer(status: int, body: bytes, *fields: str, version: str = "HTTP/1.1") -> bytes:

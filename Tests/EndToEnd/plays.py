@@ -109,7 +109,8 @@ def status(number: int, *fields: str, body: bytes = b"") -> Play:
 
     async def play(exchange: Exchange) -> None:
         await exchange.read()
-        await exchange.send(answer(number, body, *fields))
+        there = [field.replace("{elsewhere}", exchange.peer.elsewhere) for field in fields]
+        await exchange.send(answer(number, body, *there))
 
     return play
 
@@ -155,14 +156,20 @@ def with_length(change: int) -> Play:
 def chunked(data: bytes) -> bytes:
     """In two chunks, with a trailer."""
     body = body_of(data)
-    pieces = [body[:5], body[5:]]
-    parts = b"".join(b"%x;ext=1\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
-    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + parts + b"0\r\nX-Trailer: y\r\n\r\n"
+    parts = b"".join(b"%x;ext=1\r\n%s\r\n" % (len(piece), piece) for piece in (body[:5], body[5:]) if piece)
+    head = _head(data).replace(b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked")
+    return head + parts + b"0\r\nX-Trailer: y\r\n\r\n"
 
 
 def http10(data: bytes) -> bytes:
     """As HTTP/1.0 has it: the body ends with the connection."""
-    return b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + body_of(data)
+    body = body_of(data)
+    head = _head(data).replace(b"Content-Length: %d\r\n" % len(body), b"").replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    return head + body
+
+
+def _head(data: bytes) -> bytes:
+    return data.split(b"\r\n\r\n", 1)[0] + b"\r\n\r\n"
 
 
 def large(data: bytes) -> bytes:

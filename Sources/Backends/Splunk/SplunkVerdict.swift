@@ -16,6 +16,8 @@ public enum SplunkVerdict {
         switch (code, response.status) {
         // Whatever the body says: Splunk has used several codes with this status.
         case (_, 413): return .tooLarge(reason)
+        case (_, 415):
+            return HTTPVerdict.of(status: 415, retryAfter: nil, said: "code \(code) \(answer.text)", at: place)
         case (0, 200), (17, 200): return .delivered(slowDown: false)
         case (24, 200), (25, 200): return .delivered(slowDown: true)
         case (8, _), (9, _), (18, _), (19, _), (20, _), (23, _), (26, _), (27, _):
