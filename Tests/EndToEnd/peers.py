@@ -87,6 +87,8 @@ class Store:
     busy: set[str] = field(default_factory=set)
     credentials: set[str] = field(default_factory=set)
 
+    # Whether it stores bodies as they come.
+    keeps_encoding: bool = False
     # Requests with other methods are always answered honestly.
     method: str = ""
 
@@ -108,7 +110,7 @@ class Store:
         if not self.is_known(fields.get("authorization", "")):
             self.strangers += 1
             return reply(401, {"error": {"type": "security_exception", "reason": "who is that?"}})
-        if fields.get("content-encoding") == "gzip":
+        if fields.get("content-encoding") == "gzip" and not self.keeps_encoding:
             body = gzip.decompress(body)
         return self.answer(method, path, fields, body)
 
@@ -205,6 +207,7 @@ class S3(Store):
     """A bucket with Object Lock, versions and KMS: one object for each key, never replaced."""
 
     method: str = "PUT"
+    keeps_encoding: bool = True
     objects: dict[str, tuple[bytes, list[str]]] = field(default_factory=dict)
 
     def is_known(self, authorization: str) -> bool:
@@ -273,6 +276,7 @@ class Peer:
         self.store = store
         # Where redirects lead.
         self.elsewhere = elsewhere
+        self.faults: list[Exception] = []
         # Requests with a field `Expect`.
         self.expectations = 0
         self.plays = deque(plays)
@@ -300,6 +304,9 @@ class Peer:
                     break
         except (OSError, EOFError, asyncio.CancelledError):
             pass
+        except Exception as fault:
+            # What the request held was not what the protocol demands.
+            self.faults.append(fault)
         finally:
             writer.close()
 

@@ -137,8 +137,8 @@ def run(
             kind = BACKENDS[backend]
             peers[name] = Peer(stage, kind.store(), [honest] * kind.greetings + plays)
             targets.append(make_target(bench, backend, name, peers[name].port))
-    config = bench.make_config([*targets, bench.file(**without_timeout())], limits={"maxResponseBytes": "1MiB"})
-    return bench.run_export(config, results(COUNT)), peers
+    config = bench.make_config([*targets, bench.file(**without_timeout())])
+    return bench.run_export(config, results(COUNT), "--deadline", "20s"), peers
 
 
 def without_timeout() -> dict[str, Any]:
@@ -189,6 +189,7 @@ def test_whatever_happens_everything_arrives(bench: Workbench, stage: Stage, res
     for number, (title, family) in enumerate(families.items()):
         name = f"{backend}-{number}"
         peer = peers[name]
+        assert not peer.faults, (title, peer.faults)
         assert not peer.plays, f"{title}: {len(peer.plays)} plays are left"
         duplicates = assert_contract(finished, results(COUNT), name, peer)
         lost = len(family.plays) * BATCH if family.loses_answers and not BACKENDS[backend].recognises else 0
