@@ -32,11 +32,11 @@ public struct Parcel: Sendable {
     public let items: [Range<Int>]
     /// What an earlier process was given for exactly these records before it ended.
     public let receipt: Receipt?
-    /// Writes a receipt for these records down, for good.
+    /// Writes a receipt for these records down, for good, or that the one before is worth nothing.
     public let remember: Remember?
 
-    /// Returns when the ledger has the receipt; false if it could not take it.
-    public typealias Remember = @Sendable (Receipt) async -> Bool
+    /// Returns when the ledger has the receipt, or none; false if it could not take that.
+    public typealias Remember = @Sendable (Receipt?) async -> Bool
 
     /// Some records of `batch`.
     public init(

@@ -140,7 +140,7 @@ actor TargetLane {
         return await write([.departed(target: gauge.target.name, batch)])
     }
 
-    private func remember(_ receipt: Receipt, of items: [Range<Int>], in batch: LaneBatch) async -> Bool {
+    private func remember(_ receipt: Receipt?, of items: [Range<Int>], in batch: LaneBatch) async -> Bool {
         await depart(batch.stretches(of: items), receipt)
     }
 

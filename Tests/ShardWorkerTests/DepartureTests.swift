@@ -82,6 +82,53 @@ import Testing
         }
     }
 
+    /// A receipt is on the disk when the backend goes on, the next process is handed it with the same records, and one
+    /// that is worth nothing any more is not kept.
+    @Test func receiptsOutliveTheProcess() async throws {
+        try await withTemporaryDirectory { directory in
+            var rng = PRNG(seed: 5)
+            let input = TestInput(records: 12, rng: &rng)
+            let ledger = try await Ledger.open(directory: directory)
+            let numbers = Mutex<[[UInt8]: Int64]>([:])
+            let dying = NotingBackend { parcel in
+                let body = parcel.body().array
+                let id = numbers.withLock {
+                    let id = Int64($0.count + 1)
+                    $0[body] = id
+                    return id
+                }
+                _ = await parcel.remember?(Receipt(channel: "c", id: id))
+                if id == 2 { _ = await parcel.remember?(nil) }
+                let kept = (try? await ledger.batchesInFlight(target: "t")) ?? []
+                #expect(kept.contains { $0.receipt?.id == id } == (id != 2))
+                return await never(parcel)
+            }
+            let first = try await Self.worker(.splunk, ledger, dying, records: 4)
+            await Self.feed(input, first, &rng)
+            await Self.wait(first, for: "three requests") { numbers.withLock { $0.count } == 3 }
+            while try await ledger.batchesInFlight(target: "t").filter({ $0.receipt?.id == 3 }).isEmpty {
+                await first.waitForProgress(milliseconds: 10)
+            }
+            await first.stop()
+
+            let handed = Mutex<[[UInt8]: Receipt?]>([:])
+            let living = NotingBackend { parcel in
+                handed.withLock { $0[parcel.body().array] = parcel.receipt }
+                return DeliveryAnswer(.delivered(slowDown: false))
+            }
+            let second = try await Self.worker(.splunk, ledger, living, records: 4)
+            await Self.feed(input, second, &rng)
+            await Self.waitUntilIdle(second)
+            for (body, id) in numbers.withLock({ $0 }) {
+                let expected = id == 2 ? nil : Receipt(channel: "c", id: id)
+                #expect(handed.withLock { $0[body] } == .some(expected))
+            }
+            #expect(try await ledger.batchesInFlight(target: "t") == [])
+            await second.stop()
+            try await ledger.close()
+        }
+    }
+
     /// The others pay nothing.
     @Test func receiversThatRecogniseNothingCostNoCommit() async throws {
         try await withTemporaryDirectory { directory in

@@ -60,7 +60,9 @@ actor SplunkAcknowledgement {
             switch await recall(receipt) {
             case .confirmed: return DeliveryAnswer(.delivered(slowDown: false))
             case .closed: return closedAnswer
-            case .unconfirmed: unconfirmed = parcel.count
+            case .unconfirmed(let cause):
+                await forget(cause, parcel)
+                unconfirmed = parcel.count
             }
         }
         var answer = await sendAndWait(parcel)
@@ -136,9 +138,15 @@ actor SplunkAcknowledgement {
         _ = await parcel.remember?(Receipt(channel: guid, id: id))
         leave()
         let outcome = await wait { .accepted($0, id: id, on: channel) }
+        if case .unconfirmed(let cause) = outcome { await forget(cause, parcel) }
         var answer = finish(outcome, verdict, count)
         answer.requestNanoseconds = took
         return answer
+    }
+
+    /// A number that may be another request's must not be asked for by the next process either.
+    private func forget(_ cause: AckTracker.Cause, _ parcel: Parcel) async {
+        if cause == .ambiguous { _ = await parcel.remember?(nil) }
     }
 
     private func finish(_ outcome: Outcome, _ verdict: Verdict, _ count: Int) -> DeliveryAnswer {
