@@ -11,7 +11,7 @@ PYTHON ?= python3
 RELEASE_DIR := .build-release
 BINARY := $(RELEASE_DIR)/release/sidereal-export
 APT_PACKAGES := libcurl4-openssl-dev libssl-dev libsqlite3-dev libisal-dev openssl curl pkg-config python3-venv make
-PY_PACKAGES := pytest==8.3.4 "moto[server]==5.2.5"
+PY_PACKAGES := pytest==8.3.4 "moto[server]==5.2.5" prometheus-client==0.26.0
 # What receivers and other people's parsers make of the formats; the two OCSF packages do not share an environment.
 CHECKER_APT := liblognorm-utils rsyslog
 # Real receivers for the end-to-end tests.

@@ -21,6 +21,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
@@ -38,6 +39,9 @@ let package = Package(
         .target(name: "ExportCore", dependencies: ["Model"], swiftSettings: strict),
         .target(name: "Threading", dependencies: ["Model"], swiftSettings: strict),
         .target(name: "Synthetic", dependencies: ["Model"], swiftSettings: strict),
+        .target(
+            name: "Telemetry", dependencies: [.product(name: "CoreMetrics", package: "swift-metrics")],
+            swiftSettings: strict),
         // Layer 3: one owner for each C library, and the configuration file.
         .target(name: "Crypto", dependencies: ["COpenSSL", "Model"], swiftSettings: strict),
         .target(name: "Compression", dependencies: ["CISAL", "Model"], swiftSettings: strict),
@@ -68,7 +72,8 @@ let package = Package(
         .target(
             name: "ShardWorker",
             dependencies: [
-                "Model", "Formats", "ExportCore", "Backends", "Ledger", "Threading",
+                "Model", "Formats", "ExportCore", "Backends", "Ledger", "Telemetry", "Threading",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(
@@ -83,8 +88,9 @@ let package = Package(
             name: "SiderealExport",
             dependencies: [
                 "CMalloc", "Model", "Formats", "ExportCore", "Crypto", "HTTPClient", "Ledger", "Configuration",
-                "Secrets", "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic", "Threading",
+                "Secrets", "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic", "Telemetry", "Threading",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         // Benchmarks: not part of the product.
@@ -120,6 +126,9 @@ let package = Package(
                 "ShardWorker", "Backends", "ExportCore", "Formats", "Ledger", "Model", "Synthetic", "Threading",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
+        .testTarget(
+            name: "TelemetryTests",
+            dependencies: ["Telemetry", .product(name: "CoreMetrics", package: "swift-metrics")], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -28,15 +28,20 @@ actor Intake {
 
     private let limits: Limits
     private let refuse: Refuse
+    private let metrics: IntakeMetrics
     private var reader: ProbeResultReader
     private var builders: [LaneBuilder]
-    /// Up to where refused records of an input were reported; targets that lag read them again.
+    /// Up to where records of an input were counted, and refused ones reported; targets that lag read them again.
+    private var countedTo: [Int64: UInt64] = [:]
     private var reportedTo: [Int64: UInt64] = [:]
     /// A refused record could not be written down, and what lies around it must not be settled.
     private var isBroken = false
 
-    init(limits: Limits, builders: sending [LaneBuilder], refuse: @escaping Refuse) {
+    init(
+        limits: Limits, builders: sending [LaneBuilder], metrics: IntakeMetrics, refuse: @escaping Refuse
+    ) {
         self.limits = limits
+        self.metrics = metrics
         self.builders = builders
         self.refuse = refuse
         reader = ProbeResultReader(limits: limits)
@@ -67,6 +72,8 @@ actor Intake {
     private func encode(_ chunk: Chunk, _ targets: [Int], now: Tick) -> [BadRecord] {
         let span = chunk.bytes.span
         var bad: [BadRecord] = []
+        let counted = countedTo[chunk.source, default: 0]
+        var read = 0
         for target in targets { builders[target].begin(chunk) }
         var lines = LineCutter(0..<chunk.bytes.count)
         while let (whole, text) = lines.next(span) {
@@ -76,6 +83,7 @@ actor Intake {
             if LineCutter.isBlank(span, text) { continue }
             let wanting = targets.contains { !builders[$0].has(place.lowerBound) }
             guard wanting else { continue }
+            if place.lowerBound >= counted { read += 1 }
             do throws(RecordError) {
                 guard !isCut, text.count <= limits.maxRecordBytes else {
                     throw RecordError(
@@ -92,6 +100,8 @@ actor Intake {
             }
         }
         for target in targets { builders[target].end(chunk) }
+        countedTo[chunk.source] = max(counted, chunk.end)
+        metrics.takes(read: read, refused: bad.count)
         return bad
     }
 

@@ -17,6 +17,8 @@ struct LaneBatch: Sendable {
     var starts: [UInt64]
     /// How many bytes of the input each record takes.
     var lengths: [UInt32]
+    /// When the lane was given it.
+    var arrivedAt = Tick(nanoseconds: 0)
     /// The same batch as an earlier process sent it, if that ended before the batch was settled.
     var earlier: BatchInFlight?
 

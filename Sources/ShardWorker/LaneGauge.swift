@@ -1,3 +1,4 @@
+import CoreMetrics
 public import ExportCore
 public import Model
 import Synchronization
@@ -20,6 +21,10 @@ public struct LaneStatus: Sendable {
     public var unconfirmed = 0
     /// Records given up in this run.
     public var dead = 0
+    /// Batches that wait or are under way.
+    public var queuedBatches = 0
+    /// Since when the oldest of them has been in hand; nil if there is none.
+    public var oldest: Tick?
     /// Encoded bytes that wait or are under way.
     public var queuedBytes = 0
     /// Breaker, limit, requests under way, failures in a row.
@@ -38,16 +43,21 @@ public struct LaneStatus: Sendable {
 public final class LaneGauge: Sendable {
     /// The target.
     public let target: Target
+    let metrics: LaneMetrics
     private let state: Mutex<LaneStatus>
 
-    init(target: Target, now: Tick) {
+    init(target: Target, metrics: any MetricsFactory = NOOPMetricsHandler.instance, now: Tick) {
         self.target = target
+        self.metrics = LaneMetrics(target, in: metrics)
         let delivery = Delivery.Status(concurrencyLimit: target.minConcurrency)
         state = Mutex(LaneStatus(delivery: delivery, lastProgress: now))
     }
 
     /// The status as it is now.
     public func snapshot() -> LaneStatus { state.withLock { $0 } }
+
+    /// Brings those of the target's metrics up to date that change while nothing happens.
+    public func publish(now: Tick) { metrics.shows(snapshot(), now: now) }
 
     func update(_ change: (inout LaneStatus) -> Void) { state.withLock { change(&$0) } }
 }

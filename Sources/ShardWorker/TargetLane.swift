@@ -57,6 +57,9 @@ actor TargetLane {
             $0.queuedBytes += batch.encoded.bytes.count
             $0.isIdle = false
         }
+        gauge.metrics.takes(records: batch.count)
+        var batch = batch
+        batch.arrivedAt = now
         queue.append(batch)
         pump()
     }
@@ -85,7 +88,11 @@ actor TargetLane {
         let isIdle = queue.isEmpty && delivery.isIdle && coverings == 0
         let isActive = delivery.isActive || coverings > 0
         let shown = delivery.status
+        let count = queue.count + batches.count
+        let oldest = (batches.values.map(\.arrivedAt) + queue.prefix(1).map(\.arrivedAt)).min()
         gauge.update {
+            $0.queuedBatches = count
+            $0.oldest = oldest
             $0.isIdle = isIdle
             $0.isActive = isActive
             $0.delivery = shown
@@ -95,9 +102,9 @@ actor TargetLane {
 
     private func handle(_ event: Delivery.Event) {
         guard !isStopped else { return }
-        let before = delivery.status.breaker
+        let before = delivery.status
         perform(delivery.handle(event, now: SystemClock.now(), rng: &rng))
-        note(before, delivery.status.breaker)
+        note(before, delivery.status)
         pump()
     }
 
@@ -125,9 +132,11 @@ actor TargetLane {
                 let reason = Reason(code: "ledger", message: "not sent, as the ledger did not take its boundaries")
                 return handle(.answered(id, .retry(reason, retryAfterMilliseconds: nil), nanoseconds: 0))
             }
+            gauge.metrics.sends()
             let sent = SystemClock.now()
             let answer = await backend.deliver(parcel)
             let took = answer.requestNanoseconds ?? SystemClock.now().nanoseconds - sent.nanoseconds
+            gauge.metrics.hears(answer.verdict.outcome, nanoseconds: took)
             noteUnconfirmed(answer.unconfirmed)
             if let file = answer.outputFile { outputFiles[id] = file }
             handle(.answered(id, answer.verdict, nanoseconds: took))
@@ -151,6 +160,7 @@ actor TargetLane {
         var changes: [LedgerChange] = []
         for item in dead { changes.append(.deadLetter(await letter(item, batch, now, wall))) }
         let deadItems = Set(dead.map(\.item))
+        var total = 0
         for (index, segment) in batch.segments.enumerated() {
             let items = batch.items(of: index)
             var bytes = 0
@@ -159,6 +169,7 @@ actor TargetLane {
                 bytes += batch.encoded.range(of: item).count
                 records += 1
             }
+            total += bytes
             changes.append(
                 .accepted(
                     target: gauge.target.name, source: SourceID(rawValue: segment.source), range: segment.range,
@@ -171,7 +182,7 @@ actor TargetLane {
         batches[id] = nil
         outputFiles[id] = nil
         departed.remove(id)
-        settled(batch, dead: dead.count)
+        settled(batch, bytes: total, dead: dead.count)
         handle(.committed(id))
     }
 
@@ -185,7 +196,7 @@ actor TargetLane {
                     records: 0, bytes: 0)
             }
             // If the ledger refuses, the stretch is read again by the next run: nothing of it was for this target.
-            if await write(changes) { settled(batch, dead: 0) }
+            if await write(changes) { settled(batch, bytes: 0, dead: 0) }
             coverings -= 1
             pump()
         }
@@ -204,12 +215,12 @@ actor TargetLane {
         }
     }
 
-    private func settled(_ batch: LaneBatch, dead: Int) {
+    private func settled(_ batch: LaneBatch, bytes: Int, dead: Int) {
         let input = batch.segments.reduce(0) { $0 + UInt64($1.range.count) }
         let now = SystemClock.now()
         gauge.update {
             $0.delivered += batch.count - dead
-            $0.deliveredBytes += batch.encoded.bytes.count
+            $0.deliveredBytes += bytes
             $0.settledInput += input
             $0.batches += batch.count > 0 ? 1 : 0
             $0.dead += dead
@@ -217,6 +228,8 @@ actor TargetLane {
             $0.lastProgress = now
             if dead == 0, batch.count > 0 { $0.lastFailure = nil }
         }
+        gauge.metrics.settles(
+            delivered: batch.count - dead, bytes: bytes, dead: dead, unixMilliseconds: SystemClock.unixMilliseconds())
     }
 
     private func letter(
@@ -235,9 +248,11 @@ actor TargetLane {
     }
 
     private func note(_ kind: Delivery.FailureClass, _ reason: Reason) {
+        let isTargets = kind != .poison && kind != .tooLarge
+        if isTargets { gauge.metrics.fails() }
         gauge.update {
             $0.lastFailure = reason
-            if kind != .poison, kind != .tooLarge { $0.retries += 1 }
+            if isTargets { $0.retries += 1 }
         }
         let metadata: Logger.Metadata = [
             "target": "\(gauge.target.name)", "class": "\(kind.rawValue)", "code": "\(reason.code)",
@@ -247,9 +262,10 @@ actor TargetLane {
     }
 
     /// Says when the target is given up for a while, and when it is back.
-    private func note(_ before: Breaker.State, _ after: Breaker.State) {
+    private func note(_ before: Delivery.Status, _ after: Delivery.Status) {
+        if after.openings > before.openings { gauge.metrics.opens(times: after.openings - before.openings) }
         let metadata: Logger.Metadata = ["target": "\(gauge.target.name)"]
-        switch (before, after) {
+        switch (before.breaker, after.breaker) {
         case (.closed, .open(_, let until)):
             let pause = until.milliseconds(since: SystemClock.now())
             log.notice(
@@ -263,6 +279,7 @@ actor TargetLane {
 
     private func noteUnconfirmed(_ count: Int) {
         guard count > 0 else { return }
+        gauge.metrics.misses(records: count)
         gauge.update { $0.unconfirmed += count }
         let metadata: Logger.Metadata = ["target": "\(gauge.target.name)", "records": "\(count)"]
         log.warning("taken but not acknowledged: sent again, so they may be there twice", metadata: metadata)

@@ -1,4 +1,5 @@
 public import Backends
+public import CoreMetrics
 public import ExportCore
 import Formats
 public import Ledger
@@ -18,6 +19,8 @@ public final class Worker: RecordSink {
         public var limits: Limits
         /// For jitter.
         public var seed: UInt64
+        /// Where metrics are reported to.
+        public var metrics: any MetricsFactory
         /// Reads the bytes of single records again.
         public var lookup: @Sendable (_ source: Int64, _ range: Range<UInt64>) async -> [UInt8]?
         /// Writes refused records down, for good; false if that could not be done.
@@ -26,6 +29,7 @@ public final class Worker: RecordSink {
         /// All of them.
         public init(
             ledger: any LedgerSink, log: Logger, limits: Limits, seed: UInt64,
+            metrics: any MetricsFactory = NOOPMetricsHandler.instance,
             lookup: @escaping @Sendable (Int64, Range<UInt64>) async -> [UInt8]?,
             refuse: @escaping @Sendable ([BadRecord]) async -> Bool
         ) {
@@ -33,6 +37,7 @@ public final class Worker: RecordSink {
             self.log = log
             self.limits = limits
             self.seed = seed
+            self.metrics = metrics
             self.lookup = lookup
             self.refuse = refuse
         }
@@ -54,7 +59,8 @@ public final class Worker: RecordSink {
         var builders: [LaneBuilder] = []
         for (plan, known) in zip(plans, settled) {
             let lane = TargetLane(
-                gauge: LaneGauge(target: plan.target, now: now), backend: plan.backend, ledger: parts.ledger,
+                gauge: LaneGauge(target: plan.target, metrics: parts.metrics, now: now), backend: plan.backend,
+                ledger: parts.ledger,
                 doorbell: doorbell, log: parts.log, seed: seeds.next(), lookup: parts.lookup)
             lanes.append(lane)
             builders.append(
@@ -64,7 +70,8 @@ public final class Worker: RecordSink {
         }
         self.lanes = lanes
         gauges = lanes.map(\.gauge)
-        intake = Intake(limits: parts.limits, builders: builders, refuse: parts.refuse)
+        intake = Intake(
+            limits: parts.limits, builders: builders, metrics: IntakeMetrics(in: parts.metrics), refuse: parts.refuse)
         maxQueuedBytes = parts.limits.maxQueuedBytesPerTarget
     }
 

@@ -38,6 +38,12 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "Give up on a target that has accepted nothing for this long, and exit 4.")
     var deadline = DurationArgument(milliseconds: 900_000)
 
+    @Option(
+        help: ArgumentHelp(
+            "Write metrics there every 5 s and at the end, as Prometheus text for node_exporter's textfile collector.",
+            valueName: "file"))
+    var metrics: String?
+
     @Flag(help: "Print the summary as JSON.")
     var json = false
 
@@ -54,7 +60,7 @@ struct RunCommand: AsyncParsableCommand {
             let run = try await ExportRun(
                 options: ExportRun.Options(
                     config: config, input: input, secrets: secrets, state: state,
-                    deadlineMilliseconds: deadline.milliseconds), console: console)
+                    deadlineMilliseconds: deadline.milliseconds, metrics: metrics), console: console)
             let summary = await run.execute()
             print(json ? summary.json : summary.text)
             if let code = summary.exitCode { throw code }

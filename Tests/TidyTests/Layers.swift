@@ -3,7 +3,7 @@ enum Layers {
     static let table: [String: Int] = [
         "CCurl": 0, "COpenSSL": 0, "CSQLite": 0, "CISAL": 0, "CMalloc": 0,
         "Model": 1,
-        "Formats": 2, "Protocol": 2, "ExportCore": 2, "Synthetic": 2, "Threading": 2,
+        "Formats": 2, "Protocol": 2, "ExportCore": 2, "Synthetic": 2, "Telemetry": 2, "Threading": 2,
         "Crypto": 3, "Compression": 3, "HTTPClient": 3, "Ledger": 3, "Secrets": 3, "Configuration": 3,
         "KubernetesAPI": 4, "Backends": 4, "PeerTransport": 4,
         "Coordinator": 5, "ShardWorker": 5, "Sandbox": 5,

@@ -1,6 +1,7 @@
 import Backends
 import Configuration
 import Coordinator
+import CoreMetrics
 import Crypto
 import ExportCore
 import Formats
@@ -10,6 +11,7 @@ import Ledger
 import Logging
 import Model
 import Secrets
+import Telemetry
 import Threading
 
 /// A whole run: what is set up once, and the sessions it consists of.
@@ -25,6 +27,7 @@ final class ExportRun: Sendable {
         var secrets: String
         var state: String
         var deadlineMilliseconds: UInt64
+        var metrics: String?
     }
 
     let options: Options
@@ -34,6 +37,7 @@ final class ExportRun: Sendable {
     let secrets: SecretDirectory
     let ledger: Ledger
     let client: HTTPClient
+    let metrics = MetricRegistry()
     let stop = StopSignal()
     let startedAt = SystemClock.now()
     private let paths: [String]
@@ -66,6 +70,13 @@ final class ExportRun: Sendable {
             }
         } catch {
             throw SetupRefusal(lines: ["error: \(error)"])
+        }
+        ExportMetrics.buildInfo.meter(ExporterVersion.current, in: metrics).set(1)
+        guard let path = options.metrics else { return }
+        do throws(OutputFailure) {
+            try MetricsFile.check(path)
+        } catch {
+            throw SetupRefusal(lines: ["error: --metrics: \(error.message)"])
         }
     }
 
@@ -136,6 +147,8 @@ final class ExportRun: Sendable {
     func execute(_ session: RunSession, _ summary: inout RunSummary) async throws(InputError) {
         let display = RunDisplay(session: session, console: console, log: log, startedAt: startedAt)
         let showing = Task { await display.run() }
+        let metricsFile = options.metrics.map { MetricsFile(path: $0, registry: metrics, log: log) }
+        let reporting = Task { await metricsFile?.run(session.publishMetrics) }
         let result: Result<Void, InputError>
         do throws(InputError) {
             try await session.execute()
@@ -146,6 +159,8 @@ final class ExportRun: Sendable {
         showing.cancel()
         await showing.value
         console.live([])
+        reporting.cancel()
+        await reporting.value
         session.report(into: &summary)
         try result.get()
     }

@@ -33,6 +33,7 @@ struct RunDisplay: Sendable {
             "queuedBytes": "\(status.queuedBytes)",
             "retries": "\(status.retries)", "deadLetters": "\(status.dead)",
         ]
+        if let waiting = Self.waiting(status.delivery.breaker) { metadata["breaker"] = "\(waiting)" }
         if let failure = status.lastFailure { metadata["lastFailure"] = "\(failure)" }
         log.info("progress", metadata: metadata)
     }
@@ -55,8 +56,21 @@ struct RunDisplay: Sendable {
                 parts.append("\(Human.duration(milliseconds: UInt64(left))) left")
             }
             if status.dead > 0 { parts.append("\(Human.count(status.dead)) dead letters") }
-            if let failure = status.lastFailure { parts.append("retrying: \(failure.code)") }
+            if let failure = status.lastFailure {
+                parts.append("\(Self.waiting(status.delivery.breaker) ?? "retrying"): \(failure.code)")
+            }
             return parts.joined(separator: "  ")
+        }
+    }
+
+    /// How long the target is left alone; nil if it is asked as usual.
+    private static func waiting(_ breaker: Breaker.State) -> String? {
+        switch breaker {
+        case .closed: return nil
+        case .halfOpen: return "trying again"
+        case .open(_, let until):
+            let left = until.milliseconds(since: SystemClock.now())
+            return left > 0 ? "waiting \(Human.duration(milliseconds: left))" : "trying again soon"
         }
     }
 

@@ -1,6 +1,7 @@
 import Backends
 import Configuration
 import Coordinator
+import CoreMetrics
 import ExportCore
 import Formats
 import Ledger
@@ -8,6 +9,7 @@ import Logging
 import Model
 import ShardWorker
 import Synchronization
+import Telemetry
 import Threading
 
 /// One pass over a set of inputs: the coordinator's feed, the worker, and the end of both.
@@ -69,6 +71,7 @@ final class RunSession: Sendable {
         var seeds = SystemRandomNumberGenerator()
         let parts = Worker.Parts(
             ledger: plan.ledger, log: run.log, limits: run.configuration.limits, seed: seeds.next(),
+            metrics: run.metrics,
             lookup: { await reader.record(source: $0, range: $1) }, refuse: { await refusals.take($0) })
         worker = Worker(lanes, settled: plan.settled, parts: parts)
     }
@@ -181,6 +184,16 @@ final class RunSession: Sendable {
     func fraction(_ index: Int) -> Double? {
         guard let total = totalInput, total > 0 else { return nil }
         return min(1, Double(settledBefore[index] + worker.gauges[index].snapshot().settledInput) / Double(total))
+    }
+
+    /// Brings up to date what is measured when somebody looks.
+    @Sendable func publishMetrics() async {
+        let now = SystemClock.now()
+        for gauge in worker.gauges { gauge.publish(now: now) }
+        // A ledger that cannot be read is reported where it is needed; a figure that is unknown stays as it was.
+        if let kept = try? await run.ledger.deadLetterCount() {
+            ExportMetrics.deadLettersKept.meter(in: run.metrics).set(kept)
+        }
     }
 
     /// Adds what this session did to the summary.
