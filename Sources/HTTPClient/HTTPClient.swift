@@ -31,6 +31,7 @@ public final class HTTPClient: Sendable {
 
     private let mailbox: Mailbox?
     private let environment: ProxyEnvironment
+    private let approvedOnly: Bool
     /// Taken by whoever ends the thread.
     private let thread: Mutex<pthread_t?>
 
@@ -47,6 +48,7 @@ public final class HTTPClient: Sendable {
         approvedOnly: Bool = false
     ) {
         self.environment = environment
+        self.approvedOnly = approvedOnly
         let total = min(max(maxConnections, 1), HTTPClient.maxOutstanding)
         guard let multi = MultiHandle(maxConnections: total) else {
             mailbox = nil
@@ -69,6 +71,13 @@ public final class HTTPClient: Sendable {
         mailbox?.stop()
         // Nobody is inside `send`, so the thread has nothing to finish; waiting for it here could block the caller.
         if let started = thread.withLock({ $0.take() }) { pthread_detach(started) }
+    }
+
+    /// Another client under the same rules, with one connection: its requests go one after another, all over that one as
+    /// long as it lasts.
+    public func ofOneConnection() -> HTTPClient {
+        HTTPClient(
+            maxConnections: 1, maxConnectionsPerHost: 1, environment: environment, approvedOnly: approvedOnly)
     }
 
     /// Sends a request and waits for the complete answer, whatever its status.

@@ -11,7 +11,7 @@ import Testing
         return pinned
     }
 
-    private let single = { HTTPClient(maxConnections: 1, maxConnectionsPerHost: 1) }
+    private let single = { HTTPClient().ofOneConnection() }
 
     @Test func answersSayWhetherTheyOpenedAConnection() async throws {
         try await withServer(echo, client: single()) { server, client in

@@ -101,6 +101,8 @@ import Testing
         try await withBench { bench, client in
             try bench.makeCertificate("server", by: "ca")
             let strict = HTTPClient(approvedOnly: true)
+            // A client made from another keeps to its rules.
+            let child = strict.ofOneConnection()
             let tls = TLSSettings(caFile: bench.path("ca.crt"))
             let cases = [
                 ("any", true), ("1.2", true), ("group secp384r1", true), ("suite ECDHE-ECDSA-AES128-GCM-SHA256", true),
@@ -111,6 +113,8 @@ import Testing
                 let url = "https://localhost:\(try bench.serve("server", version: version))/"
                 #expect(await client.status(request(.post, url, body: [1], tls: tls)) == 200, "\(version)")
                 let failure = await strict.failure(request(.post, url, body: [1], tls: tls))
+                let ofChild = await child.failure(request(.post, url, body: [1], tls: tls))
+                #expect(ofChild?.kind == failure?.kind, "\(version)")
                 if isApproved {
                     #expect(failure == nil, "\(version)")
                 } else {
@@ -118,6 +122,7 @@ import Testing
                 }
             }
             await strict.shutdown()
+            await child.shutdown()
         }
     }
 

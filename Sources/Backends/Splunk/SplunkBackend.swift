@@ -18,7 +18,7 @@ public struct SplunkBackend: Backend {
     public init(target: Target, builder: SplunkRequestBuilder, client: HTTPClient, secrets: SecretDirectory) {
         self.builder = builder
         let access = SplunkAccess(secrets: secrets, secretRef: target.secretRef)
-        let own = target.acknowledge ? HTTPClient(maxConnections: 1, maxConnectionsPerHost: 1) : nil
+        let own = target.acknowledge ? client.ofOneConnection() : nil
         let sender = HTTPSender(
             target: target, client: own ?? client, secrets: secrets, needs: "the file token",
             access: { () throws(SecretError) in try access.headers() })
