@@ -158,6 +158,7 @@ class Bulk(Store):
             return reply(404, {"error": {"type": "resource_not_found_exception", "reason": f"no handler for {path}"}})
         assert body.endswith(b"\n")
         lines = [json.loads(line) for line in body.splitlines()]
+        self.indices |= {action["create"]["_index"] for action in lines[::2]}
         self.requests.append([action["create"]["_id"] for action in lines[::2]])
         items = [self._create(*pair) for pair in zip(self.requests[-1], lines[1::2], strict=True)]
         return reply(200, {"errors": any(i["create"]["status"] != 201 for i in items), "items": items})
@@ -175,6 +176,7 @@ class Bulk(Store):
             return reply(404, {"error": {"type": "resource_not_found_exception", "reason": reason}, "status": 404})
         return reply(200, {"index_templates": [{"name": name, "index_template": self.templates[name]}]})
 
+    indices: set[str] = field(default_factory=set)
     # Further members of `version` in the answer to `GET /`.
     version: dict[str, str] = field(default_factory=dict)
     templates: dict[str, dict[str, Any]] = field(default_factory=dict)
