@@ -20,9 +20,10 @@ OCSF_PACKAGES := pydantic-ocsf==3.0.0 syslog-rfc5424-parser==0.3.2
 OCSF_MODELS_PACKAGES := py-ocsf-models==0.10.0
 FUZZ_CASES ?= 1000000
 COUNT ?= 10000
+SECONDS ?= 300
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage lint format build release deps acceptance bench bench-encode clean
+.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage lint format build release deps acceptance soak bench bench-encode clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +112,9 @@ $(FUZZ_DIR)/fuzz-formats: $(shell find Sources/Model Sources/Formats Tests/Forma
 	$(SWIFT)c $(FUZZ_FLAGS) -module-name Formats -emit-module-path $(FUZZ_DIR)/Formats.swiftmodule \
 		-c $(filter Sources/Formats/%,$^) -o $(FUZZ_DIR)/Formats.o
 	$(SWIFT)c $(FUZZ_FLAGS) -module-name FuzzFormats $(filter Tests/%,$^) $(FUZZ_DIR)/Model.o $(FUZZ_DIR)/Formats.o -o $@
+
+soak: $(BINARY) .venv/ready .make/apt-peers ## SECONDS (300) of resets, refusals, poison, an outage and rotations on every backend
+	SOAK_SECONDS=$(SECONDS) SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -s -p no:cacheprovider Tests/EndToEnd/test_soak.py
 
 acceptance: $(BINARY) .venv/ready .make/apt-peers ## The long proofs: 20 kills over 100 000 results, an outage of a minute
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -s -p no:cacheprovider Tests/EndToEnd -m acceptance

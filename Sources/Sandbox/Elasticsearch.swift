@@ -3,7 +3,7 @@ internal import Model
 internal import NIOCore
 internal import NIOHTTP1
 
-/// A look-alike of Elasticsearch 8 for what an exporter uses: cluster information, index templates, `_bulk`.
+/// A look-alike of Elasticsearch 8, or of OpenSearch 2, for what an exporter uses: cluster information, index templates, `_bulk`.
 ///
 /// Only `create` is accepted, because an audit record must never be overwritten.
 struct Elasticsearch: LookAlike {
@@ -11,10 +11,13 @@ struct Elasticsearch: LookAlike {
     let maxBodyBytes: Int
     /// Values of `Authorization` that are accepted; empty accepts everyone.
     private let credentials: Set<String>
+    private let isOpenSearch: Bool
+    private let templates = IndexTemplates()
 
     init(_ options: SandboxOptions, log: TargetLog) {
         self.log = log
         maxBodyBytes = options.maxBodyBytes
+        isOpenSearch = options.isOpenSearch
         var credentials: Set<String> = []
         if let username = options.username, let password = options.password {
             credentials.insert("Basic " + Base64.encode(Array("\(username):\(password.reveal())".utf8)))
@@ -37,10 +40,11 @@ struct Elasticsearch: LookAlike {
     private func route(_ request: HTTPRequest) -> HTTPReply {
         let parts = request.path.split(separator: "/").map(String.init)
         switch (request.head.method, parts.count, parts.last) {
-        case (.GET, 0, _), (.HEAD, 0, _): return HTTPReply(.ok, json: Self.clusterInformation)
+        case (.GET, 0, _), (.HEAD, 0, _): return HTTPReply(.ok, json: clusterInformation)
         case (.POST, 1, "_bulk"), (.PUT, 1, "_bulk"): return bulk(request, index: nil)
         case (.POST, 2, "_bulk"), (.PUT, 2, "_bulk"): return bulk(request, index: parts[0])
-        case (.PUT, 2, _) where parts[0] == "_index_template": return putTemplate(request)
+        case (.PUT, 2, _) where parts[0] == "_index_template": return putTemplate(request, parts[1])
+        case (.GET, 2, _) where parts[0] == "_index_template": return getTemplate(parts[1])
         default:
             return Self.failure(
                 .badRequest, "illegal_argument_exception",
@@ -63,7 +67,16 @@ struct Elasticsearch: LookAlike {
 
     func bodyTooLong() -> HTTPReply { HTTPReply(.payloadTooLarge, ByteBuffer()) }
 
-    private static let clusterInformation =
+    private var clusterInformation: String {
+        isOpenSearch
+            ? """
+            {"name":"sandbox","cluster_name":"sandbox","cluster_uuid":"c2FuZGJveC1jbHVzdGVyAA",\
+            "version":{"distribution":"opensearch","number":"2.17.0","build_type":"tar","build_snapshot":false,\
+            "lucene_version":"9.11.1"},"tagline":"The OpenSearch Project: https://opensearch.org/"}
+            """ : Self.elasticsearchInformation
+    }
+
+    private static let elasticsearchInformation =
         """
         {"name":"sandbox","cluster_name":"sandbox","cluster_uuid":"c2FuZGJveC1jbHVzdGVyAA",\
         "version":{"number":"8.19.0","build_flavor":"default","build_type":"tar","build_snapshot":false,\
@@ -105,12 +118,34 @@ struct Elasticsearch: LookAlike {
         return HTTPReply(.notAcceptable, body)
     }
 
-    private func putTemplate(_ request: HTTPRequest) -> HTTPReply {
+    private func getTemplate(_ name: String) -> HTTPReply {
+        guard let body = templates.get(name) else {
+            return Self.failure(
+                .notFound, "resource_not_found_exception", "index template matching [\(name)] not found")
+        }
+        var reply = ByteBuffer(string: "{\"index_templates\":[{\"name\":")
+        reply.writeJSON(name)
+        reply.writeStaticString(",\"index_template\":")
+        reply.writeBytes(body)
+        reply.writeStaticString("}]}")
+        return HTTPReply(.ok, reply)
+    }
+
+    private func putTemplate(_ request: HTTPRequest, _ name: String) -> HTTPReply {
         if let refused = refuseType(request, accepted: ["application/json"]) { return refused }
         do throws(HTTPRequest.BodyFault) {
             let body = try request.plainBody(limit: maxBodyBytes)
-            if Self.isObject(body, 0..<body.count) { return HTTPReply(.ok, json: "{\"acknowledged\":true}") }
-            return Self.failure(.badRequest, "x_content_parse_exception", "the body is not a JSON object")
+            guard Self.isObject(body, 0..<body.count) else {
+                return Self.failure(.badRequest, "x_content_parse_exception", "the body is not a JSON object")
+            }
+            if isOpenSearch, String(decoding: body, as: UTF8.self).contains("\"flattened\"") {
+                return Self.failure(
+                    .badRequest, "mapper_parsing_exception", "No handler for type [flattened] declared on a field")
+            }
+            guard templates.put(name, body) else {
+                return Self.failure(.tooManyRequests, "illegal_state_exception", "the sandbox keeps no more templates")
+            }
+            return HTTPReply(.ok, json: "{\"acknowledged\":true}")
         } catch {
             return refuse(error)
         }

@@ -90,6 +90,8 @@ public struct SandboxOptions: Sendable, Equatable {
     /// Elasticsearch API key that is accepted, as `id:key` or encoded in base 64. With neither user nor key
     /// everyone is accepted.
     public var apiKey: Secret?
+    /// Whether Elasticsearch's look-alike is OpenSearch's: it says so, and knows no `flattened` fields.
+    public var isOpenSearch = false
     /// Misbehaviour of both from the start.
     public var faults = SandboxFaults()
     /// Longest accepted body, bytes; holds for the compressed and for the decompressed form.

@@ -57,6 +57,9 @@ struct SandboxCommand: AsyncParsableCommand {
     @Option(help: "Elasticsearch API key to accept, as id:key or in base 64. (default: everyone is accepted)")
     var apiKey: String?
 
+    @Flag(help: "Look like OpenSearch instead of Elasticsearch.")
+    var opensearch = false
+
     @Option(help: "Part of the requests that fail with 503, from 0 to 1.")
     var failRate = 0.0
 
@@ -138,6 +141,7 @@ struct SandboxCommand: AsyncParsableCommand {
         options.acknowledge = acknowledge
         options.username = username
         options.password = password.map { Secret($0) }
+        options.isOpenSearch = opensearch
         options.apiKey = apiKey.map { Secret($0) }
         options.maxBodyBytes = maxBody
         options.null = null

@@ -306,7 +306,7 @@ class Peer:
                     break
         except (OSError, EOFError, asyncio.CancelledError):
             pass
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001
             # What the request held was not what the protocol demands.
             self.faults.append(fault)
         finally:

@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import Callable
 
-from peers import LINGER_ZERO, HEC, Stage, Store
+from peers import HEC, LINGER_ZERO, Stage, Store
 
 CHUNK = 1 << 14
 

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evidence import as_exported, probe_ids, records, uids, without_stamp
+from evidence import archived, as_exported, assert_file_has_each_once, probe_ids, records, uids, without_stamp
 from exporter import DEAD_LETTERS, OK, UNDELIVERED, Finished, Target, Workbench
 from peers import HEC, S3, Bulk, Peer, Play, Stage, Store, answer, honest
 from plays import (
     accept_and_close,
     accept_and_reset,
-    body_of,
     chunked,
     close_in_answer,
     continues,
@@ -38,6 +37,7 @@ from plays import (
     status,
     with_length,
 )
+from syslog_sink import SyslogSink
 
 Results = Callable[[int], Path]
 COUNT, BATCH = 500, 25
@@ -243,6 +243,53 @@ def test_what_somebody_has_to_mend(bench: Workbench, stage: Stage, results: Resu
     assert finished.targets["file"]["complete"]
 
 
+def test_syslog_connections_break(bench: Workbench, stage: Stage, results: Results) -> None:
+    """Resets after many different amounts of data: nothing is missing, and what came again is no more than was open."""
+    sinks = [SyslogSink(stage) for _ in range(6)]
+    for number, sink in enumerate(sinks):
+        sink.breaks = Breaks(list(range(1 + number, 12, 3))).fall
+    targets = [
+        {
+            "name": f"syslog-{number}",
+            "backend": "syslog",
+            "format": "json",
+            "endpoint": f"tcp://127.0.0.1:{sink.port}",
+            "grace": "100ms",
+            "batch": SETTINGS["batch"],
+            "retry": SETTINGS["retry"],
+        }
+        for number, sink in enumerate(sinks)
+    ]
+    finished = bench.run_export(bench.make_config([*targets, bench.file(**without_timeout())]), results(COUNT))
+    assert finished.code == OK, finished
+    for number, sink in enumerate(sinks):
+        target = finished.targets[f"syslog-{number}"]
+        assert (target["taken"], target["delivered"], target["deadLetters"]) == (COUNT, COUNT, 0)
+        assert sink.resets and not sink.faults
+        assert sink.store.received.keys() == set(uids(results(COUNT)))
+        for record in records(results(COUNT)):
+            assert without_stamp(sink.store.records[record["metadata"]["uid"]]) == as_exported(record)
+    assert_file_has_each_once(results(COUNT), bench.archive)
+    assert archived(bench.archive) == uids(results(COUNT)), "the file keeps the order"
+
+
+class Breaks:
+    """Breaks a connection after so many pieces, then the next one after as many as follow in the list."""
+
+    def __init__(self, pieces: list[int]) -> None:
+        self._pieces = pieces
+        self._seen = 0
+
+    def fall(self) -> bool:
+        """Whether it breaks now."""
+        self._seen += 1
+        if not self._pieces or self._seen < self._pieces[0]:
+            return False
+        self._pieces.pop(0)
+        self._seen = 0
+        return True
+
+
 def test_compression_can_be_switched_off(bench: Workbench, stage: Stage, results: Results) -> None:
     """As the 415 demands."""
     peers = {name: Peer(stage, BACKENDS[name].store()) for name in ("splunk", "elasticsearch")}
@@ -273,4 +320,3 @@ def test_some_records_are_refused(bench: Workbench, stage: Stage, results: Resul
     bulk = peers["elasticsearch"].store
     assert not bulk.busy
     assert bulk.received.total() == COUNT + len(range(40, 300, 7)), "only the busy ones came twice"
-    assert body_of(answer(200, b"x")) == b"x"

@@ -57,6 +57,15 @@ def test_opensearch_has_another_word_for_flattened(bench: Workbench, stage: Stag
     assert "flat_object" in text and "flattened" not in text and "depth_limit" not in text
 
 
+@pytest.mark.parametrize("options", [[], ["--opensearch"]], ids=["elasticsearch", "opensearch"])
+def test_look_alikes(bench: Workbench, results: Results, options: list[str]) -> None:
+    """OpenSearch's refuses a template with `flattened`, as the real one does."""
+    sandbox = bench.sandbox(*options)
+    config = bench.make_config([bench.elasticsearch(sandbox.elasticsearch_port, setup=True)])
+    assert bench.run_export(config, results(COUNT)).code == OK
+    assert_each_once(probe_ids(results(COUNT)), sandbox.stored(), "elasticsearch")
+
+
 def test_template_of_a_data_stream(bench: Workbench, stage: Stage, results: Results) -> None:
     """It says that the name is a data stream's; documents are created there, whatever their date."""
     peer = Peer(stage, store := Bulk())

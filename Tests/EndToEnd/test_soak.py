@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 
 from evidence import as_exported, probe_ids, records, uids, without_stamp
 from exporter import DEAD_LETTERS, Finished, Running, Target, Workbench
@@ -27,7 +28,7 @@ SEED = int(os.environ.get("SOAK_SEED", str(random.randrange(1 << 32))))
 RATE = 400  # records a second
 SLICES = 20  # a second
 MAX_MEMORY_KB = 512 << 10
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "batch": {"maxRecords": 20, "maxAge": "200ms"},
     "retry": {"initial": "50ms", "max": "500ms", "window": "24h"},
 }
@@ -88,11 +89,14 @@ def test_soak(bench: Workbench, stage: Stage) -> None:
     for name, identities in issued.items():
         peers[name].store.poison = {identity for identity in identities if rng.random() < POISON} | {identities[7]}
     running = start(bench, peers, sink)
+    began = time.monotonic()
     feed(bench, running, source, peers, weather)
+    fed = time.monotonic() - began
     memory = peak_memory(running)
     assert running.process.stdin is not None
     running.process.stdin.close()
     finished = running.wait(120 + SECONDS)
+    print(f"fed in {fed:.1f} s, at its end after {time.monotonic() - began:.1f} s")
     report(finished, peers, weather, sink, memory)
     assert finished.code == DEAD_LETTERS, finished
     for name, peer in peers.items():
@@ -122,8 +126,10 @@ def start(bench: Workbench, peers: dict[str, Peer], sink: SyslogSink) -> Running
             "backend": "syslog",
             "format": "json",
             "endpoint": f"tcp://127.0.0.1:{sink.port}",
+            "grace": "100ms",
         }
-        | SETTINGS,
+        | SETTINGS
+        | {"batch": {"maxRecords": 100, "maxAge": "200ms"}},
         bench.file(**SETTINGS),
     ]
     return bench.start_export(bench.make_config(targets), "-", "--json", stdin=PIPE)

@@ -172,6 +172,12 @@ import Testing
             let template = try await client.send(
                 "PUT", "/_index_template/sidereal", headers: json, body: Array(#"{"index_patterns":["s-*"]}"#.utf8))
             #expect(template.text == #"{"acknowledged":true}"#)
+            let kept = try await client.send("GET", "/_index_template/sidereal")
+            #expect(
+                kept.text
+                    == #"{"index_templates":[{"name":"sidereal","index_template":{"index_patterns":["s-*"]}}]}"#)
+            let unknown = try await client.send("GET", "/_index_template/other")
+            #expect(unknown.status == 404)
             let bad = try await client.send("PUT", "/_index_template/sidereal", headers: json, body: Array("[".utf8))
             #expect(bad.status == 400)
             let lost = try await client.send("GET", "/nowhere/_search")
