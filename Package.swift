@@ -106,7 +106,8 @@ let package = Package(
         .testTarget(name: "ExportCoreTests", dependencies: ["ExportCore", "Model"], swiftSettings: strict),
         .testTarget(name: "CryptoTests", dependencies: ["Crypto", "Compression", "Model"], swiftSettings: strict),
         .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Model"], swiftSettings: strict),
-        .testTarget(name: "LedgerTests", dependencies: ["Ledger", "Model"], swiftSettings: strict),
+        .target(name: "CrashDisk", dependencies: ["CSQLite"], path: "Tests/CrashDisk"),
+        .testTarget(name: "LedgerTests", dependencies: ["Ledger", "Model", "CrashDisk"], swiftSettings: strict),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration", "Secrets", "Model"], swiftSettings: strict),
         .testTarget(name: "SyntheticTests", dependencies: ["Synthetic", "Model"], swiftSettings: strict),

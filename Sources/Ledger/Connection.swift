@@ -33,12 +33,14 @@ enum Value {
     private static let patienceMilliseconds: Int32 = 5_000
 
     /// Opens `path`, which must exist.
-    init(path: String, access: Access = .full) throws(LedgerError) {
+    ///
+    /// - Parameter disk: name of the VFS that has it; nil for the system's files.
+    init(path: String, access: Access = .full, disk: String? = nil) throws(LedgerError) {
         var opened: OpaquePointer?
         let flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         let code =
             switch access {
-            case .full: unsafe sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_READWRITE, nil)
+            case .full: unsafe sqlite3_open_v2(path, &opened, flags | Self.writing(disk), disk)
             case .read: unsafe sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_READONLY, nil)
             case .readOfUnchanging:
                 unsafe sqlite3_open_v2(
@@ -51,6 +53,11 @@ enum Value {
         self.path = path
         if code != SQLITE_OK { throw error(code, "open") }
         unsafe sqlite3_busy_timeout(handle, Self.patienceMilliseconds)
+    }
+
+    /// The system's file exists already, with the mode we want. On another disk it is made.
+    private static func writing(_ disk: String?) -> Int32 {
+        SQLITE_OPEN_READWRITE | (disk == nil ? 0 : SQLITE_OPEN_CREATE)
     }
 
     /// `path` as a URI with the parameter `immutable` (SQLite, "Uniform Resource Identifiers").

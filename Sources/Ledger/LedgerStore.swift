@@ -14,6 +14,9 @@ struct LedgerOptions: Sendable {
     /// Their reasons are cut to this many bytes.
     var maxReasonBytes: Int
 
+    /// Name of the VFS that has the database; nil for the system's files.
+    var disk: String?
+
     init(_ limits: Limits = Limits()) {
         maxDeadLetterBytes = limits.maxDeadLetterBytes
         maxReasonBytes = limits.maxReasonBytes
@@ -39,11 +42,15 @@ final class LedgerStore {
     var flying: Set<String> = []
     var nextFlight: Int64 = 0
 
-    init(
+    convenience init(
         directory path: String, use: StateDirectory.Use = .exporting, options: LedgerOptions
     ) throws(LedgerError) {
-        directory = try StateDirectory(path, for: use)
-        connection = try Connection(path: directory.databasePath)
+        try self.init(holding: StateDirectory(path, for: use), options: options)
+    }
+
+    init(holding directory: StateDirectory, options: LedgerOptions) throws(LedgerError) {
+        self.directory = directory
+        connection = try Connection(path: directory.databasePath, disk: options.disk)
         self.options = options
         try Self.configure(connection, options, beside: directory.exporter)
         statements = try Statements(connection)

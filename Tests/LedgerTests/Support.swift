@@ -1,6 +1,7 @@
 import FoundationEssentials
-import Ledger
 import Model
+
+@testable import Ledger
 
 #if canImport(Glibc)
     import Glibc
@@ -65,8 +66,35 @@ struct Snapshot: Equatable {
     var files: [String: File] = [:]
     var letters: [Key: [UInt64: Letter]] = [:]
     var flights: [String: [BatchInFlight]] = [:]
+    /// `id outcome` of letters that are gone.
+    var removed: [String] = []
 
     init() {}
+
+    init(of store: LedgerStore, targets: [String], sources: [SourceID]) throws(LedgerError) {
+        for target in targets {
+            for source in sources {
+                let key = Key(target: target, source: source)
+                let set = try store.loaded(target, source)
+                if !set.ranges.isEmpty { progress[key] = set }
+                let total = try store.totals(target: target, source: source)
+                if total.records + total.bytes > 0 { totals[key] = total }
+            }
+            if let file = try store.fileLength(target: target) {
+                files[target] = File(path: file.path, length: file.length)
+            }
+            let flights = try store.flights(target: target)
+            if !flights.isEmpty { self.flights[target] = flights }
+        }
+        for letter in try store.deadLetters(target: nil, after: 0, limit: 100_000) { add(letter) }
+        removed = try store.connection.texts("SELECT id || ' ' || outcome FROM removed_letter ORDER BY id")
+    }
+
+    private mutating func add(_ letter: DeadLetter) {
+        letters[Key(target: letter.target, source: letter.source), default: [:]][letter.position] = Letter(
+            reason: letter.reason, attempts: letter.attempts, firstAttempt: letter.firstAttempt,
+            lastAttempt: letter.lastAttempt, bytes: letter.bytes)
+    }
 
     init(of ledger: Ledger, targets: [String], sources: [SourceID]) async throws {
         for target in targets {
@@ -83,11 +111,7 @@ struct Snapshot: Equatable {
             let flights = try await ledger.batchesInFlight(target: target)
             if !flights.isEmpty { self.flights[target] = flights }
         }
-        for letter in try await ledger.deadLetters(limit: 100_000) {
-            letters[Key(target: letter.target, source: letter.source), default: [:]][letter.position] = Letter(
-                reason: letter.reason, attempts: letter.attempts, firstAttempt: letter.firstAttempt,
-                lastAttempt: letter.lastAttempt, bytes: letter.bytes)
-        }
+        for letter in try await ledger.deadLetters(limit: 100_000) { add(letter) }
     }
 }
 
@@ -97,6 +121,8 @@ struct ModelLedger {
     /// Progress without what was refused at intake.
     private var own: [Snapshot.Key: PositionSet] = [:]
     private var flights: [String: [BatchInFlight]] = [:]
+    private var places: [Int64: (key: Snapshot.Key, position: UInt64)] = [:]
+    private var removed: [Int64: String] = [:]
 
     mutating func apply(_ changes: [LedgerChange]) {
         for change in changes {
@@ -111,12 +137,11 @@ struct ModelLedger {
             case .deadLetter(let letter):
                 let key = Snapshot.Key(target: letter.target, source: letter.source)
                 settle(key, letter.range)
-                let kept = state.letters[key]?[letter.range.lowerBound]
-                state.letters[key, default: [:]][letter.range.lowerBound] = Snapshot.Letter(
-                    reason: letter.reason, attempts: max(letter.attempts, kept?.attempts ?? 0),
-                    firstAttempt: min(letter.firstAttempt, kept?.firstAttempt ?? .max),
-                    lastAttempt: max(letter.lastAttempt, kept?.lastAttempt ?? .min),
-                    bytes: kept?.bytes ?? letter.bytes)
+                keep(
+                    key, letter.range.lowerBound,
+                    Snapshot.Letter(
+                        reason: letter.reason, attempts: letter.attempts, firstAttempt: letter.firstAttempt,
+                        lastAttempt: letter.lastAttempt, bytes: letter.bytes))
             case .fileLength(let target, let path, let length):
                 state.files[target] = Snapshot.File(path: path, length: length)
             case .departed(let target, let batch):
@@ -128,10 +153,51 @@ struct ModelLedger {
                 flights[target, default: []].append(batch)
             case .finished(let source):
                 for target in flights.keys { forget(target) { $0.source == source.rawValue } }
-            case .deadLetterRemoved, .deadLetterRefusedAgain, .deadLetterReadmitted:
-                break
+            case .deadLetterRemoved(let removal):
+                remove(removal)
+            case .deadLetterRefusedAgain(let id, let reason, _, let lastAttempt, let attempts):
+                guard let place = places[id], var letter = state.letters[place.key]?[place.position] else { continue }
+                letter.reason = reason
+                letter.attempts += attempts
+                letter.lastAttempt = max(letter.lastAttempt, lastAttempt)
+                state.letters[place.key]?[place.position] = letter
+            case .deadLetterReadmitted(let removal, _, let targets):
+                guard let place = places[removal.id], var letter = remove(removal) else { continue }
+                letter.reason =
+                    "readmitted, not delivered yet; refused before (dead letter \(removal.id)): \(letter.reason)"
+                letter.attempts = 0
+                letter.lastAttempt = removal.time
+                for target in targets {
+                    keep(Snapshot.Key(target: target, source: place.key.source), place.position, letter)
+                }
             }
         }
+    }
+
+    /// Which letter has which number: the numbers are the ledger's affair.
+    mutating func learn(_ letters: [DeadLetter]) {
+        places = [:]
+        for letter in letters {
+            places[letter.id] = (Snapshot.Key(target: letter.target, source: letter.source), letter.position)
+        }
+    }
+
+    private mutating func keep(_ key: Snapshot.Key, _ position: UInt64, _ letter: Snapshot.Letter) {
+        let kept = state.letters[key]?[position]
+        state.letters[key, default: [:]][position] = Snapshot.Letter(
+            reason: letter.reason, attempts: max(letter.attempts, kept?.attempts ?? 0),
+            firstAttempt: min(letter.firstAttempt, kept?.firstAttempt ?? .max),
+            lastAttempt: max(letter.lastAttempt, kept?.lastAttempt ?? .min), bytes: kept?.bytes ?? letter.bytes)
+    }
+
+    @discardableResult
+    private mutating func remove(_ removal: DeadLetterRemoval) -> Snapshot.Letter? {
+        // A later letter of the same place has another number.
+        guard let place = places.removeValue(forKey: removal.id) else { return nil }
+        let letter = state.letters[place.key]?.removeValue(forKey: place.position)
+        if state.letters[place.key]?.isEmpty == true { state.letters[place.key] = nil }
+        if letter != nil { removed[removal.id] = removal.outcome.rawValue }
+        return letter
     }
 
     /// What the ledger stores for a target, without what was refused at intake, decides what has landed.
@@ -159,6 +225,7 @@ struct ModelLedger {
     func snapshot(targets: [String], sources: [SourceID]) -> Snapshot {
         var result = state
         result.flights = flights.filter { !$0.value.isEmpty }
+        result.removed = removed.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
         for target in targets {
             for source in sources {
                 var set = own[Snapshot.Key(target: target, source: source)] ?? PositionSet()
