@@ -115,6 +115,7 @@ let package = Package(
             name: "BackendsTests",
             dependencies: [
                 "Backends", "HTTPClient", "Compression", "Crypto", "ExportCore", "Formats", "Secrets", "Model",
+                "Threading",
             ], exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),

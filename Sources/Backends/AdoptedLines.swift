@@ -13,7 +13,7 @@ struct AdoptedLines {
     private var firstOpen = 0
     /// Records that may yet pass before the rest is given up.
     private var patience = 0
-    /// Bytes after the last line end.
+    /// Bytes behind the last whole line or member.
     let tornBytes: Int
 
     /// None.
@@ -29,10 +29,31 @@ struct AdoptedLines {
             starts.append(offset + UInt64(start))
             start = end + 1
         }
+        tornBytes = tail.count - start
+        finish(slack)
+    }
+
+    /// The lines of whole gzip members that stand in the file's last `count` bytes, from `offset` on. A line begins where
+    /// its member does: only a member as a whole can be vouched for, so each should hold one line.
+    init(members: [(content: [UInt8], end: Int)], of count: Int, at offset: UInt64, slack: Int) {
+        var begin = 0
+        for member in members {
+            var start = 0
+            while let end = member.content[start...].firstIndex(of: 0x0A) {
+                places[Array(member.content[start...end]), default: []].append(starts.count)
+                starts.append(offset + UInt64(begin))
+                start = end + 1
+            }
+            begin = member.end
+        }
+        tornBytes = count - begin
+        finish(slack)
+    }
+
+    private mutating func finish(_ slack: Int) {
         for line in Array(places.keys) { places[line]?.reverse() }
         isSettled = Array(repeating: false, count: starts.count)
         patience = 2 * starts.count + slack
-        tornBytes = tail.count - start
     }
 
     /// Whether no line waits for its record.

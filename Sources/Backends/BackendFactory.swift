@@ -34,7 +34,8 @@ public struct BackendFactory: Sendable {
 
     /// The writer and the receiver.
     public func make(
-        _ target: Target, committed: OutputFile?, announce: @escaping FileBackend.Announce
+        _ target: Target, committed: OutputFile?, recorded: @escaping FileBackend.Recorded = { nil },
+        announce: @escaping FileBackend.Announce
     ) -> (writer: RecordWriter, backend: any Backend) {
         let encoder = FormatEncoder(target.format, stamp: stamp, options: target.formatOptions)
         switch target.backend {
@@ -48,7 +49,8 @@ public struct BackendFactory: Sendable {
             return (.elasticsearch(builder), backend)
         case .file:
             let builder = FileRequestBuilder(target: target, encoder: encoder)
-            let backend = FileBackend(target: target, builder: builder, committed: committed, announce: announce)
+            let backend = FileBackend(
+                target: target, builder: builder, committed: committed, recorded: recorded, announce: announce)
             return (.file(builder), backend)
         case .s3:
             let builder = S3RequestBuilder(target: target, encoder: encoder, cluster: stamp.cluster)

@@ -3,7 +3,7 @@ import Model
 
 /// An open output file: appended to, synced, and cut back when a write fails half-way.
 @safe final class OutputLog {
-    let path: String
+    private(set) var path: String
     private let descriptor: Int32
     /// Bytes that are whole records.
     private(set) var length: UInt64
@@ -40,6 +40,23 @@ import Model
         var named = stat()
         guard unsafe fstat(descriptor, &opened) == 0, unsafe stat(path, &named) == 0 else { return false }
         return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev && UInt64(opened.st_size) == length
+    }
+
+    /// Gives the file its other name in the same directory, for good. Nothing may have that name.
+    func rename(to other: String) throws(Failure) {
+        guard unsafe Glibc.rename(path, other) == 0 else { throw Failure(code: errno, what: "rename", path: path) }
+        path = other
+        try Self.syncDirectory(Self.directory(of: other))
+    }
+
+    /// How long the file at `path` is; nil if there is none that can be looked at.
+    static func length(of path: String) -> UInt64? {
+        var status = stat()
+        return unsafe stat(path, &status) == 0 ? UInt64(status.st_size) : nil
+    }
+
+    private static func directory(of path: String) -> String {
+        String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
     }
 
     /// Takes the name away from the file. A refusal leaves an empty file, which the next start passes over.

@@ -27,6 +27,17 @@ public enum Gzip {
         return try decompressor.decompress(bytes, limit: limit)
     }
 
+    /// The whole members that `bytes` begin with, each with its content and where it ends; what follows the last of them
+    /// is part of a member or damaged.
+    /// - Parameter limit: most bytes that all contents together may have.
+    /// - Throws: ``CompressionError``: over the limit, or without memory.
+    public static func members(
+        of bytes: borrowing Span<UInt8>, limit: Int
+    ) throws(CompressionError) -> [(content: [UInt8], end: Int)] {
+        var decompressor = try Decompressor()
+        return try decompressor.members(of: bytes, limit: limit)
+    }
+
     /// A reusable compressor: state and level buffer, about 350 kB, are allocated once.
     @safe public struct Compressor: ~Copyable {
         private let stream: OpaquePointer
@@ -128,6 +139,47 @@ public enum Gzip {
                 return run(limit: limit, body)
             }
             if let failure { throw failure }
+        }
+
+        /// As ``Gzip/members(of:limit:)``.
+        mutating func members(
+            of bytes: borrowing Span<UInt8>, limit: Int
+        ) throws(CompressionError) -> [(content: [UInt8], end: Int)] {
+            var found: [(content: [UInt8], end: Int)] = []
+            var (at, total) = (0, 0)
+            while at < bytes.count {
+                let rest = bytes.extracting(at..<bytes.count)
+                guard let length = UInt32(exactly: rest.count) else { throw CompressionError(.inputTooLong) }
+                var content: [UInt8] = []
+                let (failure, left) = unsafe rest.withUnsafeBufferPointer { source in
+                    unsafe sidereal_inflate_begin(stream, source.baseAddress, length)
+                    return oneMember(limit: limit - total, into: &content)
+                }
+                if let failure {
+                    if case .overLimit = failure.kind { throw CompressionError(.overLimit(limit)) }
+                    return found
+                }
+                at = bytes.count - left
+                total += content.count
+                found.append((content, at))
+            }
+            return found
+        }
+
+        /// One member's content, and how many bytes lie behind it.
+        private func oneMember(limit: Int, into content: inout [UInt8]) -> (failure: CompressionError?, left: Int) {
+            let room = UInt32(Self.pieceBytes)
+            while true {
+                var finished: Int32 = 0
+                var written: UInt32 = 0
+                var left: UInt32 = 0
+                let code = unsafe sidereal_inflate_step(stream, piece, room, &written, &left, &finished)
+                if code < 0 { return (CompressionError(.damaged(code)), 0) }
+                unsafe content.append(contentsOf: UnsafeBufferPointer(start: piece, count: Int(written)))
+                if content.count > limit { return (CompressionError(.overLimit(limit)), 0) }
+                if finished != 0 { return (nil, Int(left)) }
+                if written < room { return (CompressionError(.truncated), 0) }
+            }
         }
 
         private func run(limit: Int, _ body: (borrowing Span<UInt8>) -> Void) -> CompressionError? {

@@ -23,6 +23,7 @@ public enum Capabilities {
         ("index", [.splunk, .elasticsearch]), ("source", [.splunk]), ("sourcetype", [.splunk]), ("host", [.splunk]),
         ("acknowledge", [.splunk]), ("acknowledgeTimeout", [.splunk]),
         ("dataStream", [.elasticsearch]), ("setup", [.elasticsearch]), ("grace", [.syslog]), ("maxFileBytes", [.file]),
+        ("maxFileAge", [.file]), ("gzip", [.file]),
         ("bucket", [.s3]), ("region", [.s3]), ("prefix", [.s3]), ("kmsKeyId", [.s3]), ("kmsContext", [.s3]),
         ("retentionDays", [.s3]), ("addressing", [.s3]), ("expectedBucketOwner", [.s3]), ("credentials", [.s3]),
     ]
@@ -41,11 +42,6 @@ public enum Capabilities {
         if backend == .syslog, envelopeKeys.contains(key) { return true }
         return formatKeys.contains { $0.key == key && $0.formats.contains(format) }
     }
-
-    /// Keys of a target that a later version will know.
-    static let laterTargetKeys: [(key: String, backends: Set<BackendKind>)] = [
-        ("gzip", [.file])
-    ]
 
     /// Keys of other sections that a later version will know.
     static let laterKeys: [(section: String, key: String)] = [("audit", "resumeOn")]

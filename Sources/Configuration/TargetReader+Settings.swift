@@ -70,15 +70,13 @@ extension TargetReader {
         let backend = target.backend
         if let kind = section.choice("compression", as: CompressionKind.self) {
             if Capabilities.supports(kind.value, for: backend) {
-                target.compression = kind.value
+                // Files have a key of their own.
+                if backend != .file { target.compression = kind.value }
             } else {
-                let what = "`\(kind.value.rawValue)` for the backend `\(backend.rawValue)` is "
+                let (why, hint) = Self.explainCompression(backend)
                 section.problems.add(
                     kind.position, kind.keyPath,
-                    what
-                        + (backend == .syslog
-                            ? "not possible: the protocol has no compression" : Capabilities.notAvailable),
-                    hint: "use `none`")
+                    "`\(kind.value.rawValue)` for the backend `\(backend.rawValue)` is \(why)", hint: hint)
             }
         }
         if let timeout = section.duration("timeout", in: 100...3_600_000) {
@@ -94,6 +92,14 @@ extension TargetReader {
             } catch {
                 section.problems.add(proxy.position, proxy.keyPath, error.message, hint: error.hint)
             }
+        }
+    }
+
+    private static func explainCompression(_ backend: BackendKind) -> (why: String, hint: String) {
+        switch backend {
+        case .file: ("not possible: there are no requests", "set `gzip: true` to compress the files")
+        case .syslog: ("not possible: the protocol has no compression", "use `none`")
+        case .splunk, .elasticsearch, .s3: (Capabilities.notAvailable, "use `none`")
         }
     }
 
@@ -141,15 +147,6 @@ extension TargetReader {
             return (
                 "belongs to the \(one ? "backend" : "backends") \(Self.list(other.backends)); the backend here is"
                     + " `\(backend.rawValue)`", "remove the key"
-            )
-        }
-        if let later = Capabilities.laterTargetKeys.first(where: { $0.key == key }) {
-            guard let backend, !later.backends.contains(backend) else {
-                return ("is \(Capabilities.notAvailable)", "remove the key")
-            }
-            return (
-                "belongs to the backend \(Self.list(later.backends)), and is \(Capabilities.notAvailable)",
-                "remove the key"
             )
         }
         if Self.credentials.contains(key.lowercased()) {

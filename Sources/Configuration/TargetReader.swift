@@ -108,6 +108,10 @@ struct TargetReader {
         target.sourcetype = section.text("sourcetype", maxBytes: 255)?.value
         target.host = section.text("host", maxBytes: 255)?.value
         if let size = section.size("maxFileBytes", in: (1 << 20)...(1 << 40)) { target.maxFileBytes = size.value }
+        if let age = section.duration("maxFileAge", in: 1_000...86_400_000) {
+            target.maxFileAgeMilliseconds = age.value
+        }
+        if target.backend == .file, section.flag("gzip") == true { target.compression = .gzip }
         if let grace = section.duration("grace", in: 50...60_000) { target.graceMilliseconds = grace.value }
     }
 

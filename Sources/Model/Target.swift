@@ -144,6 +144,8 @@ public struct Target: Sendable, Equatable {
     public var setup = false
     /// file: bytes after which the file is rotated.
     public var maxFileBytes: Int
+    /// file: milliseconds after which a file is finished though it is not full.
+    public var maxFileAgeMilliseconds: UInt64 = 900_000
     /// syslog: milliseconds that a connection must outlive what it carried, for that to count as delivered.
     public var graceMilliseconds: UInt64 = 500
     /// When batches close.
@@ -154,7 +156,7 @@ public struct Target: Sendable, Equatable {
     public var minConcurrency = 1
     /// When to try again.
     public var retry: RetrySettings
-    /// Of request bodies.
+    /// Of request bodies; file: whether each batch is a gzip member.
     public var compression: CompressionKind
     /// Milliseconds of the receiver's silence after a request was sent, until its outcome counts as unknown. Twice that for
     /// the whole exchange.

@@ -13,7 +13,7 @@ import Testing
         _ text: String, committed length: UInt64, _ body: (_ path: String, _ ledger: FileLedger) async throws -> Void
     ) async throws {
         try await withTemporaryDirectory { directory in
-            let path = directory + "/t-000003.ndjson"
+            let path = directory + "/t-000003.ndjson.open"
             try write(text, to: path)
             let ledger = FileLedger()
             ledger.write(OutputFile(path: path, length: length))
@@ -21,7 +21,7 @@ import Testing
         }
     }
 
-    private func directory(_ path: String) -> String { String(path.dropLast("/t-000003.ndjson".utf8.count)) }
+    private func directory(_ path: String) -> String { String(path.dropLast("/t-000003.ndjson.open".utf8.count)) }
 
     @Test func wholeLinesAreAdoptedAndATornOneIsCut() async throws {
         try await withFile("old\na\nb\ncc", committed: 4) { path, ledger in
@@ -67,9 +67,9 @@ import Testing
                 #expect(await backend.deliver(lines: ["aaaa"]).outputFile == OutputFile(path: path, length: 5))
                 #expect(await backend.deliver(lines: ["bbbb"]).outputFile == OutputFile(path: path, length: 10))
                 let next = await backend.deliver(lines: ["cccc"]).outputFile
-                #expect(next == OutputFile(path: directory(path) + "/t-000004.ndjson", length: 5))
+                #expect(next == OutputFile(path: directory(path) + "/t-000004.ndjson.open", length: 5))
             }
-            #expect(contents(path) == "aaaa\nbbbb\n")
+            #expect(contents(FileRequestBuilder.finished(path)) == "aaaa\nbbbb\n")
         }
     }
 
@@ -145,7 +145,7 @@ import Testing
         try await withFile("old\n", committed: 4) { path, ledger in
             try await withFileBackend(directory(path) + "/new", ledger) { backend in
                 let answer = await backend.deliver(lines: ["a"])
-                #expect(answer.outputFile?.path == directory(path) + "/new/t-000001.ndjson")
+                #expect(answer.outputFile?.path == directory(path) + "/new/t-000001.ndjson.open")
             }
             #expect(contents(path) == "old\n")
         }

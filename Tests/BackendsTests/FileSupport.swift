@@ -13,7 +13,7 @@ final class FileLedger: Sendable {
 
     /// What the ledger knows: the last file.
     var file: OutputFile? { files.withLock { $0.last } }
-    /// Every file that was announced, in order.
+    /// Every file that was begun, in order.
     var announced: [String] { files.withLock { $0.filter { $0.length == 0 }.map(\.path) } }
 
     func write(_ file: OutputFile) { files.withLock { $0.append(file) } }
@@ -29,14 +29,19 @@ final class FileLedger: Sendable {
 
 /// A file target `t` in `directory`, closed at the end whatever happens.
 func withFileBackend<R>(
-    _ directory: String, _ ledger: FileLedger, maxFileBytes: Int = 1 << 20,
+    _ directory: String, _ ledger: FileLedger, maxFileBytes: Int = 1 << 20, gzip: Bool = false,
+    maxFileAge: UInt64 = 900_000,
     _ body: (FileBackend) async throws -> R
 ) async throws -> R {
     var target = target(.file)
     target.endpoint.path = directory
     target.maxFileBytes = maxFileBytes
+    target.maxFileAgeMilliseconds = maxFileAge
+    if gzip { target.compression = .gzip }
     let builder = FileRequestBuilder(target: target, encoder: encoder())
-    let backend = FileBackend(target: target, builder: builder, committed: ledger.file) { ledger.announce($0) }
+    let backend = FileBackend(
+        target: target, builder: builder, committed: ledger.file, recorded: { ledger.file },
+        announce: { ledger.announce($0) })
     do {
         let result = try await body(backend)
         await backend.close()

@@ -23,15 +23,6 @@ import Testing
             hint: "did you mean `json`?")
     }
 
-    @Test(arguments: [
-        "gzip"
-    ])
-    func keysOfLaterVersions(_ key: String) throws {
-        try expect(
-            splunk("\(key): 1"), at: (6, 7), "\(Self.path).\(key)", "is not available in this version (0.1.0)",
-            hint: "remove the key")
-    }
-
     @Test func ownKeysOfLaterVersions() throws {
         try expect(
             file("gzip: true"), at: (5, 7), "\(Self.path).gzip",
@@ -154,11 +145,23 @@ import Testing
     @Test func compression() throws {
         try expect(
             file("compression: gzip"), at: (5, 20), "\(Self.path).compression",
-            "`gzip` for the backend `file` is not available in this version (0.1.0)", hint: "use `none`")
+            "`gzip` for the backend `file` is not possible", hint: "set `gzip: true`")
         try expect(
             splunk("compression: zstd"), at: (6, 20), "\(Self.path).compression",
             "unknown value `zstd`; expected one of `none`, `gzip`", hint: nil)
         #expect(problems(file("compression: none")).isEmpty)
+    }
+
+    @Test func filesOfGzip() throws {
+        let packed = try Configuration.parse(file("gzip: true", "compression: none", "maxFileAge: 1m"), name: "f")
+        #expect(packed.targets.first?.compression == .gzip)
+        #expect(packed.targets.first?.maxFileAgeMilliseconds == 60_000)
+        let plain = try Configuration.parse(file("gzip: false"), name: "f")
+        #expect(plain.targets.first?.compression == CompressionKind.none)
+        try expect(
+            splunk("gzip: true"), at: (6, 7), "\(Self.path).gzip", "belongs to the backend `file`",
+            hint: "remove the key")
+        try expect(file("gzip: 1"), at: (5, 13), "\(Self.path).gzip", "expected `true` or `false`", hint: "write `true`")
     }
 
     @Test func batches() throws {

@@ -1,16 +1,25 @@
+import Compression
 public import ExportCore
 import Glibc
 public import Model
 import Threading
 
-/// A directory of this machine: one record per line, synced per batch, rotated by size.
+/// A directory of this machine: one record per line, or a gzip member of such lines per batch, synced per batch, rotated
+/// by size and age.
 ///
 /// Each record once, across `kill -9`:
 /// 1. The ledger learns of a new file before the first record is written to it.
 /// 2. The committed length goes into the same transaction as the records' delivery.
-/// 3. At start, what lies past the committed length was written but not committed. Whole lines there are kept and
-///    recognised when their records come again, for the same record gives the same bytes; a torn last line is cut.
+/// 3. At start, what lies past the committed length was written but not committed. Whole lines, or whole members, there
+///    are kept and recognised when their records come again, for the same record gives the same line; what is torn at the
+///    end is cut.
 /// 4. The committed length covers no line whose record has not come again.
+///
+/// Who reads the directory sees finished files only, each complete from the start:
+/// 5. A file that is written is named `….open`. It gets its final name by one rename, when it is full or old, or at the
+///    end, and only when the ledger has all that is in it. Under its final name nothing is ever written to it again, and no
+///    number is used twice.
+/// 6. Where that name belongs to a finished file, the file is the reader's: taking it away is no fault.
 ///
 /// The committed length can never be longer than the file. If it is, or the file is gone, somebody took bytes away that
 /// were vouched for: the target is held until a person has looked. That is looked at before every batch, as what is
@@ -18,17 +27,23 @@ import Threading
 ///
 /// One parcel is delivered at a time.
 public actor FileBackend: Backend {
-    /// Tells the ledger of a new file before it is used; throws if the ledger could not take it.
+    /// Tells the ledger of a file, before it is used and when it is finished; says why if the ledger could not take it.
     public typealias Announce = @Sendable (OutputFile) async -> Reason?
+    /// What the ledger has of the target's last file; nil if it has none or cannot be asked.
+    public typealias Recorded = @Sendable () async -> OutputFile?
 
     private let target: Target
     private let builder: FileRequestBuilder
     private let announce: Announce
+    private let recorded: Recorded
     private var committed: OutputFile?
     private var log: OutputLog?
+    private var openedAt = Tick(nanoseconds: 0)
+    private var ageing: Task<Void, Never>?
     private var nextNumber = 1
     /// Lines that are in the file already though the ledger does not know.
     private var adopted = AdoptedLines()
+    private var compressor: Gzip.Compressor?
     private let executor = ThreadExecutor()
 
     /// Files are written on a thread of their own: fsync blocks.
@@ -36,13 +51,17 @@ public actor FileBackend: Backend {
         unsafe executor.asUnownedSerialExecutor()
     }
 
-    /// - Parameter committed: what the ledger knows of this target's last file.
+    /// - Parameters:
+    ///   - committed: what the ledger knows of this target's last file.
+    ///   - recorded: what it knows later on; without it a file is finished by rotation only.
     public init(
-        target: Target, builder: FileRequestBuilder, committed: OutputFile?, announce: @escaping Announce
+        target: Target, builder: FileRequestBuilder, committed: OutputFile?, recorded: @escaping Recorded = { nil },
+        announce: @escaping Announce
     ) {
         self.target = target
         self.builder = builder
         self.committed = committed
+        self.recorded = recorded
         self.announce = announce
     }
 
@@ -79,8 +98,10 @@ public actor FileBackend: Backend {
         return Refusal(verdict: FileVerdict.of(failed, "write to", directory)).reason
     }
 
-    /// Closes the file and ends the thread.
+    /// Finishes the file if the ledger has all of it, else leaves it to the next run, and ends the thread.
     public func close() async {
+        ageing?.cancel()
+        await finishIfRecorded()
         log = nil
         executor.stop()
     }
@@ -88,35 +109,52 @@ public actor FileBackend: Backend {
     private static let closed = Reason(code: "closed", message: "the output file is closed")
 
     private func append(_ parcel: Parcel, to log: OutputLog) throws(OutputLog.Failure) {
-        let span = parcel.batch.bytes.span
-        guard !adopted.isEmpty else {
-            for range in parcel.items {
-                let start = parcel.batch.range(of: range.lowerBound).lowerBound
-                try log.write(span, start..<parcel.batch.range(of: range.upperBound - 1).upperBound)
-            }
-            return
+        let bytes = adopted.isEmpty ? parcel.body() : unrecognised(parcel)
+        guard bytes.count > 0 else { return }
+        guard FileRequestBuilder.isCompressed(log.path) else { return try log.write(bytes.span, 0..<bytes.count) }
+        let member = try compress(bytes, for: log)
+        try log.write(member.span, 0..<member.count)
+    }
+
+    private func compress(_ bytes: SealedBytes, for log: OutputLog) throws(OutputLog.Failure) -> SealedBytes {
+        do throws(CompressionError) {
+            if compressor == nil { compressor = try Gzip.Compressor() }
+            guard let member = try compressor?.compress(bytes.span) else { return try Gzip.compress(bytes.span) }
+            return member
+        } catch {
+            throw OutputLog.Failure(code: ENOMEM, what: "compress for", path: log.path)
         }
+    }
+
+    /// Lines of the parcel that are not in the file yet.
+    private func unrecognised(_ parcel: Parcel) -> SealedBytes {
+        let span = parcel.batch.bytes.span
+        var out = ByteWriter()
         for item in parcel.items.joined() {
             let range = parcel.batch.range(of: item)
             var line: [UInt8] = []
             line.reserveCapacity(range.count)
             for index in range { line.append(span[index]) }
-            if !adopted.take(line) { try log.write(span, range) }
+            if !adopted.take(line) { out.append(span, range) }
         }
+        return out.seal()
     }
+}
 
+// MARK: - From file to file
+
+extension FileBackend {
     /// Has a file ready to append to. Returns a verdict if it may not be used.
     private func prepare() async throws(OutputLog.Failure) -> Verdict? {
         if let log, !log.isInPlace { self.log = nil }
-        // In a new file the lines that wait for their records could not be recognised after a crash.
-        if let log, log.length < UInt64(target.maxFileBytes) || !adopted.isEmpty { return nil }
+        if let log, mayGoOn(log) { return nil }
         let directory = target.endpoint.path
         if log == nil {
             let code = FileAccess.makeDirectory(directory)
             guard code == 0 else { throw OutputLog.Failure(code: code, what: "make the directory", path: directory) }
-            if let committed, committed.path.hasPrefix(directory + "/") {
+            if let committed, committed.path.hasPrefix(directory + "/"), FileRequestBuilder.isOpen(committed.path) {
                 switch try resume(committed) {
-                case .ready: return nil
+                case .ready: break
                 case .refused(let verdict): return verdict
                 case .absent: break
                 }
@@ -126,13 +164,26 @@ public actor FileBackend: Backend {
                     nextNumber = max(nextNumber, number + 1)
                 }
             }
+            if let log, mayGoOn(log) { return nil }
         }
+        // With one parcel at a time, the ledger has all that was delivered before this one.
+        if let log, let refused = try finish(log) { return refused }
         return try await rotate()
+    }
+
+    /// Whether more may be written to the file. In a new one the lines that wait for their records could not be
+    /// recognised after a crash.
+    private func mayGoOn(_ log: OutputLog) -> Bool {
+        if !adopted.isEmpty { return true }
+        let name = log.path.split(separator: "/").last.map(String.init) ?? ""
+        guard builder.number(inName: name, target: target.name) != nil else { return false }
+        let age = SystemClock.now().milliseconds(since: openedAt)
+        return log.length < UInt64(target.maxFileBytes) && age < target.maxFileAgeMilliseconds
     }
 
     private enum Resumption {
         case ready, refused(Verdict)
-        /// The file is not there, and nothing was in it.
+        /// It is finished, or it is not there and nothing was in it.
         case absent
     }
 
@@ -143,30 +194,57 @@ public actor FileBackend: Backend {
             opened = try OutputLog(path: committed.path, create: false)
         } catch {
             guard error.code == ENOENT else { throw error }
+            // It was renamed, and the ledger was not told any more.
+            let finished = FileRequestBuilder.finished(committed.path)
+            if let length = OutputLog.length(of: finished), length == committed.length { return .absent }
             return committed.length == 0 ? .absent : .refused(Self.shrunk(committed, "is gone"))
         }
         guard opened.length >= committed.length else {
             return .refused(Self.shrunk(committed, "has \(opened.length) bytes"))
         }
         let limit = max(Self.maxTailBytes, 4 * target.batch.maxBytes)
-        guard opened.length - committed.length <= UInt64(limit) else {
-            let message =
-                "\(committed.path) has \(opened.length) bytes, but only \(committed.length) of them are recorded as"
-                + " delivered, too few to be what a crash left: does it belong to another state directory? Restore"
-                + " that one, or give the target another directory or name"
-            return .refused(.configuration(Reason(code: "file-grew", message: message)))
-        }
+        guard opened.length - committed.length <= UInt64(limit) else { return .refused(Self.grown(committed, opened)) }
         let tail = try opened.tail(from: committed.length, limit: limit)
-        let found = AdoptedLines(tail: tail, at: committed.length, slack: target.batch.maxRecords)
-        if found.tornBytes > 0 { try opened.cut(to: opened.length - UInt64(found.tornBytes)) }
-        adopted = found
-        if let name = committed.path.split(separator: "/").last,
-            let number = builder.number(inName: String(name), target: target.name)
-        {
-            nextNumber = max(nextNumber, number + 1)
+        if FileRequestBuilder.isCompressed(committed.path) {
+            guard let found = try adoptMembers(tail, of: opened, after: committed.length) else {
+                return .refused(Self.grown(committed, opened))
+            }
+            adopted = found
+        } else {
+            adopted = AdoptedLines(tail: tail, at: committed.length, slack: target.batch.maxRecords)
+            if adopted.tornBytes > 0 { try opened.cut(to: opened.length - UInt64(adopted.tornBytes)) }
         }
         log = opened
+        age()
         return .ready
+    }
+
+    /// Cuts a torn member and recognises the lines of whole ones; nil if they are more than a crash leaves.
+    ///
+    /// Members of several lines become members of one line each, or the committed length could not tell which of their
+    /// lines have come again: a second crash would then take a line that is settled for one that still waits. Should the
+    /// process die meanwhile, what was cut was not acknowledged and comes again.
+    private func adoptMembers(
+        _ tail: [UInt8], of log: OutputLog, after length: UInt64
+    ) throws(OutputLog.Failure) -> AdoptedLines? {
+        let limit = max(Self.maxTailBytes, 4 * target.batch.maxBytes)
+        guard var members = try? Gzip.members(of: tail.span, limit: limit) else { return nil }
+        var whole = members.last?.end ?? 0
+        if members.contains(where: { $0.content.dropLast().contains(0x0A) }) {
+            try log.cut(to: length)
+            let lines = members.flatMap { $0.content.split(separator: 0x0A).map { Array($0) + [0x0A] } }
+            members = []
+            for line in lines {
+                let member = try compress(SealedBytes(line), for: log)
+                try log.write(member.span, 0..<member.count)
+                members.append((line, Int(log.length - length)))
+            }
+            try log.sync()
+            whole = members.last?.end ?? 0
+        } else if whole < tail.count {
+            try log.cut(to: length + UInt64(whole))
+        }
+        return AdoptedLines(members: members, of: whole, at: length, slack: target.batch.maxRecords)
     }
 
     /// A crash leaves a batch or two past the committed length; this is far more.
@@ -179,8 +257,69 @@ public actor FileBackend: Backend {
         return .configuration(Reason(code: "file-shrunk", message: message))
     }
 
+    private static func grown(_ committed: OutputFile, _ opened: OutputLog) -> Verdict {
+        let message =
+            "\(committed.path) has \(opened.length) bytes, but only \(committed.length) of them are recorded as"
+            + " delivered, too few to be what a crash left: does it belong to another state directory? Restore"
+            + " that one, or give the target another directory or name"
+        return .configuration(Reason(code: "file-grew", message: message))
+    }
+
+    /// Gives the file its final name. All that is in it must be in the ledger.
+    private func finish(_ log: OutputLog) throws(OutputLog.Failure) -> Verdict? {
+        let final = FileRequestBuilder.finished(log.path)
+        guard OutputLog.length(of: final) == nil else {
+            let message = "\(log.path) is complete, but another file has the name it should get; move that one away"
+            return .configuration(Reason(code: "file-exists", message: message))
+        }
+        try log.rename(to: final)
+        self.log = nil
+        ageing?.cancel()
+        return nil
+    }
+
+    /// Finishes the file now, if the ledger has all that is in it. An empty one is taken away.
+    private func finishIfRecorded() async {
+        guard let log, adopted.isEmpty, log.isInPlace else { return }
+        if log.length == 0 {
+            log.remove()
+            self.log = nil
+            return
+        }
+        guard await recorded() == OutputFile(path: log.path, length: log.length), self.log === log else { return }
+        do throws(OutputLog.Failure) {
+            guard try finish(log) == nil else { return }
+        } catch {
+            return
+        }
+        let file = OutputFile(path: log.path, length: log.length)
+        committed = file
+        // If the ledger does not hear of it, the next start finds the file under its final name.
+        _ = await announce(file)
+    }
+
+    /// Sees to it that a file which gets no more records is finished in time all the same.
+    private func age() {
+        openedAt = SystemClock.now()
+        ageing?.cancel()
+        let wait = target.maxFileAgeMilliseconds
+        ageing = Task { [weak self] in
+            guard (try? await Task.sleep(for: .milliseconds(wait))) != nil else { return }
+            // What is not recorded yet will be in a moment.
+            while await self?.finishAged() == false {
+                guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
+            }
+        }
+    }
+
+    /// Whether nothing is left to finish.
+    private func finishAged() async -> Bool {
+        await finishIfRecorded()
+        return log == nil
+    }
+
     private func rotate() async throws(OutputLog.Failure) -> Verdict? {
-        let name = builder.fileName(target: target.name, number: nextNumber)
+        let name = builder.fileName(target: target.name, number: nextNumber) + FileRequestBuilder.openSuffix
         let path = target.endpoint.path + "/" + name
         let opened = try OutputLog(path: path, create: true)
         guard opened.length == 0 else {
@@ -199,6 +338,7 @@ public actor FileBackend: Backend {
         adopted = AdoptedLines()
         committed = file
         log = opened
+        age()
         return nil
     }
 }

@@ -4,13 +4,15 @@ public import Model
 /// Writes one record per line.
 public struct FileRequestBuilder: Sendable {
     private let encoder: FormatEncoder
-    /// What the names of output files end in.
+    /// What the names of finished files end in.
     let fileExtension: String
+    /// Behind the name of a file that is still written: collectors look for finished ones.
+    static let openSuffix = ".open"
 
     /// A builder for `target`.
     public init(target: Target, encoder: FormatEncoder) {
         self.encoder = encoder
-        fileExtension = encoder.writesJSON ? "ndjson" : "log"
+        fileExtension = (encoder.writesJSON ? "ndjson" : "log") + (target.compression == .gzip ? ".gz" : "")
     }
 
     /// Appends one line with its end.
@@ -19,17 +21,27 @@ public struct FileRequestBuilder: Sendable {
         out.append(0x0A)
     }
 
-    /// The name of output file `number` of a target.
+    /// The name of output file `number` of a target when it is finished.
     func fileName(target: String, number: Int) -> String {
         let digits = String(number)
         return "\(target)-\(String(repeating: "0", count: max(0, 6 - digits.count)))\(digits).\(fileExtension)"
     }
 
-    /// The number in a name that ``fileName(target:number:)`` made for this target; nil for other names.
+    /// The number in a name that ``fileName(target:number:)`` made for this target, finished or not; nil for other names.
     func number(inName name: String, target: String) -> Int? {
-        guard name.hasPrefix(target + "-"), name.hasSuffix("." + fileExtension) else { return nil }
-        let digits = name.dropFirst(target.count + 1).dropLast(fileExtension.count + 1)
+        let finished = Self.finished(name)
+        guard finished.hasPrefix(target + "-"), finished.hasSuffix("." + fileExtension) else { return nil }
+        let digits = finished.dropFirst(target.count + 1).dropLast(fileExtension.count + 1)
         guard digits.count >= 6, digits.allSatisfy({ ("0"..."9").contains($0) }) else { return nil }
         return Int(digits)
     }
+
+    /// Whether `path` is that of a file that was still written when it got this name.
+    static func isOpen(_ path: String) -> Bool { path.hasSuffix(openSuffix) }
+
+    /// The name or path without what marks it as unfinished.
+    static func finished(_ path: String) -> String { isOpen(path) ? String(path.dropLast(openSuffix.count)) : path }
+
+    /// Whether the file at `path` holds gzip members.
+    static func isCompressed(_ path: String) -> Bool { finished(path).hasSuffix(".gz") }
 }

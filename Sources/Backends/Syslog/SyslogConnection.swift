@@ -48,7 +48,8 @@ final class SyslogConnection {
         self.host = host
         self.material = material
         generation = material.generation
-        stall = timing.stall
+        // Later than the session gives up by itself, which says more than the system's error.
+        stall = 2 * timing.stall
         linger = timing.linger
         session = SyslogSession(timing: timing, now: now)
     }

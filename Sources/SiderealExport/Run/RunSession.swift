@@ -89,7 +89,11 @@ final class RunSession: Sendable {
             }
         }
         let committed = known.map { OutputFile(path: $0.path, length: $0.length) }
-        let made = factory.make(target, committed: committed, announce: announce)
+        let recorded: FileBackend.Recorded = {
+            guard let known = try? await ledger.fileLength(target: target.name) else { return nil }
+            return OutputFile(path: known.path, length: known.length)
+        }
+        let made = factory.make(target, committed: committed, recorded: recorded, announce: announce)
         return LanePlan(target: target, writer: made.writer, backend: made.backend, inFlight: inFlight)
     }
 

@@ -1,0 +1,175 @@
+import Compression
+import ExportCore
+import FoundationEssentials
+import Glibc
+import Model
+import Testing
+
+@testable import Backends
+
+/// Final names, and files of gzip members.
+@Suite struct FileFinishTests {
+    /// Delivers, and has the ledger take it.
+    private func settle(_ lines: [String], _ backend: FileBackend, _ ledger: FileLedger) async throws {
+        let answer = await backend.deliver(lines: lines)
+        #expect(answer.verdict == .delivered(slowDown: false))
+        ledger.write(try #require(answer.outputFile))
+    }
+
+    private func unpacked(_ path: String) throws -> String {
+        let bytes = Array(try #require(FileManager.default.contents(atPath: path)))
+        return String(decoding: try Gzip.decompress(bytes.span, limit: 1 << 20), as: UTF8.self)
+    }
+
+    @Test func theEndGivesTheFinalNameAndTheNextRunAnotherFile() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            try await withFileBackend(directory, ledger) { try await settle(["a"], $0, ledger) }
+            #expect(names(in: directory) == ["t-000001.ndjson"])
+            #expect(ledger.file == OutputFile(path: directory + "/t-000001.ndjson", length: 2))
+            // A finished file is its reader's.
+            try FileManager.default.removeItem(atPath: directory + "/t-000001.ndjson")
+            try await withFileBackend(directory, ledger) { try await settle(["b"], $0, ledger) }
+            #expect(names(in: directory) == ["t-000001.ndjson"], "the only name that is free again")
+            #expect(contents(directory + "/t-000001.ndjson") == "b\n")
+        }
+    }
+
+    @Test func whatTheLedgerDoesNotHaveStaysOpen() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            try await withFileBackend(directory, ledger) { _ = await $0.deliver(lines: ["a"]) }
+            #expect(names(in: directory) == ["t-000001.ndjson.open"])
+            try await withFileBackend(directory, ledger) { try await settle(["a", "b"], $0, ledger) }
+            #expect(names(in: directory) == ["t-000001.ndjson"])
+            #expect(contents(directory + "/t-000001.ndjson") == "a\nb\n")
+        }
+    }
+
+    /// A crash between the rename and the ledger's next commit.
+    @Test func aRenamedFileThatTheLedgerCallsOpenIsFinished() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            ledger.write(OutputFile(path: directory + "/t-000003.ndjson.open", length: 4))
+            try write("old\n", to: directory + "/t-000003.ndjson")
+            try await withFileBackend(directory, ledger) { try await settle(["a"], $0, ledger) }
+            #expect(names(in: directory) == ["t-000003.ndjson", "t-000004.ndjson"])
+            #expect(contents(directory + "/t-000003.ndjson") == "old\n")
+            #expect(contents(directory + "/t-000004.ndjson") == "a\n")
+        }
+    }
+
+    @Test func aRenamedFileOfAnotherLengthIsHeld() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            ledger.write(OutputFile(path: directory + "/t-000003.ndjson.open", length: 4))
+            try write("ol", to: directory + "/t-000003.ndjson")
+            try await withFileBackend(directory, ledger) { backend in
+                #expect(refusal(await backend.deliver(lines: ["a"]).verdict)?.code == "file-shrunk")
+            }
+        }
+    }
+
+    @Test func anotherFileOfTheFinalNameIsNotOverwritten() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            let final = directory + "/t-000001.ndjson"
+            try await withFileBackend(directory, ledger, maxFileBytes: 4) { backend in
+                try await settle(["aaaa"], backend, ledger)
+                try write("foreign", to: final)
+                let verdict = await backend.deliver(lines: ["b"]).verdict
+                #expect(kind(verdict) == "configuration")
+                #expect(refusal(verdict)?.code == "file-exists")
+                #expect(contents(final) == "foreign")
+                try FileManager.default.removeItem(atPath: final)
+                try await settle(["b"], backend, ledger)
+                #expect(contents(final) == "aaaa\n")
+            }
+        }
+    }
+
+    @Test func anOldFileIsFinishedThoughNothingComes() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            try await withFileBackend(directory, ledger, maxFileAge: 100) { backend in
+                try await settle(["a"], backend, ledger)
+                for _ in 0..<500 where names(in: directory) != ["t-000001.ndjson"] {
+                    try await Task.sleep(for: .milliseconds(10))
+                }
+                #expect(names(in: directory) == ["t-000001.ndjson"])
+                try await settle(["b"], backend, ledger)
+            }
+            #expect(names(in: directory) == ["t-000001.ndjson", "t-000002.ndjson"])
+        }
+    }
+
+    @Test func aFileOfAnotherFormIsFinishedFirst() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            try write("a\nb\nc", to: directory + "/t-000001.ndjson.open")
+            ledger.write(OutputFile(path: directory + "/t-000001.ndjson.open", length: 2))
+            try await withFileBackend(directory, ledger, gzip: true) { backend in
+                try await settle(["b"], backend, ledger)
+                try await settle(["c"], backend, ledger)
+            }
+            #expect(names(in: directory) == ["t-000001.ndjson", "t-000001.ndjson.gz"])
+            #expect(contents(directory + "/t-000001.ndjson") == "a\nb\n")
+            #expect(try unpacked(directory + "/t-000001.ndjson.gz") == "c\n")
+        }
+    }
+
+    @Test func everyBatchIsAMember() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            try await withFileBackend(directory, ledger, maxFileBytes: 50, gzip: true) { backend in
+                for _ in 0..<3 { try await settle(["one", "two"], backend, ledger) }
+            }
+            #expect(names(in: directory) == ["t-000001.ndjson.gz", "t-000002.ndjson.gz"])
+            let first = Array(try #require(FileManager.default.contents(atPath: directory + "/t-000001.ndjson.gz")))
+            let members = try Gzip.members(of: first.span, limit: 1 << 20)
+            #expect(members.map { String(decoding: $0.content, as: UTF8.self) } == ["one\ntwo\n", "one\ntwo\n"])
+            #expect(Array(first[..<members[0].end]) == Array(first[members[0].end...]), "the same bytes give the same")
+            #expect(try unpacked(directory + "/t-000002.ndjson.gz") == "one\ntwo\n")
+        }
+    }
+
+    /// Records in batches of any size; the process dies at any moment, with or without a commit, with a member torn at
+    /// any byte. In the end every record is there once, and every file is whole.
+    @Test(arguments: 0..<40 as Range<UInt64>) func crashesNeitherLoseNorRepeat(seed: UInt64) async throws {
+        var rng = PRNG(seed: seed)
+        let records = (0..<40).map { number in
+            rng.below(4) == 0 ? "same" : "record \(number) " + String(repeating: "x", count: Int(rng.below(30)))
+        }
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            var committed = 0
+            while committed < records.count {
+                committed = try await withFileBackend(directory, ledger, maxFileBytes: 150, gzip: true) { backend in
+                    var settled = committed
+                    while settled < records.count {
+                        let end = min(records.count, settled + 1 + Int(rng.below(12)))
+                        let answer = await backend.deliver(lines: Array(records[settled..<end]))
+                        guard answer.verdict == .delivered(slowDown: false), let file = answer.outputFile else {
+                            Issue.record("seed \(seed): \(answer.verdict)")
+                            return records.count
+                        }
+                        if rng.below(3) == 0 { break }
+                        ledger.write(file)
+                        settled = end
+                    }
+                    return settled
+                }
+                if committed < records.count, rng.below(2) == 0, let path = ledger.file?.path,
+                    FileRequestBuilder.isOpen(path), var bytes = FileManager.default.contents(atPath: path)
+                {
+                    let member = try Gzip.compress(Array("record to come\n".utf8).span).array
+                    bytes.append(contentsOf: member.prefix(1 + Int(rng.below(UInt64(member.count - 1)))))
+                    try bytes.write(to: URL(filePath: path))
+                }
+            }
+            let text = try names(in: directory).map { try unpacked(directory + "/" + $0) }.joined()
+            #expect(text.split(separator: "\n").map(String.init) == records, "seed \(seed)")
+            #expect(!names(in: directory).contains { FileRequestBuilder.isOpen($0) }, "seed \(seed)")
+        }
+    }
+}
