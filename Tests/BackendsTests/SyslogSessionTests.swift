@@ -102,7 +102,7 @@ import Testing
         _ = session.handle(.submit(1), now: at(0))
         _ = session.handle(.started, now: at(0))
         _ = session.handle(.wrote(10), now: at(400))
-        _ = session.handle(.wrote(10), now: at(800))
+        _ = session.handle(.wrote(2_000), now: at(800))
         #expect(session.nextTick == at(1_400))
         #expect(session.handle(.tick, now: at(1_399)) == [])
         #expect(
@@ -115,7 +115,8 @@ import Testing
         var session = open()
         _ = session.handle(.submit(1), now: at(0))
         _ = session.handle(.started, now: at(100))
-        for step in UInt64(1)...10 { _ = session.handle(.wrote(step), now: at(500 * step)) }
+        _ = session.handle(.wrote(1_000), now: at(100))
+        for step in UInt64(1)...10 { _ = session.handle(.acknowledged(step), now: at(500 * step)) }
         #expect(session.nextTick == at(5_100))
         #expect(
             session.handle(.tick, now: at(5_100)) == [.settle(1, .unknown(.slow(5_000))), .close(politely: false)])

@@ -161,7 +161,7 @@ import Testing
         try expect(
             splunk("gzip: true"), at: (6, 7), "\(Self.path).gzip", "belongs to the backend `file`",
             hint: "remove the key")
-        try expect(file("gzip: 1"), at: (5, 13), "\(Self.path).gzip", "expected `true` or `false`", hint: "write `true`")
+        try expect(file("gzip: 1"), at: (5, 13), "\(Self.path).gzip", "expected `true` or `false`", hint: "`true`")
     }
 
     @Test func batches() throws {

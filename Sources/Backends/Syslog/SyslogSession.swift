@@ -142,7 +142,7 @@ struct SyslogSession: Sendable {
     /// Whether no further parcels are taken.
     var isClosing: Bool { isRetired || phase == .ended }
     /// Whether bytes are on the way whose acknowledgement has to be looked for.
-    var awaitsAcknowledgement: Bool { phase == .open && window.contains { $0.acknowledgedAt == nil } }
+    var awaitsAcknowledgement: Bool { phase == .open && acknowledged < written }
 
     /// When to send `tick` next.
     var nextTick: Tick? {
@@ -190,7 +190,8 @@ struct SyslogSession: Sendable {
             if !awaitsAcknowledgement { lastProgress = now }
             return []
         case .wrote(let total):
-            if total > written { lastProgress = now }
+            // What only fills this machine's buffer is no progress of the receiver.
+            if total > written, written <= acknowledged { lastProgress = now }
             written = max(written, total)
             return []
         case .finished:
