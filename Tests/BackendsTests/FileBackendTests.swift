@@ -70,7 +70,7 @@ import Testing
             }
             try await withFileBackend(directory, FileLedger()) { backend in
                 let answer = await backend.deliver(lines: ["a"])
-                #expect(answer.outputFile?.path == directory + "/t-000008.ndjson.open")
+                #expect(answer.outputFile?.path == directory + "/t-000051.ndjson.open")
             }
             #expect(contents(directory + "/t-000007.ndjson") == "foreign")
         }

@@ -30,8 +30,8 @@ import Testing
             // A finished file is its reader's.
             try FileManager.default.removeItem(atPath: directory + "/t-000001.ndjson")
             try await withFileBackend(directory, ledger) { try await settle(["b"], $0, ledger) }
-            #expect(names(in: directory) == ["t-000001.ndjson"], "the only name that is free again")
-            #expect(contents(directory + "/t-000001.ndjson") == "b\n")
+            #expect(names(in: directory) == ["t-000002.ndjson"], "a name is not used twice")
+            #expect(contents(directory + "/t-000002.ndjson") == "b\n")
         }
     }
 
@@ -112,9 +112,9 @@ import Testing
                 try await settle(["b"], backend, ledger)
                 try await settle(["c"], backend, ledger)
             }
-            #expect(names(in: directory) == ["t-000001.ndjson", "t-000001.ndjson.gz"])
+            #expect(names(in: directory) == ["t-000001.ndjson", "t-000002.ndjson.gz"])
             #expect(contents(directory + "/t-000001.ndjson") == "a\nb\n")
-            #expect(try unpacked(directory + "/t-000001.ndjson.gz") == "c\n")
+            #expect(try unpacked(directory + "/t-000002.ndjson.gz") == "c\n")
         }
     }
 

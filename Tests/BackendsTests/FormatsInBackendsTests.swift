@@ -177,7 +177,7 @@ import Testing
         let builder = FileRequestBuilder(target: target, encoder: encoder)
         let name = builder.fileName(target: "t", number: 3)
         #expect(name == "t-000003.\(Self.texts.contains(format) ? "log" : "ndjson")")
-        #expect(builder.number(inName: name, target: "t") == 3)
+        #expect(FileRequestBuilder.number(inName: name, target: "t") == 3)
     }
 
     @Test func optionsOfATargetReachItsEncoder() throws {

@@ -130,16 +130,25 @@ import Testing
         let builder = FileRequestBuilder(target: target(.file), encoder: encoder())
         #expect(builder.fileName(target: "soc", number: 1) == "soc-000001.ndjson")
         #expect(builder.fileName(target: "soc", number: 1_234_567) == "soc-1234567.ndjson")
+        for name in ["soc-000007.log", "soc-000007.ndjson.gz", "soc-000007.ndjson.open", "soc-000007.log.gz.open"] {
+            #expect(FileRequestBuilder.number(inName: name, target: "soc") == 7)
+        }
+        var packed = target(.file)
+        packed.compression = .gzip
+        let compressed = FileRequestBuilder(target: packed, encoder: encoder())
+        #expect(compressed.fileName(target: "soc", number: 1) == "soc-000001.ndjson.gz")
+        #expect(compressed.writes("/a/soc-000001.ndjson.gz.open") && !compressed.writes("/a/soc-000001.ndjson.open"))
+        #expect(builder.writes("/a/soc-000001.ndjson.open") && !builder.writes("/a/soc-000001.ndjson.gz.open"))
         for number in [1, 999_999, 1_000_000] {
             let name = builder.fileName(target: "soc", number: number)
-            #expect(builder.number(inName: name, target: "soc") == number)
-            #expect(builder.number(inName: name, target: "so") == nil)
+            #expect(FileRequestBuilder.number(inName: name, target: "soc") == number)
+            #expect(FileRequestBuilder.number(inName: name, target: "so") == nil)
         }
         for name in [
-            "soc-1.ndjson", "soc-000001.log", "soc-000001-000001.ndjson", "soc-.ndjson", "soc-00000x.ndjson",
-            "x-soc-000001.ndjson", "soc-99999999999999999999.ndjson", "soc-٠٠٠٠٠١.ndjson", "",
+            "soc-1.ndjson", "soc-000001.txt", "soc-000001.open", "soc-000001-000001.ndjson", "soc-.ndjson",
+            "soc-00000x.ndjson", "x-soc-000001.ndjson", "soc-99999999999999999999.ndjson", "soc-٠٠٠٠٠١.ndjson", "",
         ] {
-            #expect(builder.number(inName: name, target: "soc") == nil, "\(name)")
+            #expect(FileRequestBuilder.number(inName: name, target: "soc") == nil, "\(name)")
         }
     }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -11,9 +12,25 @@ from typing import Any
 from sandbox import Sandbox
 
 
+def files_of(directory: Path) -> list[Path]:
+    """What a file target wrote, in order: finished files, and one that a run left open."""
+    return sorted(path for path in directory.glob("*.ndjson*"))
+
+
+def finished(directory: Path) -> bool:
+    """Whether no file is left open."""
+    return not any(path.name.endswith(".open") for path in directory.iterdir())
+
+
+def content(path: Path) -> bytes:
+    """The lines of a file, compressed or not."""
+    data = path.read_bytes()
+    return gzip.decompress(data) if ".gz" in path.suffixes else data
+
+
 def records(path: Path) -> list[dict[str, Any]]:
     """Every line of an NDJSON file. A torn or invalid line is a failure."""
-    data = path.read_bytes()
+    data = content(path)
     assert not data or data.endswith(b"\n"), f"{path} ends in a torn line: {data[-80:]!r}"
     return [json.loads(line) for line in data.splitlines()]
 
@@ -30,12 +47,12 @@ def probe_ids(path: Path) -> list[str]:
 
 def archived(directory: Path) -> list[str]:
     """`metadata.uid` of each line that a file target wrote, in order."""
-    return [uid for path in sorted(directory.glob("*.ndjson")) for uid in uids(path)]
+    return [uid for path in files_of(directory) for uid in uids(path)]
 
 
 def archived_sizes(directory: Path) -> dict[str, int]:
     """Bytes of each line that a file target wrote, by `metadata.uid`."""
-    lines = [line for path in directory.glob("*.ndjson") for line in path.read_bytes().splitlines()]
+    lines = [line for path in files_of(directory) for line in content(path).splitlines()]
     return {json.loads(line)["metadata"]["uid"]: len(line) for line in lines}
 
 
@@ -58,7 +75,7 @@ def assert_at_least_once(expected: Iterable[str], counts: Counter[str], where: s
 
 def assert_file_has_each_once(source: Path, archive: Path) -> None:
     """The file target holds every result of `source` once, unaltered."""
-    lines = [record for path in sorted(archive.glob("*.ndjson")) for record in records(path)]
+    lines = [record for path in files_of(archive) for record in records(path)]
     by_uid = {record["metadata"]["uid"]: record for record in lines}
     assert_each_once(uids(source), Counter(record["metadata"]["uid"] for record in lines), "file")
     for record in records(source):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -248,15 +249,35 @@ def test_ledger_of_another_program(bench: Workbench) -> None:
 
 
 def test_output_file_that_lost_what_was_delivered(bench: Workbench) -> None:
-    """Somebody cut the archive: nothing is added over the gap in silence."""
+    """Somebody cut the file that is still written: nothing is added over the gap in silence."""
     source = bench.generate(100)
-    config = bench.make_config([bench.file()])
-    assert bench.run_export(config, source).code == OK
-    (written,) = bench.archive.glob("*.ndjson")
+    nobody = bench.splunk(1, name="nobody")
+    running = bench.start_export(bench.make_config([bench.file(), nobody]), source)
+    wait_until(lambda: bench.archive.exists() and len(archived(bench.archive)) == 100, "the file has everything")
+    # The commit follows the file's sync at once.
+    time.sleep(1)
+    running.kill()
+    (written,) = bench.archive.glob("*.ndjson.open")
     written.write_bytes(written.read_bytes()[:500])
+    config = bench.make_config([bench.file()])
     more = bench.generate(110)
     assert more.read_bytes().startswith(source.read_bytes())
     finished = bench.run_export(config, more, "--deadline", "2s")
     assert finished.code == UNDELIVERED, finished
     assert "cut, removed or replaced" in json.dumps(finished.summary)
     assert len(written.read_bytes()) == 500
+
+
+def test_finished_files_are_their_readers(bench: Workbench) -> None:
+    """A collector that takes files away disturbs nothing, and never sees a name twice."""
+    bench.generate(100)
+    config = bench.make_config([bench.file()])
+    taken: list[str] = []
+    for count in (100, 110, 120):
+        finished = bench.run_export(config, bench.generate(count))
+        assert finished.code == OK, finished
+        for path in bench.archive.iterdir():
+            taken.append(path.name)
+            path.rename(bench.directory / path.name)
+    assert len(taken) == len(set(taken)) == 3, taken
+    assert all(name.endswith(".ndjson") for name in taken)

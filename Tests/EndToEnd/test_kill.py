@@ -8,7 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from evidence import archived_sizes, assert_delivered_everywhere, duplicates
+from evidence import (
+    archived_sizes,
+    assert_delivered_everywhere,
+    assert_file_has_each_once,
+    duplicates,
+    files_of,
+    finished,
+)
 from exporter import OK, Workbench
 from sandbox import Sandbox
 
@@ -18,19 +25,47 @@ HEC_BATCH_BYTES = 900_000
 
 
 def kill_at_random(
-    bench: Workbench, config: Path, source: Path, kills: int, rng: random.Random, seconds: float
+    bench: Workbench,
+    config: Path,
+    source: Path,
+    kills: int,
+    rng: random.Random,
+    seconds: float,
+    may_end: bool = False,
 ) -> list[float]:
-    """Starts and kills runs until `kills` have hit. Returns how long each had lived."""
+    """Starts and kills runs until `kills` have hit. Returns how long each had lived.
+
+    With `may_end` a run that ends before its kill is one less to make.
+    """
     lives: list[float] = []
     while len(lives) < kills:
         running = bench.start_export(config, source)
         life = rng.uniform(0.02, seconds)
         time.sleep(life)
+        if not running.is_running and may_end:
+            assert running.wait().code == OK
+            kills -= 1
+            continue
         if not running.is_running:
             raise AssertionError(f"run {len(lives) + 1} ended by itself before its kill: {running.wait()}")
         running.kill()
         lives.append(life)
     return lives
+
+
+def prove_file(bench: Workbench, source: Path, kills: int, seconds: float, **settings: object) -> None:
+    """Each result once in a directory, in files that are all finished, whatever kills there were."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    # Small batches and files, so that kills hit writes, renames and new files alike.
+    target = bench.file(batch={"maxRecords": 300}, maxFileBytes="1MiB", **settings)
+    config = bench.make_config([target])
+    lives = kill_at_random(bench, config, source, kills, random.Random(seed), seconds, may_end=True)
+    last = bench.run_export(config, source)
+    assert last.code == OK, (seed, last)
+    assert_file_has_each_once(source, bench.archive)
+    assert finished(bench.archive), seed
+    print(f"{kills} kills, lives {[round(life, 3) for life in lives]}: {len(files_of(bench.archive))} files")
 
 
 def prove(bench: Workbench, source: Path, count: int, kills: int, latency: str, seconds: float) -> None:
@@ -70,6 +105,14 @@ def assert_duplicates_within(sandbox: Sandbox, archive: Path, count: int, kills:
 def test_five_kills(bench: Workbench, results: Callable[[int], Path]) -> None:
     """The fast sibling of `test_twenty_kills`."""
     prove(bench, results(20_000), 20_000, kills=5, latency="100ms", seconds=0.7)
+
+
+@pytest.mark.parametrize("settings", [{}, {"gzip": True}], ids=["plain", "gzip"])
+def test_file_over_twenty_kills(
+    bench: Workbench, results: Callable[[int], Path], settings: dict[str, object]
+) -> None:
+    """Every uid once, in plain files and in files of gzip members."""
+    prove_file(bench, results(20_000), kills=20, seconds=0.6, **settings)
 
 
 @pytest.mark.acceptance

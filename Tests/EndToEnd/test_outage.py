@@ -12,6 +12,7 @@ from evidence import (
     assert_delivered_everywhere,
     assert_file_has_each_once,
     duplicates,
+    files_of,
     uids,
 )
 from exporter import OK, TOKEN, UNDELIVERED, Workbench, wait_until
@@ -53,7 +54,7 @@ def outlast(bench: Workbench, source: Path, count: int, outage_seconds: float) -
 
 def archived_whole(bench: Workbench) -> list[bytes]:
     """Whole lines of the file target while it is being written."""
-    return [line for path in bench.archive.glob("*.ndjson") for line in path.read_bytes().split(b"\n")[:-1]]
+    return [line for path in files_of(bench.archive) for line in path.read_bytes().split(b"\n")[:-1]]
 
 
 def test_one_target_away_for_eight_seconds(bench: Workbench, results: Callable[[int], Path]) -> None:

@@ -159,8 +159,11 @@ extension FileBackend {
                 case .absent: break
                 }
             }
-            for name in try OutputLog.names(in: directory) {
-                if let number = builder.number(inName: name, target: target.name) {
+            // A reader may have taken the last file away; its name is not used again.
+            let prefix = directory + "/"
+            let known = committed.flatMap { $0.path.hasPrefix(prefix) ? $0.path.dropFirst(prefix.count) : nil }
+            for name in try OutputLog.names(in: directory) + [String(known ?? "")] {
+                if let number = FileRequestBuilder.number(inName: name, target: target.name) {
                     nextNumber = max(nextNumber, number + 1)
                 }
             }
@@ -175,8 +178,7 @@ extension FileBackend {
     /// recognised after a crash.
     private func mayGoOn(_ log: OutputLog) -> Bool {
         if !adopted.isEmpty { return true }
-        let name = log.path.split(separator: "/").last.map(String.init) ?? ""
-        guard builder.number(inName: name, target: target.name) != nil else { return false }
+        guard builder.writes(log.path) else { return false }
         let age = SystemClock.now().milliseconds(since: openedAt)
         return log.length < UInt64(target.maxFileBytes) && age < target.maxFileAgeMilliseconds
     }

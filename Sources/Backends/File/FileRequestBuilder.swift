@@ -27,14 +27,22 @@ public struct FileRequestBuilder: Sendable {
         return "\(target)-\(String(repeating: "0", count: max(0, 6 - digits.count)))\(digits).\(fileExtension)"
     }
 
-    /// The number in a name that ``fileName(target:number:)`` made for this target, finished or not; nil for other names.
-    func number(inName name: String, target: String) -> Int? {
-        let finished = Self.finished(name)
-        guard finished.hasPrefix(target + "-"), finished.hasSuffix("." + fileExtension) else { return nil }
-        let digits = finished.dropFirst(target.count + 1).dropLast(fileExtension.count + 1)
-        guard digits.count >= 6, digits.allSatisfy({ ("0"..."9").contains($0) }) else { return nil }
+    /// The number in a name that ``fileName(target:number:)`` made for this target, whatever the form of its content and
+    /// whether it is finished; nil for other names.
+    static func number(inName name: String, target: String) -> Int? {
+        guard name.hasPrefix(target + "-") else { return nil }
+        let digits = name.dropFirst(target.count + 1).prefix { $0 != "." }
+        let end = finished(String(name.dropFirst(target.count + 1 + digits.count)))
+        guard digits.count >= 6, digits.allSatisfy({ ("0"..."9").contains($0) }), endings.contains(end) else {
+            return nil
+        }
         return Int(digits)
     }
+
+    private static let endings: Set<String> = [".ndjson", ".log", ".ndjson.gz", ".log.gz"]
+
+    /// Whether the file at `path` has the form that this target writes.
+    func writes(_ path: String) -> Bool { Self.finished(path).hasSuffix("." + fileExtension) }
 
     /// Whether `path` is that of a file that was still written when it got this name.
     static func isOpen(_ path: String) -> Bool { path.hasSuffix(openSuffix) }
