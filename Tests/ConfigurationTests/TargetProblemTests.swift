@@ -23,12 +23,6 @@ import Testing
             hint: "did you mean `json`?")
     }
 
-    @Test func ownKeysOfLaterVersions() throws {
-        try expect(
-            file("gzip: true"), at: (5, 7), "\(Self.path).gzip",
-            "is not available in this version (0.1.0)", hint: "remove")
-    }
-
     /// Many requests wait for their acknowledgement at once, unless somebody says otherwise.
     @Test func acknowledgementsChangeTheDefaultConcurrency() throws {
         func target(_ lines: String...) throws -> Target {
