@@ -15,7 +15,7 @@ import Testing
     }
 
     private func put(_ response: HTTPResponse) -> S3Answer {
-        S3Verdict.ofPut(response, checksum: "c2hh", now: 1_000, at: Self.place)
+        S3Verdict.ofPut(response, checksum: "c2hh", at: Self.place)
     }
 
     private func kindOf(_ status: Int, _ code: String) -> String {
@@ -91,11 +91,11 @@ import Testing
     @Test func skewedClock() {
         let headers = [("Date", "Thu, 01 Jan 1970 01:00:00 GMT")]
         let body = Self.error("RequestTimeTooSkewed")
-        guard case .skewed(let seconds, let verdict) = put(answer(403, body, headers: headers)) else {
+        guard case .skewed(let server, let verdict) = put(answer(403, body, headers: headers)) else {
             Issue.record("not skewed")
             return
         }
-        #expect(seconds == 2_600)
+        #expect(server == 3_600)
         #expect(refusal(verdict)?.message.contains("NTP") == true)
         #expect(kind(put(answer(403, body)).verdict) == "configuration")
         guard case .refused = put(answer(403, body, headers: [("Date", "yesterday")])) else {
@@ -136,7 +136,7 @@ import Testing
     private static let locked = kms + [("x-amz-object-lock-mode", "COMPLIANCE")]
 
     private func occupant(_ response: HTTPResponse) -> S3Verdict.Occupant {
-        S3Verdict.occupant(response, checksum: "c2hh", count: 10, maxBytes: 100, now: 0, at: Self.place)
+        S3Verdict.occupant(response, checksum: "c2hh", count: 10, maxBytes: 100, at: Self.place)
     }
 
     @Test func whatHasTheKey() {
@@ -167,7 +167,7 @@ import Testing
 
     @Test func theBucketIsChecked() {
         func finding(_ check: S3BucketCheck, _ response: HTTPResponse) -> String {
-            switch check.finding(response, bucket: "audit", now: 0, at: Self.place) {
+            switch check.finding(response, bucket: "audit", at: Self.place) {
             case .passed: "passed"
             case .begun(let upload): "begun \(upload)"
             case .refused(let verdict): "\(kind(verdict)) \(refusal(verdict)?.code ?? "")"
@@ -206,7 +206,7 @@ import Testing
             (.versioning, "allow s3:GetBucketVersioning,"),
         ] {
             for body in [Self.error("AccessDenied"), ""] {
-                let finding = check.finding(answer(403, body), bucket: "audit", now: 0, at: Self.place)
+                let finding = check.finding(answer(403, body), bucket: "audit", at: Self.place)
                 guard case .refused(let verdict) = finding else {
                     Issue.record("passed")
                     continue
@@ -215,7 +215,7 @@ import Testing
                 #expect(try #require(refusal(verdict)).message.contains(permission))
             }
             let wrong = check.finding(
-                answer(403, Self.error("SignatureDoesNotMatch")), bucket: "audit", now: 0, at: Self.place)
+                answer(403, Self.error("SignatureDoesNotMatch")), bucket: "audit", at: Self.place)
             guard case .refused(let verdict) = wrong else { continue }
             #expect(refusal(verdict)?.code == "s3-SignatureDoesNotMatch")
         }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 # With lingering for zero seconds, closing sends RST (socket(7)).
@@ -58,7 +60,7 @@ def refusal(status: int, code: str, message: str = "as told", **headers: str) ->
 class S3Proxy:
     """Listens on loopback. `before` may answer in the server's place; `after` may replace what it answered."""
 
-    def __init__(self, upstream: int) -> None:
+    def __init__(self, upstream: int, certificate: tuple[Path, Path] | None = None) -> None:
         self.upstream = upstream
         self.requests: list[Request] = []
         self.before: Callable[[Request], Answer | None] = lambda request: None
@@ -73,6 +75,10 @@ class S3Proxy:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authority import Authority
 from aws import Moto, object_keys, s3_target, stored_records, stored_uids
 from botocore.exceptions import ClientError
 from evidence import as_exported, assert_each_once, records, uids, without_stamp
@@ -152,6 +153,29 @@ def test_virtual_addressing(bench: Workbench, moto: Moto, proxy: S3Proxy, result
     assert asked.target == "/?object-lock="
     assert asked.headers["x-amz-expected-bucket-owner"] == OWNER
     assert "x-amz-expected-bucket-owner" in asked.signed
+
+
+def test_tls_with_another_name(bench: Workbench, moto: Moto, results: Callable[[int], Path]) -> None:
+    """Our own authority, and a name that is not the endpoint's: it is the name that is sent and signed."""
+    authority = Authority(bench.directory, "ours")
+    bench.secret("aws", "ca.crt", authority.certificate.read_text())
+    bucket = moto.bucket()
+    proxy = S3Proxy(moto.port, authority.issue("server", "DNS:objects.example.gov"))
+    try:
+        target = s3_target(
+            bench,
+            moto,
+            bucket,
+            endpoint=f"https://127.0.0.1:{proxy.port}",
+            tls={"serverName": "objects.example.gov"},
+        )
+        config = bench.make_config([target], tls={"required": True})
+        finished = bench.run_export(config, results(100), "--deadline", "20s")
+    finally:
+        proxy.close()
+    assert finished.code == OK, finished
+    assert {request.headers["host"] for request in proxy.requests} == {f"objects.example.gov:{proxy.port}"}
+    assert_each_once(uids(results(100)), stored_uids(moto, bucket), "s3")
 
 
 def test_kills_lose_and_repeat_nothing(bench: Workbench, moto: Moto, results: Callable[[int], Path]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws import MOTO_ACTIONS, REGION, Keys, Moto, environment, s3_target, stored_uids
+from aws import MOTO_ACTIONS, REGION, Keys, Moto, environment, put_keys, s3_target, stored_uids
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -169,6 +169,20 @@ def test_role_of_the_service_account(
     for request in proxy.requests:
         assert "x-amz-security-token" in request.signed
     assert_nothing_leaked(finished, bench, "hunter2", proxy.requests[0].headers["x-amz-security-token"])
+
+
+def test_temporary_keys_in_the_secret(
+    bench: Workbench, moto: Moto, proxy: S3Proxy, sts: S3Proxy, role: str, results: Results
+) -> None:
+    """`sessionToken` goes with the two keys; keys of the environment are not looked at."""
+    bucket = moto.bucket()
+    put_keys(bench, temporary(moto, sts, role), ref="session")
+    config = bench.make_config([s3_target(bench, moto, bucket, port=proxy.port, secretRef="session")])
+    with environment(AWS_ACCESS_KEY_ID="AKIAWRONG", AWS_SECRET_ACCESS_KEY="wrong", AWS_PROFILE="wrong"):
+        finished = bench.run_export(config, results(10), "--deadline", "20s")
+    assert finished.code == OK, finished
+    assert all("x-amz-security-token" in request.signed for request in proxy.requests)
+    assert_each_once(uids(results(10)), stored_uids(moto, bucket), "s3")
 
 
 def test_session_that_ended_is_renewed_at_once(

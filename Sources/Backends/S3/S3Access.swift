@@ -56,8 +56,8 @@ final class S3Access: Sendable {
     /// Seconds since 1970, by the server's clock where it was learnt.
     var time: Int64 { clocks.wall() / 1_000 + offset.withLock { $0 } }
 
-    /// The server's clock is `seconds` ahead of ``time``.
-    func correct(by seconds: Int64) { offset.withLock { $0 += seconds } }
+    /// Takes over the server's clock, seconds since 1970.
+    func correct(to server: Int64) { offset.withLock { $0 = server - clocks.wall() / 1_000 } }
 
     /// What to sign with.
     func credentials() async throws(Refusal) -> AWSCredentials {

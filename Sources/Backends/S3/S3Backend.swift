@@ -79,7 +79,7 @@ public struct S3Backend: Backend {
         switch await send(object.body, { builder.put(object, now: $0) }) {
         case .failure(let refusal): return refusal.verdict
         case .success(let response):
-            let answer = S3Verdict.ofPut(response, checksum: object.checksum, now: access.time, at: place)
+            let answer = S3Verdict.ofPut(response, checksum: object.checksum, at: place)
             return answer == .occupied ? await recognize(object) : answer.verdict
         }
     }
@@ -92,21 +92,23 @@ public struct S3Backend: Backend {
         case .success(let response): answer = response
         }
         let uri = builder.uri(key: object.key)
+        // Compression adds little where it gains nothing.
+        let bound = object.plain.count + (64 << 10)
         let occupant = S3Verdict.occupant(
-            answer, checksum: object.checksum, count: object.body.count, maxBytes: Limits().maxResponseBytes,
-            now: access.time, at: place)
+            answer, checksum: object.checksum, count: object.body.count, maxBytes: bound,
+            at: place)
         switch occupant {
         case .ours: return .delivered(slowDown: false)
         case .foreign(let why): return S3Verdict.foreign(why, uri, place)
         case .unclear(let verdict): return verdict
         case .perhapsOurs: break
         }
-        switch await send(nil, { _ in builder.get(object.key) }) {
+        switch await send(nil, maxResponseBytes: bound, { _ in builder.get(object.key) }) {
         case .failure(let refusal): return refusal.verdict
         case .success(let response) where response.status == 200:
             if packer.holds(response.body, sameAs: object) { return .delivered(slowDown: false) }
             return S3Verdict.foreign("its content differs", uri, place)
-        case .success(let response): return S3Verdict.of(response, now: access.time, at: place).verdict
+        case .success(let response): return S3Verdict.of(response, at: place).verdict
         }
     }
 
@@ -119,7 +121,7 @@ public struct S3Backend: Backend {
             case .failure(let refusal): return refusal.verdict
             case .success(let received): response = received
             }
-            switch check.finding(response, bucket: target.s3.bucket, now: access.time, at: place) {
+            switch check.finding(response, bucket: target.s3.bucket, at: place) {
             case .passed: continue
             case .refused(let verdict): return verdict
             case .begun(let upload): await takeBack(upload)
@@ -148,7 +150,7 @@ public struct S3Backend: Backend {
 
     /// Signs and sends. What can be mended at once is mended, once each.
     private func send(
-        _ body: SealedBytes?, _ build: (_ now: Int64) -> UnsignedRequest
+        _ body: SealedBytes?, maxResponseBytes: Int = 1 << 20, _ build: (_ now: Int64) -> UnsignedRequest
     ) async -> Result<HTTPResponse, Refusal> {
         var isCorrected = false
         var renewed: AWSCredentials?
@@ -156,12 +158,12 @@ public struct S3Backend: Backend {
             while true {
                 let credentials: AWSCredentials
                 if let renewed { credentials = renewed } else { credentials = try await access.credentials() }
-                let response = try await transmit(build(access.time), body, credentials)
+                let response = try await transmit(build(access.time), body, credentials, maxResponseBytes)
                 guard response.status >= 400 else { return .success(response) }
-                switch S3Verdict.of(response, now: access.time, at: place) {
-                case .skewed(let seconds, _) where !isCorrected:
+                switch S3Verdict.of(response, at: place) {
+                case .skewed(let server, _) where !isCorrected:
                     isCorrected = true
-                    access.correct(by: seconds)
+                    access.correct(to: server)
                 case .unauthorized(let haveEnded, _) where renewed == nil:
                     switch await access.renew(after: credentials, haveEnded: haveEnded) {
                     case .renewed(let others): renewed = others
@@ -177,11 +179,12 @@ public struct S3Backend: Backend {
     }
 
     private func transmit(
-        _ request: UnsignedRequest, _ body: SealedBytes?, _ credentials: AWSCredentials
+        _ request: UnsignedRequest, _ body: SealedBytes?, _ credentials: AWSCredentials, _ maxResponseBytes: Int
     ) async throws(Refusal) -> HTTPResponse {
         var message = HTTPRequest(
             method: request.method, url: builder.address.url(request),
-            headers: try access.sign(request, with: credentials), body: body)
+            headers: try access.sign(request, with: credentials), body: body,
+            maxResponseBytes: maxResponseBytes)
         try message.connect(to: target, secrets: secrets, place: place)
         do throws(HTTPFailure) {
             return try await client.send(message)

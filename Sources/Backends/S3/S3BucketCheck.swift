@@ -21,16 +21,16 @@ enum S3BucketCheck: CaseIterable, Sendable {
     }
 
     /// Reads the answer.
-    func finding(_ response: HTTPResponse, bucket: String, now: Int64, at place: String) -> Finding {
+    func finding(_ response: HTTPResponse, bucket: String, at place: String) -> Finding {
         switch self {
         case .objectLock:
             let isOn = value("ObjectLockEnabled", response) == "Enabled"
             let isAbsent = S3Error(response.body).code == "ObjectLockConfigurationNotFoundError"
             if response.status == 200 || isAbsent { return isOn ? .passed : .refused(unlocked(bucket, place)) }
-            return .refused(named("s3:GetBucketObjectLockConfiguration", response, now, place))
+            return .refused(named("s3:GetBucketObjectLockConfiguration", response, place))
         case .versioning:
             guard response.status == 200 else {
-                return .refused(named("s3:GetBucketVersioning", response, now, place))
+                return .refused(named("s3:GetBucketVersioning", response, place))
             }
             if value("Status", response) == "Enabled" { return .passed }
             return .refused(
@@ -44,7 +44,7 @@ enum S3BucketCheck: CaseIterable, Sendable {
             }
             // A server that knows no uploads in parts shows at the first object what it can.
             if [405, 501].contains(response.status) { return .passed }
-            return .refused(S3Verdict.of(response, now: now, at: place).verdict)
+            return .refused(S3Verdict.of(response, at: place).verdict)
         }
     }
 
@@ -71,8 +71,8 @@ enum S3BucketCheck: CaseIterable, Sendable {
     }
 
     /// A check that is not allowed is not passed: which permission it takes is said first.
-    private func named(_ permission: String, _ response: HTTPResponse, _ now: Int64, _ place: String) -> Verdict {
-        let answer = S3Verdict.of(response, now: now, at: place)
+    private func named(_ permission: String, _ response: HTTPResponse, _ place: String) -> Verdict {
+        let answer = S3Verdict.of(response, at: place)
         let error = S3Error(response.body)
         guard case .unauthorized(_, .configuration) = answer, error.code == "AccessDenied" || error.code.isEmpty else {
             return answer.verdict

@@ -7,8 +7,8 @@ enum S3Answer: Sendable, Equatable {
     case done
     /// Something has the key already.
     case occupied
-    /// Our clock differs from the server's by so many seconds.
-    case skewed(seconds: Int64, Verdict)
+    /// Our clock is off; the server's says so many seconds since 1970.
+    case skewed(server: Int64, Verdict)
     /// New credentials may help; if `haveEnded`, those at hand never will.
     case unauthorized(haveEnded: Bool, Verdict)
     /// Anything else.
@@ -29,8 +29,8 @@ enum S3Answer: Sendable, Equatable {
 enum S3Verdict {
     /// The answer to an upload. A 200 counts only if it says that the object was encrypted by KMS, and names no other
     /// checksum than ours.
-    static func ofPut(_ response: HTTPResponse, checksum: String, now: Int64, at place: String) -> S3Answer {
-        guard response.status == 200 else { return of(response, now: now, at: place) }
+    static func ofPut(_ response: HTTPResponse, checksum: String, at place: String) -> S3Answer {
+        guard response.status == 200 else { return of(response, at: place) }
         let error = S3Error(response.body)
         guard error.code.isEmpty else {
             let message = "\(place) answered 200 with the error \(error.code)"
@@ -44,8 +44,8 @@ enum S3Verdict {
         return .done
     }
 
-    /// Any answer but a success. `now` is our clock, seconds since 1970.
-    static func of(_ response: HTTPResponse, now: Int64, at place: String) -> S3Answer {
+    /// Any answer but a success.
+    static func of(_ response: HTTPResponse, at place: String) -> S3Answer {
         let status = response.status
         let error = S3Error(response.body)
         let reason = reason(status, error, place)
@@ -64,7 +64,7 @@ enum S3Verdict {
             let verdict = Verdict.configuration(
                 Reason(code: "s3-\(error.code)", message: "\(reason.message); set this machine's clock (NTP)"))
             guard let server = response.header("Date").flatMap(HTTPDate.unixSeconds) else { return .refused(verdict) }
-            return .skewed(seconds: server - now, verdict)
+            return .skewed(server: server, verdict)
         }
         if S3Codes.isTransient(error.code) || (status == 409 && error.code != "InvalidBucketState") {
             return .refused(.retry(reason, retryAfterMilliseconds: retryAfter))
@@ -98,11 +98,11 @@ enum S3Verdict {
 
     /// Reads the answer to HEAD.
     static func occupant(
-        _ response: HTTPResponse, checksum: String, count: Int, maxBytes: Int, now: Int64, at place: String
+        _ response: HTTPResponse, checksum: String, count: Int, maxBytes: Int, at place: String
     ) -> Occupant {
         guard response.status == 200 else {
             // Gone meanwhile: the next upload finds the key free.
-            guard response.status == 404 else { return .unclear(of(response, now: now, at: place).verdict) }
+            guard response.status == 404 else { return .unclear(of(response, at: place).verdict) }
             let reason = Reason(code: "s3-vanished", message: "\(place): what had the key is gone; it is sent again")
             return .unclear(.retry(reason, retryAfterMilliseconds: nil))
         }
