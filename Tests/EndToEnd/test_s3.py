@@ -160,21 +160,21 @@ def test_tls_with_another_name(bench: Workbench, moto: Moto, results: Callable[[
     authority = Authority(bench.directory, "ours")
     bench.secret("aws", "ca.crt", authority.certificate.read_text())
     bucket = moto.bucket()
-    proxy = S3Proxy(moto.port, authority.issue("server", "DNS:objects.example.gov"))
+    proxy = S3Proxy(moto.port, authority.issue("server", "DNS:localhost"))
     try:
         target = s3_target(
             bench,
             moto,
             bucket,
             endpoint=f"https://127.0.0.1:{proxy.port}",
-            tls={"serverName": "objects.example.gov"},
+            tls={"serverName": "localhost"},
         )
         config = bench.make_config([target], tls={"required": True})
         finished = bench.run_export(config, results(100), "--deadline", "20s")
     finally:
         proxy.close()
     assert finished.code == OK, finished
-    assert {request.headers["host"] for request in proxy.requests} == {f"objects.example.gov:{proxy.port}"}
+    assert {request.headers["host"] for request in proxy.requests} == {f"localhost:{proxy.port}"}
     assert_each_once(uids(results(100)), stored_uids(moto, bucket), "s3")
 
 
