@@ -7,8 +7,8 @@ import Secrets
 struct CredentialFetcher: Sendable {
     let source: CredentialSource
     let client: HTTPClient
-    /// For STS; agents on the node are never asked through a proxy.
-    let proxy: String?
+    let target: Target
+    let secrets: SecretDirectory
     /// How messages name the target.
     let place: String
     /// Milliseconds since 1970.
@@ -31,7 +31,12 @@ struct CredentialFetcher: Sendable {
         let token = try token(request.tokenFile, "AWS_WEB_IDENTITY_TOKEN_FILE")
         let body = SealedBytes(Array(request.form(token: token).utf8))
         let header = HTTPHeader("Content-Type", "application/x-www-form-urlencoded")
-        let response = try await send(.post, request.endpoint, [header], body, proxy: proxy)
+        var message = HTTPRequest(method: .post, url: request.endpoint, headers: [header], body: body)
+        try message.connect(to: target, secrets: secrets, place: place)
+        // STS is reached as the target is, but its certificate is Amazon's own, and ours is not for it.
+        (message.tls.caFile, message.tls.revocationFile, message.tls.serverName) = (nil, nil, nil)
+        (message.tls.certificateFile, message.tls.keyFile) = (nil, nil)
+        let response = try await send(message)
         return try CredentialAnswer.sts(response, now: wall(), at: "\(place): STS (\(request.endpoint))").get()
     }
 
@@ -41,7 +46,7 @@ struct CredentialFetcher: Sendable {
             let token = try token(tokenFile, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
             headers.append(HTTPHeader("Authorization", secret: token))
         }
-        let response = try await send(.get, url, headers, nil, proxy: "")
+        let response = try await ask(.get, url, headers)
         return try CredentialAnswer.json(response, now: wall(), at: "\(place): EKS Pod Identity").get()
     }
 
@@ -49,7 +54,7 @@ struct CredentialFetcher: Sendable {
     private func imds(_ base: String) async throws(Refusal) -> FetchedCredentials {
         let source = "\(place): the instance metadata service"
         let ttl = HTTPHeader("X-aws-ec2-metadata-token-ttl-seconds", "300")
-        let session = try await send(.put, base + "/latest/api/token", [ttl], SealedBytes([]), proxy: "")
+        let session = try await ask(.put, base + "/latest/api/token", [ttl])
         guard session.status == 200, let token = Self.line(session.body) else {
             throw refusal(
                 "\(source) gave no session token (\(session.status)); allow IMDSv2 with a hop limit of 2 for pods, or use"
@@ -57,11 +62,11 @@ struct CredentialFetcher: Sendable {
         }
         let header = HTTPHeader("X-aws-ec2-metadata-token", secret: Secret(token))
         let roles = base + "/latest/meta-data/iam/security-credentials/"
-        let list = try await send(.get, roles, [header], nil, proxy: "")
+        let list = try await ask(.get, roles, [header])
         guard list.status == 200, let role = Self.line(list.body), Self.isRoleName(role) else {
             throw refusal("\(source) knows no role of this node (\(list.status)); attach an instance profile")
         }
-        let response = try await send(.get, roles + role, [header], nil, proxy: "")
+        let response = try await ask(.get, roles + role, [header])
         return try CredentialAnswer.json(response, now: wall(), at: source).get()
     }
 
@@ -74,12 +79,16 @@ struct CredentialFetcher: Sendable {
         throw refusal("\(place): \(variable) names \(path), which is not there; is the token mounted into the pod?")
     }
 
-    private func send(
-        _ method: HTTPMethod, _ url: String, _ headers: [HTTPHeader], _ body: SealedBytes?, proxy: String?
-    ) async throws(Refusal) -> HTTPResponse {
-        let request = HTTPRequest(
-            method: method, url: url, headers: headers, body: body, timeouts: Self.timeouts, proxy: proxy,
-            maxResponseBytes: Self.maxAnswerBytes)
+    /// Asks an agent on the node: never through a proxy.
+    private func ask(_ method: HTTPMethod, _ url: String, _ headers: [HTTPHeader]) async throws(Refusal) -> HTTPResponse
+    {
+        try await send(HTTPRequest(method: method, url: url, headers: headers, proxy: ""))
+    }
+
+    private func send(_ message: HTTPRequest) async throws(Refusal) -> HTTPResponse {
+        var request = message
+        request.timeouts = Self.timeouts
+        request.maxResponseBytes = Self.maxAnswerBytes
         do throws(HTTPFailure) {
             return try await client.send(request)
         } catch {

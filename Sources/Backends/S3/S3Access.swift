@@ -42,7 +42,7 @@ final class S3Access: Sendable {
                 holder = .secret(ref)
             } else {
                 let fetcher = CredentialFetcher(
-                    source: source, client: client, proxy: target.proxy, place: place, wall: clocks.wall)
+                    source: source, client: client, target: target, secrets: secrets, place: place, wall: clocks.wall)
                 let credentials = S3Credentials(seed: seed, now: clocks.now, warn: warn) { () async throws(Refusal) in
                     try await fetcher.fetch()
                 }
