@@ -216,15 +216,11 @@ def stored_uids(moto: Moto, bucket: str) -> Counter[str]:
 
 
 @contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """Sets variables that the program inherits."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+def environment(bench: Workbench, **variables: str) -> Iterator[None]:
+    """Sets variables that the program gets."""
+    before = dict(bench.environment)
+    bench.environment.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        bench.environment = before
