@@ -59,6 +59,20 @@ import Testing
         }
     }
 
+    /// A crash between making a file and telling the ledger of it.
+    @Test func anEmptyFileThatTheLedgerNeverHeardOfIsTakenAway() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            try write("", to: directory + "/t-000001.ndjson.open")
+            try write("x\n", to: directory + "/t-000002.ndjson.open")
+            try write("", to: directory + "/other-000003.ndjson.open")
+            try await withFileBackend(directory, ledger) { try await settle(["a"], $0, ledger) }
+            #expect(
+                names(in: directory) == ["other-000003.ndjson.open", "t-000002.ndjson.open", "t-000003.ndjson"],
+                "what holds something, or belongs to another target, stays")
+        }
+    }
+
     @Test func aRenamedFileOfAnotherLengthIsHeld() async throws {
         try await withTemporaryDirectory { directory in
             let ledger = FileLedger()

@@ -165,6 +165,7 @@ extension FileBackend {
             for name in try OutputLog.names(in: directory) + [String(known ?? "")] {
                 if let number = FileRequestBuilder.number(inName: name, target: target.name) {
                     nextNumber = max(nextNumber, number + 1)
+                    removeLeftOver(directory + "/" + name)
                 }
             }
             if let log, mayGoOn(log) { return nil }
@@ -172,6 +173,13 @@ extension FileBackend {
         // With one parcel at a time, the ledger has all that was delivered before this one.
         if let log, let refused = try finish(log) { return refused }
         return try await rotate()
+    }
+
+    /// Takes away what a crash left between making a file and telling the ledger: an empty one that nobody holds open.
+    private func removeLeftOver(_ path: String) {
+        guard FileRequestBuilder.isOpen(path), path != log?.path, OutputLog.length(of: path) == 0 else { return }
+        guard let found = try? OutputLog(path: path, create: false), found.length == 0 else { return }
+        found.remove()
     }
 
     /// Whether more may be written to the file. In a new one the lines that wait for their records could not be
