@@ -6,7 +6,7 @@ import Model
 struct SiderealExport: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sidereal-export",
-        abstract: "Exports every Sidereal probe result to Splunk, Elasticsearch and files, and loses none.",
+        abstract: "Exports every Sidereal probe result to Splunk, Elasticsearch, S3, syslog and files, and loses none.",
         discussion: """
             Try it on this machine:
               sidereal-export sandbox --hec-port 8088 --elasticsearch-port 9200
