@@ -55,6 +55,11 @@ static inline EVP_PKEY *sidereal_read_private_key(BIO *pem)
     return PEM_read_bio_PrivateKey(pem, NULL, sidereal_no_passphrase, NULL);
 }
 
+static inline X509_CRL *sidereal_read_revocation_list(BIO *pem)
+{
+    return PEM_read_bio_X509_CRL(pem, NULL, sidereal_no_passphrase, NULL);
+}
+
 static inline X509 *sidereal_read_certificate(BIO *pem)
 {
     return PEM_read_bio_X509(pem, NULL, sidereal_no_passphrase, NULL);

@@ -51,11 +51,14 @@ public import Model
     /// - Parameters:
     ///   - authorities: PEM certificates to trust **instead of** the system's; nil: the system's. A certificate in it is
     ///     trusted as it stands, whether it is a root or not.
+    ///   - checksRevocation: `authorities` also holds revocation lists, and a chain is good only if there is a current one
+    ///     of every authority in it (RFC 5280, section 6.3).
     ///   - certificateChain: PEM, the client's own certificate first; nil: none is shown.
     ///   - privateKey: PEM, the key of that certificate, without a passphrase.
     /// - Throws: ``CryptoError`` of kind `tlsConfiguration` that says which of the three is unusable.
     public init(
-        client authorities: SealedBytes?, certificateChain: SealedBytes?, privateKey: SealedBytes?
+        client authorities: SealedBytes?, checksRevocation: Bool = false, certificateChain: SealedBytes?,
+        privateKey: SealedBytes?
     ) throws(CryptoError) {
         OpenSSLErrorQueue.clear()
         guard let handle = unsafe SSL_CTX_new(TLS_client_method()) else {
@@ -72,6 +75,7 @@ public import Model
         unsafe SSL_CTX_set_verify(handle, SSL_VERIFY_PEER, nil)
         if let authorities {
             try trust(authorities)
+            if checksRevocation { try checkRevocation(authorities) }
         } else {
             try unsafe Self.check(
                 SSL_CTX_set_default_verify_paths(handle) == 1, "TLS: the system's authorities cannot be found")
@@ -89,6 +93,24 @@ public import Model
         unsafe X509_STORE_set_flags(store, UInt(X509_V_FLAG_PARTIAL_CHAIN))
         let count = unsafe Self.certificates(authorities) { unsafe X509_STORE_add_cert(store, $0) == 1 }
         try Self.check(count > 0, "TLS: ca.crt holds no usable certificates; expected PEM")
+    }
+
+    private func checkRevocation(_ lists: SealedBytes) throws(CryptoError) {
+        let store = unsafe SSL_CTX_get_cert_store(handle)
+        let source = unsafe lists.withUnsafeBytes { bytes in
+            unsafe BIO_new_mem_buf(bytes.baseAddress, Int32(clamping: bytes.count))
+        }
+        defer { unsafe BIO_free(source) }
+        var count = 0
+        while let list = unsafe sidereal_read_revocation_list(source) {
+            let isAdded = unsafe X509_STORE_add_crl(store, list) == 1
+            unsafe X509_CRL_free(list)
+            guard isAdded else { break }
+            count += 1
+        }
+        try Self.check(count > 0, "TLS: crl.pem holds no usable revocation list; expected PEM")
+        OpenSSLErrorQueue.clear()
+        unsafe X509_STORE_set_flags(store, UInt(X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL))
     }
 
     private func present(_ chain: SealedBytes, _ key: SealedBytes) throws(CryptoError) {

@@ -14,6 +14,9 @@ public struct PEMContents: Sendable {
     /// Path of the revocation lists, which also stand at the end of `authorities`.
     var revocationFile: String?
 
+    /// Whether revocation lists stand at the end of ``authorities``.
+    public var hasRevocations: Bool { revocationFile != nil }
+
     /// None of them.
     public init() {}
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Backends
 import Configuration
+import Crypto
 import ExportCore
 import Formats
 import Glibc
@@ -56,7 +57,8 @@ struct ValidateCommand: AsyncParsableCommand {
             let directory = SecretDirectory(root: secrets)
             report.targets = configuration.targets
             report.problems = configuration.secretProblems(root: secrets, state: directory.state)
-            if connect, report.problems.isEmpty {
+            if connect, report.problems.isEmpty, configuration.fips { report.fips = Self.fipsRefusal() }
+            if connect, report.problems.isEmpty, report.fips == nil {
                 report.connections = await TargetProbe.run(configuration, secrets: directory)
             }
         } catch {
@@ -73,8 +75,19 @@ struct ValidateCommand: AsyncParsableCommand {
         if !report.isValid { throw Exit.badSetup }
     }
 
+    /// Why `run` would refuse to start on this machine.
+    private static func fipsRefusal() -> String? {
+        do throws(CryptoError) {
+            try FIPS.require()
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
     private func printText(_ report: ValidationReport) {
         let console = Console()
+        if let refusal = report.fips { return console.line("\(config): global.fips: \(refusal)") }
         for problem in report.problems { console.line("\(problem)") }
         if !report.problems.isEmpty {
             let count = report.problems.count
@@ -104,7 +117,10 @@ private struct ValidationReport {
     /// What trying each target brought, in their order; nil if none was tried.
     var connections: [Reason?]?
 
-    var isValid: Bool { problems.isEmpty && failures.isEmpty }
+    /// Why FIPS mode is not to be had here.
+    var fips: String?
+
+    var isValid: Bool { problems.isEmpty && failures.isEmpty && fips == nil }
 
     /// The targets that cannot be used, and why.
     var failures: [(name: String, reason: Reason)] {
@@ -127,7 +143,14 @@ private struct ValidationReport {
     var json: String {
         var object = JSONObject()
         object.add("valid", raw: isValid ? "true" : "false")
-        object.add("problems", raw: "[\(problems.map(Self.json).joined(separator: ","))]")
+        var found = problems.map(Self.json)
+        if let fips {
+            var problem = JSONObject()
+            problem.add("key", "global.fips")
+            problem.add("message", fips)
+            found.append(problem.text)
+        }
+        object.add("problems", raw: "[\(found.joined(separator: ","))]")
         if let connections {
             let tried = zip(targets, connections).map { target, reason in
                 var object = JSONObject()

@@ -281,3 +281,17 @@ def test_finished_files_are_their_readers(bench: Workbench) -> None:
             path.rename(bench.directory / path.name)
     assert len(taken) == len(set(taken)) == 3, taken
     assert all(name.endswith(".ndjson") for name in taken)
+
+
+def test_fips_without_a_provider(bench: Workbench, results: Results) -> None:
+    """Refused before anything is read or sent, with what was found and how to get a provider; `--connect` says the same."""
+    bench.environment["OPENSSL_MODULES"] = str(bench.directory / "none")
+    config = bench.make_config([bench.file()], **{"global": {"fips": True}})
+    refused = bench.run_export(config, results(100))
+    tried = bench.run("validate", "--config", config, "--secrets", bench.secrets, "--connect")
+    told = bench.run("validate", "--config", config, "--secrets", bench.secrets, "--connect", "--json")
+    for finished in (refused, tried, told):
+        assert finished.code == BAD_SETUP, finished
+        for words in ("global.fips", "active providers: default", "openssl fipsinstall", "fips-mode-setup"):
+            assert words in finished.output
+    assert not bench.archive.exists()

@@ -185,6 +185,25 @@ def test_self_signed(bench: Workbench, start: Start, results: Results) -> None:
     assert finished.code == OK, finished
 
 
+def test_revocation_lists(bench: Workbench, authority: Authority, start: Start, results: Results) -> None:
+    """With `crl.pem` a revoked certificate is refused, and so is any while the list is out of date."""
+    pair = authority.issue("server", "IP:127.0.0.1")
+    rsyslog = start(pair)
+    bench.secret("soc", "crl.pem", authority.revocations())
+    config = configure(bench, rsyslog.port)
+    assert bench.run_export(config, results(200)).code == OK
+    rsyslog.wait_for(200)
+    bench.secret("soc", "crl.pem", authority.revocations(-0.5))
+    again = bench.run_export(config, results(200), "--deadline", "1s", state=bench.directory / "stale")
+    assert "revocation lists in crl.pem" in again.targets["soc"]["lastFailure"]
+    authority.revoke(pair)
+    bench.secret("soc", "crl.pem", authority.revocations())
+    again = bench.run_export(config, results(200), "--deadline", "1s", state=bench.directory / "revoked")
+    assert again.code == UNDELIVERED
+    assert "has been revoked" in again.targets["soc"]["lastFailure"]
+    assert len(rsyslog.messages) == 200
+
+
 def test_no_tls_at_the_other_end(bench: Workbench, authority: Authority, results: Results) -> None:
     """A receiver that speaks first, and no TLS, is not spoken to in the clear."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -38,7 +38,11 @@ struct SyslogAccess {
             let settings = TLSSettings(
                 caFile: secrets.path(secretRef, key: "ca.crt"),
                 certificateFile: secrets.path(secretRef, key: "tls.crt"),
-                keyFile: secrets.path(secretRef, key: "tls.key"))
+                keyFile: secrets.path(secretRef, key: "tls.key"),
+                revocationFile: secrets.path(secretRef, key: "crl.pem"))
+            if settings.revocationFile != nil, settings.caFile == nil {
+                throw Self.local("the secret holds crl.pem without the authorities it belongs to, ca.crt")
+            }
             do throws(PEMFiles.Unreadable) {
                 found = try files.contents(settings)
             } catch {
@@ -49,7 +53,8 @@ struct SyslogAccess {
         if let known, let contents, Self.isSame(contents, found) { return known }
         do throws(CryptoError) {
             let context = try TLSContext(
-                client: found.authorities, certificateChain: found.certificate, privateKey: found.key)
+                client: found.authorities, checksRevocation: found.hasRevocations,
+                certificateChain: found.certificate, privateKey: found.key)
             generation += 1
             let made = Material(
                 context: context, hasClientCertificate: found.certificate != nil, generation: generation)
