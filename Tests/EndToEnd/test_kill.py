@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,6 @@ from evidence import (
     assert_delivered_everywhere,
     assert_file_has_each_once,
     duplicates,
-    files_of,
     finished,
 )
 from exporter import OK, Workbench
@@ -31,21 +31,13 @@ def kill_at_random(
     kills: int,
     rng: random.Random,
     seconds: float,
-    may_end: bool = False,
 ) -> list[float]:
-    """Starts and kills runs until `kills` have hit. Returns how long each had lived.
-
-    With `may_end` a run that ends before its kill is one less to make.
-    """
+    """Starts and kills runs until `kills` have hit. Returns how long each had lived."""
     lives: list[float] = []
     while len(lives) < kills:
         running = bench.start_export(config, source)
         life = rng.uniform(0.02, seconds)
         time.sleep(life)
-        if not running.is_running and may_end:
-            assert running.wait().code == OK
-            kills -= 1
-            continue
         if not running.is_running:
             raise AssertionError(f"run {len(lives) + 1} ended by itself before its kill: {running.wait()}")
         running.kill()
@@ -60,12 +52,24 @@ def prove_file(bench: Workbench, source: Path, kills: int, seconds: float, **set
     # Small batches and files, so that kills hit writes, renames and new files alike.
     target = bench.file(batch={"maxRecords": 300}, maxFileBytes="1MiB", **settings)
     config = bench.make_config([target])
-    lives = kill_at_random(bench, config, source, kills, random.Random(seed), seconds, may_end=True)
-    last = bench.run_export(config, source)
-    assert last.code == OK, (seed, last)
-    assert_file_has_each_once(source, bench.archive)
-    assert finished(bench.archive), seed
-    print(f"{kills} kills, lives {[round(life, 3) for life in lives]}: {len(files_of(bench.archive))} files")
+    rng = random.Random(seed)
+    hits = 0
+    while hits < kills:
+        running = bench.start_export(config, source)
+        time.sleep(rng.uniform(0.02, seconds))
+        hits += running.is_running
+        if running.is_running:
+            running.kill()
+            if hits < kills:
+                continue
+        else:
+            assert running.wait().code == OK, seed
+        assert bench.run_export(config, source).code == OK, seed
+        assert_file_has_each_once(source, bench.archive)
+        assert finished(bench.archive), seed
+        # A run that was done before its kill: all over again.
+        shutil.rmtree(bench.archive)
+        shutil.rmtree(bench.state)
 
 
 def prove(bench: Workbench, source: Path, count: int, kills: int, latency: str, seconds: float) -> None:
