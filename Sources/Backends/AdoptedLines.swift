@@ -1,6 +1,9 @@
 /// Whole lines that an output file holds past its committed length: written before a crash, not yet known to the
 /// ledger. When their records come again they are recognised, as the same record gives the same bytes.
 ///
+/// A line that is written behind them was acknowledged, so the committed length has to cover it, and with it those that
+/// still wait (``cover()``): they stay recognised in this process, and only a crash before they come would repeat them.
+///
 /// A line that stands there twice is recognised twice. Records that never come again (another version writes them
 /// differently, their input is gone) are given up after twice as many others have passed, so that they do not keep the
 /// file from being rotated.
@@ -13,6 +16,7 @@ struct AdoptedLines {
     private var firstOpen = 0
     /// Records that may yet pass before the rest is given up.
     private var patience = 0
+    private var isCovered = false
     /// Bytes behind the last whole line or member.
     let tornBytes: Int
 
@@ -59,8 +63,12 @@ struct AdoptedLines {
     /// Whether no line waits for its record.
     var isEmpty: Bool { firstOpen == starts.count }
 
-    /// Where the first line begins that still waits for its record: what lies before it may be vouched for.
-    var settledLength: UInt64? { isEmpty ? nil : starts[firstOpen] }
+    /// Where the first line begins that still waits for its record: what lies before it may be vouched for. Nil if that is
+    /// the whole file.
+    var settledLength: UInt64? { isEmpty || isCovered ? nil : starts[firstOpen] }
+
+    /// Lets the committed length cover all lines, as a new one is written behind them.
+    mutating func cover() { isCovered = true }
 
     /// Whether `line`, with its end, is there; if so, it is not there for the next one.
     mutating func take(_ line: [UInt8]) -> Bool {

@@ -47,6 +47,14 @@ import Testing
         #expect(self.lines("torn").isEmpty)
     }
 
+    @Test func coveredLinesAreStillRecognised() {
+        var lines = lines("a\nb\n")
+        lines.cover()
+        #expect(lines.settledLength == nil && !lines.isEmpty)
+        let taken = take("b", "b", from: &lines)
+        #expect(taken == [true, false])
+    }
+
     @Test func linesThatNeverComeAgainAreGivenUp() {
         var lines = lines("a\nb\n", slack: 3)
         lines.pass(7)

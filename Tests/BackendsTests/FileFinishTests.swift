@@ -147,6 +147,39 @@ import Testing
         }
     }
 
+    /// A line that came again and was acknowledged stands in a member of its own; only what follows is cut into lines.
+    @Test func membersBeforeTheFirstOfSeveralLinesAreNotRewritten() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            var bytes = try Gzip.compress(Array("a\n".utf8).span).array
+            bytes[4] = 1  // A time (RFC 1952, section 2.3), which what is written anew would not have.
+            let kept = bytes
+            bytes += try Gzip.compress(Array("b\nc\n".utf8).span).array
+            try Data(bytes).write(to: URL(filePath: directory + "/t-000001.ndjson.gz.open"))
+            ledger.write(OutputFile(path: directory + "/t-000001.ndjson.gz.open", length: 0))
+            try await withFileBackend(directory, ledger, gzip: true) { try await settle(["a", "b", "c"], $0, ledger) }
+            let finished = directory + "/t-000001.ndjson.gz"
+            let after = Array(try #require(FileManager.default.contents(atPath: finished)))
+            #expect(Array(after.prefix(kept.count)) == kept)
+            #expect(try unpacked(finished) == "a\nb\nc\n")
+        }
+    }
+
+    /// The lost batch never comes again; the one behind it was acknowledged and must not be cut, even for a moment.
+    @Test func newMembersBehindLinesThatWaitAreVouchedFor() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            try await withFileBackend(directory, ledger, gzip: true) { _ = await $0.deliver(lines: ["x", "y"]) }
+            try await withFileBackend(directory, ledger, gzip: true) { backend in
+                try await settle(["b", "c"], backend, ledger)
+                let path = directory + "/t-000001.ndjson.gz.open"
+                #expect(ledger.file == OutputFile(path: path, length: try #require(OutputLog.length(of: path))))
+            }
+            #expect(names(in: directory) == ["t-000001.ndjson.gz"])
+            #expect(try unpacked(directory + "/t-000001.ndjson.gz") == "x\ny\nb\nc\n")
+        }
+    }
+
     /// Records in batches of any size; the process dies at any moment, with or without a commit, with a member torn at
     /// any byte. In the end every record is there once, and every file is whole.
     @Test(arguments: 0..<40 as Range<UInt64>) func crashesNeitherLoseNorRepeat(seed: UInt64) async throws {

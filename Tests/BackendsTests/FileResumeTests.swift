@@ -73,6 +73,32 @@ import Testing
         }
     }
 
+    /// The lost batch does not come again; another one is acknowledged. Its length must be vouched for, or a third process
+    /// would take it for what a crash left.
+    @Test func committedLengthCoversNewLinesBehindLinesThatWait() async throws {
+        try await withFile("old\na\nb\n", committed: 4) { path, ledger in
+            try await withFileBackend(directory(path), ledger) { backend in
+                let answer = await backend.deliver(lines: ["new"])
+                #expect(answer.outputFile == OutputFile(path: path, length: 12))
+                ledger.write(try #require(answer.outputFile))
+                let late = await backend.deliver(lines: ["b"])
+                #expect(late.outputFile?.length == 12, "still recognised")
+            }
+            let finished = FileRequestBuilder.finished(path)
+            #expect(contents(finished) == "old\na\nb\nnew\n", "lines that never come do not keep the file open")
+        }
+    }
+
+    @Test func linesInAFinishedFileAreStillRecognised() async throws {
+        try await withFile("aaaa\nbbbb\n", committed: 0) { path, ledger in
+            try await withFileBackend(directory(path), ledger, maxFileBytes: 10) { backend in
+                #expect(await backend.deliver(lines: ["new"]).outputFile == OutputFile(path: path, length: 14))
+                let next = await backend.deliver(lines: ["aaaa", "bbbb", "c"]).outputFile
+                #expect(next == OutputFile(path: directory(path) + "/t-000004.ndjson.open", length: 2))
+            }
+        }
+    }
+
     @Test(arguments: ["", "ol"]) func shrunkFileIsHeldForAPerson(rest: String) async throws {
         try await withFile(rest, committed: 4) { path, ledger in
             try await withFileBackend(directory(path), ledger) { backend in

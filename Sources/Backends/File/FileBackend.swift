@@ -13,7 +13,8 @@ import Threading
 /// 3. At start, what lies past the committed length was written but not committed. Whole lines, or whole members, there
 ///    are kept and recognised when their records come again, for the same record gives the same line; what is torn at the
 ///    end is cut.
-/// 4. The committed length covers no line whose record has not come again.
+/// 4. The committed length covers every new line that was acknowledged, so nothing before such a line is ever cut. It
+///    covers no line whose record has not come again, until a new line is written behind it.
 ///
 /// Who reads the directory sees finished files only, each complete from the start:
 /// 5. A file that is written is named `….open`. It gets its final name by one rename, when it is full or old, or at the
@@ -137,6 +138,7 @@ public actor FileBackend: Backend {
             for index in range { line.append(span[index]) }
             if !adopted.take(line) { out.append(span, range) }
         }
+        if out.count > 0 { adopted.cover() }
         return out.seal()
     }
 }
@@ -150,6 +152,7 @@ extension FileBackend {
         if let log, mayGoOn(log) { return nil }
         let directory = target.endpoint.path
         if log == nil {
+            adopted = AdoptedLines()
             let code = FileAccess.makeDirectory(directory)
             guard code == 0 else { throw OutputLog.Failure(code: code, what: "make the directory", path: directory) }
             if let committed, committed.path.hasPrefix(directory + "/"), FileRequestBuilder.isOpen(committed.path) {
@@ -185,7 +188,7 @@ extension FileBackend {
     /// Whether more may be written to the file. In a new one the lines that wait for their records could not be
     /// recognised after a crash.
     private func mayGoOn(_ log: OutputLog) -> Bool {
-        if !adopted.isEmpty { return true }
+        if adopted.settledLength != nil { return true }
         guard builder.writes(log.path) else { return false }
         let age = SystemClock.now().milliseconds(since: openedAt)
         return log.length < UInt64(target.maxFileBytes) && age < target.maxFileAgeMilliseconds
@@ -233,17 +236,18 @@ extension FileBackend {
     ///
     /// Members of several lines become members of one line each, or the committed length could not tell which of their
     /// lines have come again: a second crash would then take a line that is settled for one that still waits. Should the
-    /// process die meanwhile, what was cut was not acknowledged and comes again.
+    /// process die meanwhile, what was cut was not acknowledged and comes again: what was lies before the committed length,
+    /// or was recognised, in a member of its own before the first of several lines.
     private func adoptMembers(
         _ tail: [UInt8], of log: OutputLog, after length: UInt64
     ) throws(OutputLog.Failure) -> AdoptedLines? {
         let limit = max(Self.maxTailBytes, 4 * target.batch.maxBytes)
         guard var members = try? Gzip.members(of: tail.span, limit: limit) else { return nil }
         var whole = members.last?.end ?? 0
-        if members.contains(where: { $0.content.dropLast().contains(0x0A) }) {
-            try log.cut(to: length)
-            let lines = members.flatMap { $0.content.split(separator: 0x0A).map { Array($0) + [0x0A] } }
-            members = []
+        if let first = members.firstIndex(where: { $0.content.dropLast().contains(0x0A) }) {
+            try log.cut(to: length + UInt64(first == 0 ? 0 : members[first - 1].end))
+            let lines = members[first...].flatMap { $0.content.split(separator: 0x0A).map { Array($0) + [0x0A] } }
+            members.removeSubrange(first...)
             for line in lines {
                 let member = try compress(SealedBytes(line), for: log)
                 try log.write(member.span, 0..<member.count)
@@ -290,7 +294,7 @@ extension FileBackend {
 
     /// Finishes the file now, if the ledger has all that is in it. An empty one is taken away.
     private func finishIfRecorded() async {
-        guard let log, adopted.isEmpty, log.isInPlace else { return }
+        guard let log, adopted.settledLength == nil, log.isInPlace else { return }
         if log.length == 0 {
             log.remove()
             self.log = nil
@@ -345,7 +349,6 @@ extension FileBackend {
             return .retry(refused, retryAfterMilliseconds: nil)
         }
         nextNumber += 1
-        adopted = AdoptedLines()
         committed = file
         log = opened
         age()
