@@ -14,15 +14,17 @@ public struct ConfigurationProblem: Sendable, Equatable, CustomStringConvertible
     public let hint: String?
 
     /// `file:line:column: key.path: message`, and the hint on a line of its own.
-    public var description: String {
+    public var description: String { lines.joined(separator: "\n") }
+
+    /// The same, line by line: none holds a line break.
+    public var lines: [String] {
         var text = file
         if let line { text += ":\(line)" }
         if let column { text += ":\(column)" }
         text += ": "
         if !keyPath.isEmpty { text += keyPath + ": " }
         text += message
-        if let hint { text += "\n    hint: " + hint }
-        return text
+        return hint.map { [text, "    hint: \($0)"] } ?? [text]
     }
 }
 

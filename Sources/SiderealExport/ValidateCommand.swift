@@ -88,7 +88,7 @@ struct ValidateCommand: AsyncParsableCommand {
     private func printText(_ report: ValidationReport) {
         let console = Console()
         if let refusal = report.fips { return console.line("\(config): global.fips: \(refusal)") }
-        for problem in report.problems { console.line("\(problem)") }
+        for line in report.problems.flatMap(\.lines) { console.line(line) }
         if !report.problems.isEmpty {
             let count = report.problems.count
             return console.line("\(count) \(count == 1 ? "mistake" : "mistakes") in \(config)")

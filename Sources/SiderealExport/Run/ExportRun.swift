@@ -52,7 +52,7 @@ final class ExportRun: Sendable {
         } catch {
             let count = error.problems.count
             let said = "\(count) \(count == 1 ? "mistake" : "mistakes") in \(options.config)"
-            throw SetupRefusal(lines: error.problems.map { "\($0)" } + [said])
+            throw SetupRefusal(lines: error.problems.flatMap(\.lines) + [said])
         }
         secrets = SecretDirectory(root: options.secrets)
         let missing = configuration.secretProblems(root: options.secrets, state: secrets.state)
