@@ -73,6 +73,65 @@ import Testing
         }
     }
 
+    /// A crash between telling the ledger the final name and the rename.
+    @Test func aFileThatTheLedgerCallsFinishedIsRenamed() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            ledger.write(OutputFile(path: directory + "/t-000003.ndjson", length: 4))
+            try write("old\n", to: directory + "/t-000003.ndjson.open")
+            try await withFileBackend(directory, ledger) { try await settle(["a"], $0, ledger) }
+            #expect(names(in: directory) == ["t-000003.ndjson", "t-000004.ndjson"])
+            #expect(contents(directory + "/t-000003.ndjson") == "old\n")
+        }
+    }
+
+    @Test(arguments: [("ol", "file-shrunk"), ("old\nmore\n", "file-grew")])
+    func aFileThatTheLedgerCallsFinishedHasItsLength(text: String, code: String) async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            ledger.write(OutputFile(path: directory + "/t-000003.ndjson", length: 4))
+            try write(text, to: directory + "/t-000003.ndjson.open")
+            try await withFileBackend(directory, ledger) { backend in
+                #expect(refusal(await backend.deliver(lines: ["a"]).verdict)?.code == code)
+            }
+            #expect(names(in: directory) == ["t-000003.ndjson.open"])
+        }
+    }
+
+    /// The finished file is taken away before the next one could be begun.
+    @Test func aReaderMayTakeTheFileBeforeTheNextIsBegun() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            let final = directory + "/t-000001.ndjson"
+            try await withFileBackend(directory, ledger, maxFileBytes: 5) { backend in
+                try await settle(["aaaa"], backend, ledger)
+                ledger.refuse(with: Reason(code: "ledger", message: "full"), from: directory + "/t-000002.ndjson.open")
+                #expect(kind(await backend.deliver(lines: ["b"]).verdict) == "retry")
+                #expect(names(in: directory) == ["t-000001.ndjson"])
+                #expect(ledger.file == OutputFile(path: final, length: 5), "known before it can be taken")
+                try FileManager.default.removeItem(atPath: final)
+                ledger.refuse(with: nil)
+                try await settle(["b"], backend, ledger)
+            }
+            #expect(names(in: directory) == ["t-000002.ndjson"])
+        }
+    }
+
+    @Test func aLedgerThatDoesNotTakeTheFinalNameKeepsTheFileOpen() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            try await withFileBackend(directory, ledger, maxFileBytes: 5) { backend in
+                try await settle(["aaaa"], backend, ledger)
+                ledger.refuse(with: Reason(code: "ledger", message: "full"))
+                #expect(kind(await backend.deliver(lines: ["b"]).verdict) == "retry")
+                #expect(names(in: directory) == ["t-000001.ndjson.open"])
+                ledger.refuse(with: nil)
+                try await settle(["b"], backend, ledger)
+            }
+            #expect(names(in: directory) == ["t-000001.ndjson", "t-000002.ndjson"])
+        }
+    }
+
     @Test func aRenamedFileOfAnotherLengthIsHeld() async throws {
         try await withTemporaryDirectory { directory in
             let ledger = FileLedger()

@@ -9,7 +9,7 @@ import Testing
 /// What a ledger would hold of one file target.
 final class FileLedger: Sendable {
     private let files = Mutex<[OutputFile]>([])
-    private let refusal = Mutex<Reason?>(nil)
+    private let refusal = Mutex<(reason: Reason, path: String?)?>(nil)
 
     /// What the ledger knows: the last file.
     var file: OutputFile? { files.withLock { $0.last } }
@@ -18,10 +18,13 @@ final class FileLedger: Sendable {
 
     func write(_ file: OutputFile) { files.withLock { $0.append(file) } }
 
-    func refuse(with reason: Reason?) { refusal.withLock { $0 = reason } }
+    /// Refuses what is announced, or only the file at `path`.
+    func refuse(with reason: Reason?, from path: String? = nil) {
+        refusal.withLock { $0 = reason.map { ($0, path) } }
+    }
 
     func announce(_ file: OutputFile) -> Reason? {
-        if let refused = refusal.withLock({ $0 }) { return refused }
+        if let refused = refusal.withLock({ $0 }), refused.path ?? file.path == file.path { return refused.reason }
         write(file)
         return nil
     }

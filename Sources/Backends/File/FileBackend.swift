@@ -18,7 +18,8 @@ import Threading
 ///
 /// Who reads the directory sees finished files only, each complete from the start:
 /// 5. A file that is written is named `….open`. It gets its final name by one rename, when it is full or old, or at the
-///    end, and only when the ledger has all that is in it. Under its final name nothing is ever written to it again, and no
+///    end, and only when the ledger has all that is in it and the final name, so that the next run can do a rename that did
+///    not come about, and does not miss a file that was taken away. Under its final name nothing is ever written to it again, and no
 ///    number is used twice.
 /// 6. Where that name belongs to a finished file, the file is the reader's: taking it away is no fault.
 ///
@@ -41,6 +42,8 @@ public actor FileBackend: Backend {
     private var log: OutputLog?
     private var openedAt = Tick(nanoseconds: 0)
     private var ageing: Task<Void, Never>?
+    /// The end of the file that is under way: nothing may be written meanwhile.
+    private var finishing: Task<Verdict?, Never>?
     private var nextNumber = 1
     /// Lines that are in the file already though the ledger does not know.
     private var adopted = AdoptedLines()
@@ -102,6 +105,7 @@ public actor FileBackend: Backend {
     /// Finishes the file if the ledger has all of it, else leaves it to the next run, and ends the thread.
     public func close() async {
         ageing?.cancel()
+        _ = await finishing?.value
         await finishIfRecorded()
         log = nil
         executor.stop()
@@ -148,6 +152,7 @@ public actor FileBackend: Backend {
 extension FileBackend {
     /// Has a file ready to append to. Returns a verdict if it may not be used.
     private func prepare() async throws(OutputLog.Failure) -> Verdict? {
+        _ = await finishing?.value
         if let log, !log.isInPlace { self.log = nil }
         if let log, mayGoOn(log) { return nil }
         let directory = target.endpoint.path
@@ -155,7 +160,7 @@ extension FileBackend {
             adopted = AdoptedLines()
             let code = FileAccess.makeDirectory(directory)
             guard code == 0 else { throw OutputLog.Failure(code: code, what: "make the directory", path: directory) }
-            if let committed, committed.path.hasPrefix(directory + "/"), FileRequestBuilder.isOpen(committed.path) {
+            if let committed, committed.path.hasPrefix(directory + "/") {
                 switch try resume(committed) {
                 case .ready: break
                 case .refused(let verdict): return verdict
@@ -174,7 +179,7 @@ extension FileBackend {
             if let log, mayGoOn(log) { return nil }
         }
         // With one parcel at a time, the ledger has all that was delivered before this one.
-        if let log, let refused = try finish(log) { return refused }
+        if let log, let refused = await finish(log) { return refused }
         return try await rotate()
     }
 
@@ -188,6 +193,7 @@ extension FileBackend {
     /// Whether more may be written to the file. In a new one the lines that wait for their records could not be
     /// recognised after a crash.
     private func mayGoOn(_ log: OutputLog) -> Bool {
+        guard FileRequestBuilder.isOpen(log.path), committed?.path == log.path else { return false }
         if adopted.settledLength != nil { return true }
         guard builder.writes(log.path) else { return false }
         let age = SystemClock.now().milliseconds(since: openedAt)
@@ -202,25 +208,27 @@ extension FileBackend {
 
     /// Goes on with the file the ledger knows.
     private func resume(_ committed: OutputFile) throws(OutputLog.Failure) -> Resumption {
+        guard FileRequestBuilder.isOpen(committed.path) else { return try completeRename(committed) }
         let opened: OutputLog
         do throws(OutputLog.Failure) {
             opened = try OutputLog(path: committed.path, create: false)
         } catch {
             guard error.code == ENOENT else { throw error }
-            // It was renamed, and the ledger was not told any more.
             let finished = FileRequestBuilder.finished(committed.path)
             if let length = OutputLog.length(of: finished), length == committed.length { return .absent }
-            return committed.length == 0 ? .absent : .refused(Self.shrunk(committed, "is gone"))
+            return committed.length == 0 ? .absent : .refused(FileVerdict.shrunk(committed, "is gone"))
         }
         guard opened.length >= committed.length else {
-            return .refused(Self.shrunk(committed, "has \(opened.length) bytes"))
+            return .refused(FileVerdict.shrunk(committed, "has \(opened.length) bytes"))
         }
         let limit = max(Self.maxTailBytes, 4 * target.batch.maxBytes)
-        guard opened.length - committed.length <= UInt64(limit) else { return .refused(Self.grown(committed, opened)) }
+        guard opened.length - committed.length <= UInt64(limit) else {
+            return .refused(FileVerdict.grown(committed, to: opened.length))
+        }
         let tail = try opened.tail(from: committed.length, limit: limit)
         if FileRequestBuilder.isCompressed(committed.path) {
             guard let found = try adoptMembers(tail, of: opened, after: committed.length) else {
-                return .refused(Self.grown(committed, opened))
+                return .refused(FileVerdict.grown(committed, to: opened.length))
             }
             adopted = found
         } else {
@@ -264,29 +272,44 @@ extension FileBackend {
     /// A crash leaves a batch or two past the committed length; this is far more.
     private static let maxTailBytes = 64 << 20
 
-    private static func shrunk(_ committed: OutputFile, _ what: String) -> Verdict {
-        let message =
-            "\(committed.path) \(what), but \(committed.length) bytes were written and recorded as delivered: somebody"
-            + " cut, removed or replaced it. Restore the file, or move the state directory aside"
-        return .configuration(Reason(code: "file-shrunk", message: message))
-    }
-
-    private static func grown(_ committed: OutputFile, _ opened: OutputLog) -> Verdict {
-        let message =
-            "\(committed.path) has \(opened.length) bytes, but only \(committed.length) of them are recorded as"
-            + " delivered, too few to be what a crash left: does it belong to another state directory? Restore"
-            + " that one, or give the target another directory or name"
-        return .configuration(Reason(code: "file-grew", message: message))
+    /// Does the rename that the ledger heard of, if it did not come about. Where the file has neither name, it was finished
+    /// and a reader took it.
+    private func completeRename(_ committed: OutputFile) throws(OutputLog.Failure) -> Resumption {
+        let path = committed.path + FileRequestBuilder.openSuffix
+        guard let length = OutputLog.length(of: path) else { return .absent }
+        if let other = OutputLog.length(of: committed.path) {
+            return other == committed.length ? .absent : .refused(FileVerdict.nameTaken(path))
+        }
+        let opened = try OutputLog(path: path, create: false)
+        let file = OutputFile(path: path, length: committed.length)
+        guard length >= file.length else { return .refused(FileVerdict.shrunk(file, "has \(length) bytes")) }
+        guard length == file.length else { return .refused(FileVerdict.grown(file, to: length)) }
+        try opened.rename(to: committed.path)
+        return .absent
     }
 
     /// Gives the file its final name. All that is in it must be in the ledger.
-    private func finish(_ log: OutputLog) throws(OutputLog.Failure) -> Verdict? {
-        let final = FileRequestBuilder.finished(log.path)
-        guard OutputLog.length(of: final) == nil else {
-            let message = "\(log.path) is complete, but another file has the name it should get; move that one away"
-            return .configuration(Reason(code: "file-exists", message: message))
+    private func finish(_ log: OutputLog) async -> Verdict? {
+        if let finishing { return await finishing.value }
+        let task = Task { await giveFinalName(to: log) }
+        finishing = task
+        return await task.value
+    }
+
+    /// The ledger hears of it first: a reader may take the file as soon as it has the name.
+    private func giveFinalName(to log: OutputLog) async -> Verdict? {
+        defer { finishing = nil }
+        let file = OutputFile(path: FileRequestBuilder.finished(log.path), length: log.length)
+        guard OutputLog.length(of: file.path) == nil else { return FileVerdict.nameTaken(log.path) }
+        if committed != file {
+            if let refused = await announce(file) { return .retry(refused, retryAfterMilliseconds: nil) }
+            committed = file
         }
-        try log.rename(to: final)
+        do throws(OutputLog.Failure) {
+            try log.rename(to: file.path)
+        } catch {
+            return FileVerdict.of(error.code, error.what, error.path)
+        }
         self.log = nil
         ageing?.cancel()
         return nil
@@ -300,16 +323,10 @@ extension FileBackend {
             self.log = nil
             return
         }
-        guard await recorded() == OutputFile(path: log.path, length: log.length), self.log === log else { return }
-        do throws(OutputLog.Failure) {
-            guard try finish(log) == nil else { return }
-        } catch {
-            return
-        }
-        let file = OutputFile(path: log.path, length: log.length)
-        committed = file
-        // If the ledger does not hear of it, the next start finds the file under its final name.
-        _ = await announce(file)
+        guard let known = await recorded(), self.log === log, known.length == log.length,
+            FileRequestBuilder.finished(known.path) == FileRequestBuilder.finished(log.path)
+        else { return }
+        _ = await finish(log)
     }
 
     /// Sees to it that a file which gets no more records is finished in time all the same.

@@ -14,6 +14,29 @@ public enum FileVerdict {
         }
     }
 
+    /// Bytes are missing that were vouched for.
+    static func shrunk(_ committed: OutputFile, _ what: String) -> Verdict {
+        let message =
+            "\(committed.path) \(what), but \(committed.length) bytes were written and recorded as delivered: somebody"
+            + " cut, removed or replaced it. Restore the file, or move the state directory aside"
+        return .configuration(Reason(code: "file-shrunk", message: message))
+    }
+
+    /// There is more than what a crash leaves.
+    static func grown(_ committed: OutputFile, to length: UInt64) -> Verdict {
+        let message =
+            "\(committed.path) has \(length) bytes, but only \(committed.length) of them are recorded as"
+            + " delivered, too few to be what a crash left: does it belong to another state directory? Restore"
+            + " that one, or give the target another directory or name"
+        return .configuration(Reason(code: "file-grew", message: message))
+    }
+
+    /// The complete file at `path` cannot get its final name.
+    static func nameTaken(_ path: String) -> Verdict {
+        let message = "\(path) is complete, but another file has the name it should get; move that one away"
+        return .configuration(Reason(code: "file-exists", message: message))
+    }
+
     private static func advice(_ code: Int32) -> String {
         switch code {
         case ENOSPC, EDQUOT: "; free some space: exporting goes on by itself"
