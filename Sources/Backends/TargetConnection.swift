@@ -18,12 +18,12 @@ extension HTTPRequest {
         func refusal(_ message: String) -> Refusal {
             Refusal(verdict: .configuration(Reason(code: "secret", message: "\(place): \(message)")))
         }
-        tls.caFile = secrets.path(ref, key: "ca.crt")
-        tls.revocationFile = secrets.path(ref, key: "crl.pem")
-        tls.certificateFile = secrets.path(ref, key: "tls.crt")
-        tls.keyFile = secrets.path(ref, key: "tls.key")
-        tls.proxyCAFile = secrets.path(ref, key: "proxy-ca.crt")
         do throws(SecretError) {
+            tls.caFile = try secrets.path(ref, key: "ca.crt")
+            tls.revocationFile = try secrets.path(ref, key: "crl.pem")
+            tls.certificateFile = try secrets.path(ref, key: "tls.crt")
+            tls.keyFile = try secrets.path(ref, key: "tls.key")
+            tls.proxyCAFile = try secrets.path(ref, key: "proxy-ca.crt")
             proxyUser = try secrets.read(ref, key: "proxyUsername")
             proxyPassword = try secrets.read(ref, key: "proxyPassword")
         } catch {

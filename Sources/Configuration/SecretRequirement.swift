@@ -15,6 +15,9 @@ public struct SecretRequirement: Sendable, Equatable {
     /// One of these sets of keys must be there as a whole; the first that is counts. Empty: no credentials are needed.
     public let alternatives: [[String]]
 
+    /// Files that may be there, and must be usable if they are.
+    private static let optional = ["ca.crt", "crl.pem", "tls.crt", "tls.key", "proxy-ca.crt"]
+
     /// Keys that may be there, and what each is of no use without.
     private static let companions = [
         ("tls.crt", "tls.key"), ("tls.key", "tls.crt"), ("crl.pem", "ca.crt"), ("proxyUsername", "proxyPassword"),
@@ -39,15 +42,29 @@ public struct SecretRequirement: Sendable, Equatable {
     }
 
     /// What is wrong with the secret `ref`: each finding a message and a hint. `state` tells what is on disk.
-    func findings(_ ref: String, root: String, _ state: (String) -> SecretState) -> [(message: String, hint: String)] {
-        let keys = Set(alternatives.joined())
+    func findings(
+        _ ref: String, root: String, exists: Bool, _ state: (String) -> SecretState
+    ) -> [(message: String, hint: String)] {
+        if !exists, alternatives.isEmpty {
+            return [
+                (
+                    "there is no such secret",
+                    "mount the Kubernetes Secret \(ref) as the directory \(root)/\(ref), or make that directory with the"
+                        + " certificates in it; without a secret leave `secretRef` out"
+                )
+            ]
+        }
+        let keys = Set(alternatives.joined()).union(exists ? Self.optional : [])
         let states = Dictionary(uniqueKeysWithValues: keys.map { ($0, state($0)) })
         var found = states.sorted { $0.key < $1.key }.compactMap { key, state -> (message: String, hint: String)? in
             guard case .unusable(let reason) = state else { return nil }
             return ("the secret's key `\(key)` cannot be used: \(reason)", "mend the file \(root)/\(ref)/\(key)")
         }
+        let hasUsableKeys = !alternatives.joined().contains {
+            if case .unusable = states[$0] { true } else { false }
+        }
         let isComplete = alternatives.contains { $0.allSatisfy { states[$0] == .present } }
-        if found.isEmpty, !isComplete, !alternatives.isEmpty {
+        if hasUsableKeys, !isComplete, !alternatives.isEmpty {
             // Whoever began one alternative is told what that one lacks.
             let begun = alternatives.filter { $0.contains { states[$0] == .present } }
             let lacking = (begun.isEmpty ? alternatives : begun).map { $0.filter { states[$0] == .absent } }
@@ -60,7 +77,7 @@ public struct SecretRequirement: Sendable, Equatable {
                         + " Kubernetes Secret \(ref)"
                 ))
         }
-        for (key, other) in Self.companions where state(key) == .present && state(other) == .absent {
+        for (key, other) in Self.companions where exists && state(key) == .present && state(other) == .absent {
             found.append(
                 (
                     "the secret holds `\(key)` without `\(other)`",
@@ -73,14 +90,16 @@ public struct SecretRequirement: Sendable, Equatable {
 
 extension Configuration {
     /// What is wrong with the secrets that the targets name, in the file's order; empty if nothing is. Pure: `state`
-    /// tells for a `secretRef` and a key what is on disk below `root`, which only stands in hints.
+    /// tells for a `secretRef` and a key what is on disk below `root`, which only stands in hints; `exists` whether there
+    /// is anything of that secret at all.
     public func secretProblems(
-        root: String, state: (_ ref: String, _ key: String) -> SecretState
+        root: String, exists: (_ ref: String) -> Bool, state: (_ ref: String, _ key: String) -> SecretState
     ) -> [ConfigurationProblem] {
         let problems = Problems(file: file)
         for (target, origin) in zip(targets, origins) {
             guard let ref = target.secretRef else { continue }
-            for (message, hint) in SecretRequirement(target).findings(ref, root: root, { state(ref, $0) }) {
+            let found = SecretRequirement(target).findings(ref, root: root, exists: exists(ref)) { state(ref, $0) }
+            for (message, hint) in found {
                 problems.add(origin.position, origin.keyPath + ".secretRef", "\(shown(ref)): \(message)", hint: hint)
             }
         }

@@ -14,11 +14,21 @@ struct FileStamp: Equatable {
     var isFile: Bool { mode & S_IFMT == S_IFREG }
     var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
 
-    /// The file that `path` leads to through its links; nil if there is none or it cannot be looked at.
-    init?(path: String) {
+    /// The file that `path` leads to through its links; nil if there is none.
+    ///
+    /// Asked twice before it counts as absent: when Kubernetes replaces a secret, a walk that began before the link
+    /// `..data` was renamed may find the old directory gone, and the next one finds the new.
+    init?(path: String) throws(SecretError) {
         var status = stat()
-        guard unsafe stat(path, &status) == 0 else { return nil }
-        self.init(status)
+        for _ in 0..<2 {
+            if unsafe stat(path, &status) == 0 {
+                self.init(status)
+                return
+            }
+            let code = errno
+            guard code == ENOENT || code == ENOTDIR else { throw FileContent.unreadable(path, code) }
+        }
+        return nil
     }
 
     init?(descriptor: Int32) {
@@ -47,12 +57,15 @@ struct FileContent {
 
     /// Reads the file; nil if there is none.
     static func read(path: String) throws(SecretError) -> FileContent? {
-        for _ in 0..<maxAttempts {
+        for attempt in 0..<maxAttempts {
             // Non-blocking, so that a pipe in place of the file cannot hold us.
             let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
             guard descriptor >= 0 else {
-                if errno == ENOENT || errno == ENOTDIR { return nil }
-                throw unreadable(path, errno)
+                let code = errno
+                guard code == ENOENT || code == ENOTDIR else { throw unreadable(path, code) }
+                // The walk may have met Kubernetes' swap of `..data`; a second one does not.
+                if attempt == 0 { continue }
+                return nil
             }
             defer { close(descriptor) }
             guard let before = FileStamp(descriptor: descriptor) else { throw unreadable(path, errno) }
@@ -103,7 +116,7 @@ struct FileContent {
         return Secret(text)
     }
 
-    private static func unreadable(_ path: String, _ code: Int32) -> SecretError {
+    static func unreadable(_ path: String, _ code: Int32) -> SecretError {
         let advice = code == EACCES ? "; let the exporter's user read it" : ""
         return SecretError(.unreadable(errno: code), "cannot read \(path): \(systemErrorText(code))\(advice)")
     }

@@ -8,6 +8,8 @@ import Threading
 /// 2. Between two looks at the disk nothing is read: a cached value costs one lock.
 /// 3. No error and no description holds any part of a value.
 /// 4. A value never holds NUL, CR or LF, so it may stand in a header.
+/// 5. What restricts whom TLS trusts (``guards``) is never taken for absent by mistake: not if it cannot be looked at,
+///    and not once this process has seen it.
 ///
 /// Not promised: that two keys read one after the other come from the same version of a secret. Kubernetes swaps all
 /// files at once, but a read may fall on either side of that moment; the receiver then answers 401 and the pair is
@@ -36,11 +38,16 @@ public final class SecretDirectory: Sendable {
         var content: FileContent?
     }
 
+    /// Keys without which TLS would trust more: the authorities and the revocation lists.
+    static let guards: Set<String> = ["ca.crt", "crl.pem", "proxy-ca.crt"]
+
     private struct Cache {
         /// Bounded by the targets of the configuration and the few keys that are asked for.
         var entries: [Place: Entry] = [:]
         /// Counts the calls of `invalidate`, so that a read that began before one does not store what it found.
         var generation = 0
+        /// The ``guards`` that were there at some time; bounded by the targets of the configuration.
+        var seenGuards: Set<Place> = []
     }
 
     /// The secrets below `root`. `now` is the machine's monotonic clock unless a test brings its own.
@@ -59,7 +66,7 @@ public final class SecretDirectory: Sendable {
             return cached.content?.secret
         }
         let content: FileContent?
-        if let known = cached?.content, FileStamp(path: path) == known.stamp {
+        if let known = cached?.content, try FileStamp(path: path) == known.stamp {
             content = known
         } else {
             content = try FileContent.read(path: path)
@@ -70,19 +77,38 @@ public final class SecretDirectory: Sendable {
         return content?.secret
     }
 
-    /// The path of a key's file, for what is handed on as a file (`ca.crt`, `tls.crt`, `tls.key`); nil if there is no
-    /// such file.
-    public func path(_ ref: String, key: String) -> String? {
-        guard let path = try? checkedPath(Place(ref: ref, key: key)), FileStamp(path: path)?.isFile == true else {
-            return nil
+    /// The path of a key's file, for what is handed on as a file (`ca.crt`, `tls.crt`, `tls.key`); nil if the secret is
+    /// there and has no such file.
+    ///
+    /// Throws if the secret's folder is missing, if the file cannot be looked at or is no file, and if it is one of
+    /// ``guards`` that was there before: whoever removes an authority or a revocation list for good starts the process
+    /// anew, and everybody else has only not yet put the next one in its place.
+    public func path(_ ref: String, key: String) throws(SecretError) -> String? {
+        let place = Place(ref: ref, key: key)
+        let path = try checkedPath(place)
+        let isGuard = Self.guards.contains(key)
+        if let stamp = try FileStamp(path: path) {
+            guard stamp.isFile else {
+                throw SecretError(.notAFile, "\(path) is not a regular file; put the PEM text itself into a file")
+            }
+            if isGuard { cache.withLock { _ = $0.seenGuards.insert(place) } }
+            return path
         }
-        return path
+        guard try exists(ref) else {
+            throw SecretError(
+                .absent, "there is no directory \(root)/\(ref); mount the secret \(ref) there, or correct secretRef")
+        }
+        guard isGuard, cache.withLock({ $0.seenGuards.contains(place) }) else { return nil }
+        throw SecretError(
+            .withdrawn,
+            "\(path) was there and is gone, and without it TLS would trust more; put it back, or restart the exporter if"
+                + " it is meant to be gone")
     }
 
     /// Whether the secret's folder is there.
-    public func exists(_ ref: String) -> Bool {
+    public func exists(_ ref: String) throws(SecretError) -> Bool {
         guard Self.isName(ref) else { return false }
-        return FileStamp(path: "\(root)/\(ref)")?.isDirectory == true
+        return try FileStamp(path: "\(root)/\(ref)")?.isDirectory == true
     }
 
     /// Forgets what was read of a secret, so that the next read goes to the disk: for a receiver that refused it.

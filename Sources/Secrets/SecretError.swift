@@ -16,6 +16,10 @@ public struct SecretError: Error, Sendable, Equatable, CustomStringConvertible {
         case controlCharacter
         /// The file is not UTF-8.
         case notText
+        /// The secret's folder is not there.
+        case absent
+        /// A file that restricts whom TLS trusts was there and is gone.
+        case withdrawn
         /// The file changed at every attempt to read it.
         case unsteady
     }

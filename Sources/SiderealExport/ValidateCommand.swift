@@ -56,7 +56,8 @@ struct ValidateCommand: AsyncParsableCommand {
             let configuration = try Configuration.load(path: config)
             let directory = SecretDirectory(root: secrets)
             report.targets = configuration.targets
-            report.problems = configuration.secretProblems(root: secrets, state: directory.state)
+            report.problems = configuration.secretProblems(
+                root: secrets, exists: directory.isThere, state: directory.state)
             if connect, report.problems.isEmpty, configuration.fips { report.fips = Self.fipsRefusal() }
             if connect, report.problems.isEmpty, report.fips == nil {
                 report.connections = await TargetProbe.run(configuration, secrets: directory)
@@ -205,14 +206,23 @@ private enum TargetProbe {
 }
 
 extension SecretDirectory {
-    /// What is on disk for a key, in the words of ``Configuration/secretProblems(root:state:)``.
+    /// What is on disk for a key, in the words of ``Configuration/secretProblems(root:exists:state:)``.
     func state(_ ref: String, key: String) -> SecretState {
-        // Certificates are handed on by path; only credentials are read.
-        guard !key.contains(".") else { return path(ref, key: key) == nil ? .absent : .present }
         do throws(SecretError) {
+            // Certificates are handed on by path; only credentials are read.
+            guard !key.contains(".") else { return try path(ref, key: key) == nil ? .absent : .present }
             return try read(ref, key: key) == nil ? .absent : .present
         } catch {
             return .unusable(error.message)
+        }
+    }
+
+    /// Whether there is anything of a secret, or at least something in its place that can be complained about.
+    func isThere(_ ref: String) -> Bool {
+        do throws(SecretError) {
+            return try exists(ref)
+        } catch {
+            return true
         }
     }
 }

@@ -112,6 +112,53 @@ import Testing
         }
     }
 
+    private func connectRefusal(_ secrets: SecretDirectory, ref: String = "ref") -> Reason? {
+        var target = target(.s3, name: "soc")
+        target.secretRef = ref
+        var request = HTTPRequest(method: .get, url: "https://siem/")
+        do throws(Refusal) {
+            try request.connect(to: target, secrets: secrets, place: "soc")
+            return nil
+        } catch {
+            return kind(error.verdict) == "configuration" ? error.reason : nil
+        }
+    }
+
+    private func syslogRefusal(_ access: inout SyslogAccess) -> SyslogFailure? {
+        do throws(SyslogFailure) {
+            _ = try access.material()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Without its secret a target would trust the system's authorities instead of its own.
+    @Test func aSecretThatIsNotThereIsNotOneWithoutCertificates() async throws {
+        try await withSecret([:]) { secrets in
+            #expect(connectRefusal(secrets) == nil)
+            let http = try #require(connectRefusal(secrets, ref: "rfe"))
+            #expect(http.code == "secret" && http.message.contains("there is no directory \(secrets.root)/rfe"))
+            var access = SyslogAccess(secrets: secrets, secretRef: "rfe", isTLS: true)
+            let syslog = try #require(syslogRefusal(&access))
+            #expect(syslog.kind == .tls(.localFile) && syslog.words.contains("there is no directory"))
+        }
+    }
+
+    @Test(arguments: ["ca.crt", "crl.pem"]) func trustDoesNotWidenWhileAFileIsReplaced(key: String) async throws {
+        try await withSecret(["ca.crt": "a", "crl.pem": "c"]) { secrets in
+            #expect(connectRefusal(secrets) == nil)
+            try FileManager.default.removeItem(atPath: "\(secrets.root)/ref/\(key)")
+            let http = try #require(connectRefusal(secrets))
+            #expect(http.code == "secret" && http.message.contains("\(key) was there and is gone"))
+            var access = SyslogAccess(secrets: secrets, secretRef: "ref", isTLS: true)
+            let syslog = try #require(syslogRefusal(&access))
+            #expect(syslog.kind == .tls(.localFile) && syslog.words.contains("\(key) was there and is gone"))
+            try write("b", to: "\(secrets.root)/ref/\(key)")
+            #expect(connectRefusal(secrets) == nil)
+        }
+    }
+
     @Test func missingSecretRefIsNamed() async throws {
         let (delivery, _) = try await answers(.splunk, SecretDirectory(root: "/nowhere"), ref: nil)
         #expect(kind(delivery) == "configuration")

@@ -61,16 +61,57 @@ import Testing
     @Test func absentKeysAndSecrets() throws {
         #expect(try read() == nil)
         #expect(try secrets.read("none", key: "token") == nil)
-        #expect(secrets.exists("hec"))
-        #expect(!secrets.exists("none"))
+        #expect(try secrets.exists("hec"))
+        #expect(try !secrets.exists("none"))
         try directory.write("a", to: "file")
-        #expect(!secrets.exists("file"))
+        #expect(try !secrets.exists("file"))
         #expect(try secrets.read("file", key: "token") == nil)
-        #expect(secrets.path("hec", key: "ca.crt") == nil)
+        #expect(try secrets.path("hec", key: "ca.crt") == nil)
         try directory.write("a", to: "hec/ca.crt")
-        #expect(secrets.path("hec", key: "ca.crt") == "\(directory.path)/hec/ca.crt")
+        #expect(try secrets.path("hec", key: "ca.crt") == "\(directory.path)/hec/ca.crt")
         try directory.makeDirectory("hec/tls.crt")
-        #expect(secrets.path("hec", key: "tls.crt") == nil)
+        #expect(pathFailure("hec", "tls.crt")?.kind == .notAFile)
+        #expect(pathFailure("none", "ca.crt")?.kind == .absent)
+        #expect(pathFailure("file", "ca.crt")?.kind == .absent)
+    }
+
+    private func pathFailure(_ ref: String, _ key: String) -> SecretError? {
+        do throws(SecretError) {
+            _ = try secrets.path(ref, key: key)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Whom TLS trusts does not widen because a file is being replaced.
+    @Test(arguments: ["ca.crt", "crl.pem", "proxy-ca.crt"]) func whatGuardsTrustMayNotVanish(key: String) throws {
+        #expect(try secrets.path("hec", key: key) == nil)
+        try directory.write("a", to: "hec/" + key)
+        #expect(try secrets.path("hec", key: key) != nil)
+        try directory.move("hec/" + key, to: "hec/away")
+        let gone = try #require(pathFailure("hec", key))
+        #expect(gone.kind == .withdrawn)
+        #expect(gone.message.hasPrefix("\(directory.path)/hec/\(key) was there and is gone"))
+        secrets.invalidate("hec")
+        #expect(pathFailure("hec", key)?.kind == .withdrawn)
+        try directory.write("b", to: "hec/" + key)
+        #expect(try secrets.path("hec", key: key) != nil)
+        // Another process, which has never seen it, may go without.
+        try directory.move("hec/" + key, to: "hec/away")
+        #expect(try SecretDirectory(root: directory.path).path("hec", key: key) == nil)
+    }
+
+    @Test func aClientCertificateMayBeWithdrawn() throws {
+        try directory.write("a", to: "hec/tls.crt")
+        #expect(try secrets.path("hec", key: "tls.crt") != nil)
+        try directory.move("hec/tls.crt", to: "hec/away")
+        #expect(try secrets.path("hec", key: "tls.crt") == nil)
+    }
+
+    @Test func whatCannotBeLookedAtIsNotAbsent() throws {
+        try directory.link("hec/ca.crt", to: "ca.crt")
+        #expect(pathFailure("hec", "ca.crt")?.kind == .unreadable(errno: ELOOP))
     }
 
     @Test func whatIsNoFileIsRefused() throws {
@@ -91,8 +132,8 @@ import Testing
         try directory.write("x", to: "token")
         #expect(failure(name, "token")?.kind == .badName)
         #expect(failure("hec", name)?.kind == .badName)
-        #expect(secrets.path(name, key: "token") == nil)
-        #expect(!secrets.exists(name))
+        #expect(pathFailure(name, "token")?.kind == .badName)
+        #expect(try !secrets.exists(name))
     }
 
     @Test func diskIsLookedAtOnceASecond() throws {

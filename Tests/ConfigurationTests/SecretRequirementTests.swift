@@ -2,10 +2,26 @@ import Configuration
 import Testing
 
 @Suite struct SecretRequirementTests {
-    private func problems(_ text: String, _ states: [String: SecretState]) throws -> [String] {
+    private func problems(
+        _ text: String, _ states: [String: SecretState], exists: Bool = true
+    ) throws -> [String] {
         let configuration = try Configuration.parse(text, name: "values.yaml")
-        return configuration.secretProblems(root: "/secrets") { ref, key in states["\(ref)/\(key)"] ?? .absent }
-            .map { "\($0)" }
+        let found = configuration.secretProblems(root: "/secrets", exists: { _ in exists }) { ref, key in
+            states["\(ref)/\(key)"] ?? .absent
+        }
+        return found.map { "\($0)" }
+    }
+
+    /// A target that needs no credentials would otherwise run without the authorities it was to trust.
+    @Test func aSecretOfCertificatesMustBeThere() throws {
+        let text = target([
+            "backend: syslog", "endpoint: tls://siem.example.com:6514", "secretRef: soc", "format: syslog",
+        ])
+        #expect(try problems(text, [:]).isEmpty)
+        let found = try problems(text, [:], exists: false)
+        #expect(found.count == 1 && found[0].contains("secretRef: `soc`: there is no such secret"))
+        let unreadable = try problems(text, ["soc/ca.crt": .unusable("cannot read it")])
+        #expect(unreadable.count == 1 && unreadable[0].contains("`ca.crt` cannot be used: cannot read it"))
     }
 
     @Test func splunkNeedsAToken() throws {

@@ -35,11 +35,7 @@ struct SyslogAccess {
         guard isTLS else { return Material(context: nil, hasClientCertificate: false, generation: 0) }
         var found = PEMContents()
         if let secretRef {
-            let settings = TLSSettings(
-                caFile: secrets.path(secretRef, key: "ca.crt"),
-                certificateFile: secrets.path(secretRef, key: "tls.crt"),
-                keyFile: secrets.path(secretRef, key: "tls.key"),
-                revocationFile: secrets.path(secretRef, key: "crl.pem"))
+            let settings = try settings(secretRef)
             if settings.revocationFile != nil, settings.caFile == nil {
                 throw Self.local("the secret holds crl.pem without the authorities it belongs to, ca.crt")
             }
@@ -62,6 +58,17 @@ struct SyslogAccess {
             return made
         } catch {
             throw Self.local("a file of the target's secret is unusable. \(error)")
+        }
+    }
+
+    private func settings(_ ref: String) throws(SyslogFailure) -> TLSSettings {
+        do throws(SecretError) {
+            return TLSSettings(
+                caFile: try secrets.path(ref, key: "ca.crt"), certificateFile: try secrets.path(ref, key: "tls.crt"),
+                keyFile: try secrets.path(ref, key: "tls.key"),
+                revocationFile: try secrets.path(ref, key: "crl.pem"))
+        } catch {
+            throw Self.local("\(error)")
         }
     }
 

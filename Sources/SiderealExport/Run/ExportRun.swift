@@ -55,7 +55,8 @@ final class ExportRun: Sendable {
             throw SetupRefusal(lines: error.problems.flatMap(\.lines) + [said])
         }
         secrets = SecretDirectory(root: options.secrets)
-        let missing = configuration.secretProblems(root: options.secrets, state: secrets.state)
+        let missing = configuration.secretProblems(
+            root: options.secrets, exists: secrets.isThere, state: secrets.state)
         guard missing.isEmpty else { throw SetupRefusal(lines: missing.map { "\($0)" }) }
         do {
             if configuration.fips { try FIPS.require() }
