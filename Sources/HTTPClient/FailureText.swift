@@ -75,7 +75,10 @@ struct Trouble {
     private var sent: Bool { attempts > 0 }
 
     func failure(of checked: CheckedRequest) -> HTTPFailure {
-        let (kind, words) = verdict(checked)
+        var (kind, words) = verdict(checked)
+        if sent, case .tls(let why) = kind, !why.isOfClientCertificate {
+            (kind, words) = (.connectionLost, "TLS broke before the answer was complete (\(reason))")
+        }
         return checked.failure(kind, words, mayHaveReachedServer: sent)
     }
 

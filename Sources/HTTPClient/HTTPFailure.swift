@@ -60,6 +60,13 @@ public struct HTTPFailure: Error, Sendable, Equatable, CustomStringConvertible {
         case notTLS
         /// No agreement for another reason.
         case handshake
+
+        /// Whether it is the server's word on the client certificate: with TLS 1.3 that comes after the handshake (RFC
+        /// 8446, section 4.4.2.4), and refuses whatever was sent until then. Every other fault of a connection that is
+        /// established already says nothing of what became of what was sent.
+        public var isOfClientCertificate: Bool {
+            self == .clientCertificateRequired || self == .clientCertificateRejected
+        }
     }
 
     /// Which bound of ``HTTPTimeouts`` was reached.

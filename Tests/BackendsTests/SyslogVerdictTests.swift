@@ -23,7 +23,7 @@ import Testing
         (.closed, "connection-lost", "retry", "unknown"), (.lost(ECONNRESET), "connection-lost", "retry", "unknown"),
         (.stopped, "stopped", "retry", "unknown"),
         (SyslogFailure(kind: .babble, words: "w"), "unexpected-answer", "retry", "unknown"),
-        (SyslogFailure(kind: .tls(.expired), words: "w"), "tls-expired", "configuration", "configuration"),
+        (SyslogFailure(kind: .tls(.expired), words: "w"), "tls-expired", "configuration", "unknown"),
         (
             SyslogFailure(kind: .tls(.clientCertificateRequired), words: "w"), "tls-clientCertificateRequired",
             "configuration", "configuration"
@@ -38,6 +38,22 @@ import Testing
         }
         #expect(refusal(SyslogVerdict.of(.unknown(failure), at: place))?.message.contains("is sent again") == true)
         #expect(refusal(SyslogVerdict.of(.notSent(failure), at: place))?.message.contains("sent again") == false)
+    }
+
+    /// OpenSSL's words for bad_record_mac, the alerts internal_error and certificate_required.
+    @Test func tlsAfterTheHandshake() {
+        let broken = "error:0A000119:SSL routines::decryption failed or bad record mac"
+        let dying = "error:0A000438:SSL routines::tlsv1 alert internal error"
+        let refused = "error:0A00045C:SSL routines::tlsv13 alert certificate required"
+        for text in [broken, dying] {
+            #expect(SyslogFailure.established(text, hasClientCertificate: true).kind == .connectionLost)
+            let early = SyslogFailure.handshake(text, verifyResult: 0, hasClientCertificate: true)
+            #expect(early.kind == .tls(.handshake))
+        }
+        let late = SyslogFailure.established(refused, hasClientCertificate: false)
+        #expect(late.kind == .tls(.clientCertificateRequired))
+        let expired = SyslogFailure.handshake(broken, verifyResult: 10, hasClientCertificate: false)
+        #expect(expired.kind == .tls(.expired))
     }
 
     private func frame(_ format: FormatKind, _ change: (inout Target) -> Void = { _ in }) throws -> String {

@@ -225,6 +225,18 @@ import Testing
         }
     }
 
+    /// The request was taken; that TLS breaks then is no mistake of the settings, and nobody knows what became of it.
+    @Test(arguments: ["1.2", "any"]) func tlsThatBreaksAfterTheRequest(version: String) async throws {
+        try await withBench { bench, client in
+            try bench.makeCertificate("server", by: "ca")
+            let url = "https://localhost:\(try bench.serve("server", version: version))/garble"
+            let tls = TLSSettings(caFile: bench.path("ca.crt"))
+            let failure = await client.failure(request(.post, url, body: [1], tls: tls))
+            #expect(failure?.kind == .connectionLost, "\(failure?.message ?? "answered")")
+            #expect(failure?.mayHaveReachedServer == true)
+        }
+    }
+
     /// The server promises more than it sends and ends the connection, without close_notify.
     @Test func cutShortUnderTLS() async throws {
         try await withBench { bench, client in

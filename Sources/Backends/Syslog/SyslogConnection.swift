@@ -219,17 +219,13 @@ extension SyslogConnection {
         guard let tls else { return }
         tls.takeCiphertext(&outgoing)
         _ = flush()
-        let result = tls.verifyResult
         let text = error.queue.last ?? error.message
-        if !tls.isEstablished, result != 0 {
-            let refusal = TLSRefusal(verifyResult: result)
-            let words = "TLS: \(refusal.words) (\(TLSConnection.verifyText(result)))"
-            return end(SyslogFailure(kind: .tls(refusal.reason), words: words), now)
-        }
-        guard let refusal = TLSRefusal(error: text, hasClientCertificate: material.hasClientCertificate) else {
-            return end(SyslogFailure(kind: .connectionLost, words: "the TLS connection broke (\(text))"), now)
-        }
-        end(SyslogFailure(kind: .tls(refusal.reason), words: "TLS: \(refusal.words) (\(text))"), now)
+        let failure =
+            tls.isEstablished
+            ? SyslogFailure.established(text, hasClientCertificate: material.hasClientCertificate)
+            : SyslogFailure.handshake(
+                text, verifyResult: tls.verifyResult, hasClientCertificate: material.hasClientCertificate)
+        end(failure, now)
     }
 }
 

@@ -1,3 +1,4 @@
+import Crypto
 import HTTPClient
 import Threading
 
@@ -35,6 +36,32 @@ struct SyslogFailure: Error, Sendable, Equatable {
             case .handshake: "no TLS handshake; check that the receiver speaks TLS on this port"
             }
         return SyslogFailure(kind: .timeout(step.rawValue), words: "within \(milliseconds) ms \(advice)")
+    }
+
+    /// TLS failed before the connection was established. `error` is OpenSSL's, `verifyResult` its X509_V_ERR_*.
+    static func handshake(_ error: String, verifyResult: Int, hasClientCertificate: Bool) -> SyslogFailure {
+        if verifyResult != 0 {
+            let refusal = TLSRefusal(verifyResult: verifyResult)
+            return SyslogFailure(
+                kind: .tls(refusal.reason), words: "TLS: \(refusal.words) (\(TLSConnection.verifyText(verifyResult)))")
+        }
+        guard let refusal = TLSRefusal(error: error, hasClientCertificate: hasClientCertificate) else {
+            return broken(error)
+        }
+        return SyslogFailure(kind: .tls(refusal.reason), words: "TLS: \(refusal.words) (\(error))")
+    }
+
+    /// TLS failed after the connection was established: a refusal only if it is about the client certificate, which with
+    /// TLS 1.3 is looked at late. An alert of a dying receiver says nothing of the settings.
+    static func established(_ error: String, hasClientCertificate: Bool) -> SyslogFailure {
+        guard let refusal = TLSRefusal(error: error, hasClientCertificate: hasClientCertificate),
+            refusal.reason.isOfClientCertificate
+        else { return broken(error) }
+        return SyslogFailure(kind: .tls(refusal.reason), words: "TLS: \(refusal.words) (\(error))")
+    }
+
+    private static func broken(_ error: String) -> SyslogFailure {
+        SyslogFailure(kind: .connectionLost, words: "the TLS connection broke (\(error))")
     }
 
     /// Bytes are on the way and the receiver's TCP takes none.

@@ -17,7 +17,9 @@ enum SyslogVerdict {
         let reason = Reason(code: code(failure.kind), message: "\(place): \(failure.words)\(outcome)")
         // With TLS 1.3 the receiver's word on the client certificate comes after the first records have left; it is
         // a refusal of the connection, which nothing passes (RFC 8446, section 6.2).
-        if case .tls = failure.kind { return .configuration(reason) }
+        if case .tls(let why) = failure.kind, !mayHaveArrived || why.isOfClientCertificate {
+            return .configuration(reason)
+        }
         return mayHaveArrived ? .unknown(reason) : .retry(reason, retryAfterMilliseconds: nil)
     }
 
