@@ -183,7 +183,7 @@ private struct ValidationReport {
 /// Tries every target at once, without sending a record.
 private enum TargetProbe {
     static func run(_ configuration: Configuration, secrets: SecretDirectory) async -> [Reason?] {
-        let client = HTTPClient(approvedOnly: configuration.fips)
+        let client = HTTPClient(for: configuration.targets, approvedOnly: configuration.fips)
         let stamp = ExportStamp(version: ExporterVersion.current, cluster: configuration.clusterName)
         let console = Console()
         let factory = BackendFactory(client: client, secrets: secrets, stamp: stamp) { target, reason in

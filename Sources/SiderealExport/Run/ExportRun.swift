@@ -60,7 +60,7 @@ final class ExportRun: Sendable {
         guard missing.isEmpty else { throw SetupRefusal(lines: missing.map { "\($0)" }) }
         do {
             if configuration.fips { try FIPS.require() }
-            client = HTTPClient(approvedOnly: configuration.fips)
+            client = HTTPClient(for: configuration.targets, approvedOnly: configuration.fips)
             if let input = options.input {
                 paths = input == "-" ? [] : try InputCatalog.paths(input)
                 ledger = try await Ledger.open(directory: options.state, limits: configuration.limits)
