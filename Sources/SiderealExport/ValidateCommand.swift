@@ -58,7 +58,10 @@ struct ValidateCommand: AsyncParsableCommand {
             report.targets = configuration.targets
             report.problems = configuration.secretProblems(
                 root: secrets, exists: directory.isThere, state: directory.state)
-            if connect, report.problems.isEmpty, configuration.fips { report.fips = Self.fipsRefusal() }
+            if report.problems.isEmpty, configuration.fips {
+                // A file is often checked on another machine than the one it is for: then this is no mistake of it.
+                if connect { report.fips = Self.fipsRefusal() } else { report.note = Self.fipsRefusal() }
+            }
             if connect, report.problems.isEmpty, report.fips == nil {
                 report.connections = await TargetProbe.run(configuration, secrets: directory)
             }
@@ -66,13 +69,20 @@ struct ValidateCommand: AsyncParsableCommand {
             report.problems = error.problems
         }
         if let templates, report.isValid {
-            for target in report.targets where target.backend == .elasticsearch {
+            let targets = report.targets.filter { $0.backend == .elasticsearch }
+            guard !targets.isEmpty else {
+                Console().line(
+                    "\(config): --print-templates: no target has the backend elasticsearch, so there is no template")
+                throw Exit.badSetup
+            }
+            for target in targets {
                 let template = ElasticsearchTemplate(target)
                 print("PUT \(template.path)\n\(template.body(for: templates.product))\n")
             }
             return
         }
         if json { print(report.json) } else { printText(report) }
+        if let note = report.note { Console().line("note: on this machine `run` would refuse to start: \(note)") }
         if !report.isValid { throw Exit.badSetup }
     }
 
@@ -120,6 +130,8 @@ private struct ValidationReport {
 
     /// Why FIPS mode is not to be had here.
     var fips: String?
+    /// The same, if nothing was to be tried here.
+    var note: String?
 
     var isValid: Bool { problems.isEmpty && failures.isEmpty && fips == nil }
 

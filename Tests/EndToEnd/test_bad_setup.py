@@ -285,7 +285,10 @@ def test_finished_files_are_their_readers(bench: Workbench) -> None:
 
 
 def test_fips_without_a_provider(bench: Workbench, results: Results) -> None:
-    """Refused before anything is read or sent, with what was found and how to get a provider; `--connect` says the same."""
+    """Refused before anything is read or sent, with what was found and how to get a provider; `--connect` says the same.
+
+    Without it the file may be meant for another machine: it is valid, with a note.
+    """
     bench.environment["OPENSSL_MODULES"] = str(bench.directory / "none")
     config = bench.make_config([bench.file()], **{"global": {"fips": True}})
     refused = bench.run_export(config, results(100))
@@ -295,4 +298,7 @@ def test_fips_without_a_provider(bench: Workbench, results: Results) -> None:
         assert finished.code == BAD_SETUP, finished
         for words in ("global.fips", "active providers: default", "openssl fipsinstall", "fips-mode-setup"):
             assert words in finished.output
+    noted = bench.run("validate", "--config", config, "--secrets", bench.secrets)
+    assert noted.code == OK, noted
+    assert "note: on this machine `run` would refuse to start: FIPS mode is required" in noted.stderr
     assert not bench.archive.exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from evidence import assert_each_once, probe_ids, records
-from exporter import OK, PASSWORD, UNDELIVERED, Workbench, wait_until
+from exporter import BAD_SETUP, OK, PASSWORD, UNDELIVERED, Workbench, wait_until
 from peers import Bulk, Exchange, Peer, Stage, honest
 from plays import status
 
@@ -134,6 +134,12 @@ def test_printed_template_is_the_installed_one(bench: Workbench, stage: Stage, r
     export(bench, results, peer, setup=True)
     assert json.loads(body) == store.templates[NAME]
     assert not printed.stderr
+    without = bench.make_config([bench.file()])
+    nothing = bench.run(
+        "validate", "--config", without, "--secrets", bench.secrets, "--print-templates", "elasticsearch"
+    )
+    assert (nothing.code, nothing.stdout) == (BAD_SETUP, ""), nothing
+    assert "no target has the backend elasticsearch" in nothing.stderr
 
 
 @pytest.mark.parametrize("key", ["VuaCfGcBCdbkQm-e5aOx:ui2lp2axTNmsyakw9tvNnw", "encoded"])
