@@ -144,7 +144,8 @@ import Testing
         let client = HTTPClient(maxConnections: 1, maxConnectionsPerHost: 1)
         try await withServer({ $0.drain() }, client: client) { server, client in
             let url = server.url()
-            async let first = client.failure(request(.get, url, timeouts: HTTPTimeouts(total: 3_000)))
+            // Long enough for the second one to begin and end within it on a machine that has more to do.
+            async let first = client.failure(request(.get, url, timeouts: HTTPTimeouts(total: 8_000)))
             while server.accepted < 1 { await Task.yield() }
             let second = await client.failure(request(.post, url, body: [1], timeouts: HTTPTimeouts(total: 200)))
             #expect(second?.kind == .timeout(phase: .total))
