@@ -26,4 +26,20 @@ enum FileAccess {
         guard unsafe stat(path, &status) == 0 else { return errno }
         return status.st_mode & S_IFMT == S_IFDIR ? 0 : ENOTDIR
     }
+
+    /// What would keep ``makeDirectory(_:)`` or a file in it from being made: an error number, or 0. Looks at the nearest
+    /// directory that exists, and changes nothing.
+    static func obstacle(to path: String) -> Int32 {
+        var parts = path.split(separator: "/")
+        while true {
+            let existing = "/" + parts.joined(separator: "/")
+            var status = stat()
+            if unsafe stat(existing, &status) == 0 {
+                guard status.st_mode & S_IFMT == S_IFDIR else { return ENOTDIR }
+                return unsafe access(existing, W_OK | X_OK) == 0 ? 0 : errno
+            }
+            guard errno == ENOENT, !parts.isEmpty else { return errno }
+            parts.removeLast()
+        }
+    }
 }

@@ -93,13 +93,11 @@ public actor FileBackend: Backend {
         }
     }
 
-    /// Whether the directory can be written to.
+    /// Whether the directory can be written to, or made. Makes nothing.
     public func probe() async -> Reason? {
         let directory = target.endpoint.path
-        let code = FileAccess.makeDirectory(directory)
-        let failed = code != 0 ? code : (unsafe Glibc.access(directory, W_OK | X_OK) == 0 ? 0 : errno)
-        guard failed != 0 else { return nil }
-        return Refusal(verdict: FileVerdict.of(failed, "write to", directory)).reason
+        let code = FileAccess.obstacle(to: directory)
+        return code == 0 ? nil : Refusal(verdict: FileVerdict.of(code, "write to", directory)).reason
     }
 
     /// Finishes the file if the ledger has all of it, else leaves it to the next run, and ends the thread.
