@@ -42,21 +42,16 @@ import Model
         return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev && UInt64(opened.st_size) == length
     }
 
-    /// Gives the file its other name in the same directory, for good. Nothing may have that name.
+    /// Gives the file its other name in the same directory, which lasts once that is synced. Nothing may have that name.
     func rename(to other: String) throws(Failure) {
         guard unsafe Glibc.rename(path, other) == 0 else { throw Failure(code: errno, what: "rename", path: path) }
         path = other
-        try Self.syncDirectory(Self.directory(of: other))
     }
 
     /// How long the file at `path` is; nil if there is none that can be looked at.
     static func length(of path: String) -> UInt64? {
         var status = stat()
         return unsafe stat(path, &status) == 0 ? UInt64(status.st_size) : nil
-    }
-
-    private static func directory(of path: String) -> String {
-        String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
     }
 
     /// Takes the name away from the file. A refusal leaves an empty file, which the next start passes over.

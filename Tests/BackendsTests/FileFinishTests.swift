@@ -3,6 +3,7 @@ import ExportCore
 import FoundationEssentials
 import Glibc
 import Model
+import Synchronization
 import Testing
 
 @testable import Backends
@@ -114,6 +115,29 @@ import Testing
                 try await settle(["b"], backend, ledger)
             }
             #expect(names(in: directory) == ["t-000002.ndjson"])
+        }
+    }
+
+    @Test func aRenameWhoseDirectorySyncFailedIsSyncedAgain() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            let fails = Mutex(false)
+            let sync: FileBackend.SyncDirectory = { path throws(OutputLog.Failure) in
+                if fails.withLock({ $0 }) { throw OutputLog.Failure(code: EIO, what: "sync", path: path) }
+                try OutputLog.syncDirectory(path)
+            }
+            try await withFileBackend(directory, ledger, maxFileBytes: 5, syncDirectory: sync) { backend in
+                try await settle(["aaaa"], backend, ledger)
+                fails.withLock { $0 = true }
+                for _ in 0..<2 {
+                    #expect(refusal(await backend.deliver(lines: ["b"]).verdict)?.code == "errno-\(EIO)")
+                    #expect(names(in: directory) == ["t-000001.ndjson"])
+                }
+                fails.withLock { $0 = false }
+                try await settle(["b"], backend, ledger)
+            }
+            #expect(names(in: directory) == ["t-000001.ndjson", "t-000002.ndjson"])
+            #expect(contents(directory + "/t-000001.ndjson") == "aaaa\n")
         }
     }
 

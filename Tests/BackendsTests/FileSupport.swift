@@ -34,6 +34,7 @@ final class FileLedger: Sendable {
 func withFileBackend<R>(
     _ directory: String, _ ledger: FileLedger, maxFileBytes: Int = 1 << 20, gzip: Bool = false,
     maxFileAge: UInt64 = 900_000,
+    syncDirectory: @escaping FileBackend.SyncDirectory = OutputLog.syncDirectory,
     _ body: (FileBackend) async throws -> R
 ) async throws -> R {
     var target = target(.file)
@@ -44,7 +45,7 @@ func withFileBackend<R>(
     let builder = FileRequestBuilder(target: target, encoder: encoder())
     let backend = FileBackend(
         target: target, builder: builder, committed: ledger.file, recorded: { ledger.file },
-        announce: { ledger.announce($0) })
+        announce: { ledger.announce($0) }, syncDirectory: syncDirectory)
     do {
         let result = try await body(backend)
         await backend.close()

@@ -34,7 +34,10 @@ public actor FileBackend: Backend {
     /// What the ledger has of the target's last file; nil if it has none or cannot be asked.
     public typealias Recorded = @Sendable () async -> OutputFile?
 
+    typealias SyncDirectory = @Sendable (String) throws(OutputLog.Failure) -> Void
+
     private let target: Target
+    private let syncDirectory: SyncDirectory
     private let builder: FileRequestBuilder
     private let announce: Announce
     private let recorded: Recorded
@@ -62,6 +65,17 @@ public actor FileBackend: Backend {
         target: Target, builder: FileRequestBuilder, committed: OutputFile?, recorded: @escaping Recorded = { nil },
         announce: @escaping Announce
     ) {
+        self.init(
+            target: target, builder: builder, committed: committed, recorded: recorded, announce: announce,
+            syncDirectory: OutputLog.syncDirectory)
+    }
+
+    /// - Parameter syncDirectory: makes the names in a directory last.
+    init(
+        target: Target, builder: FileRequestBuilder, committed: OutputFile?, recorded: @escaping Recorded,
+        announce: @escaping Announce, syncDirectory: @escaping SyncDirectory
+    ) {
+        self.syncDirectory = syncDirectory
         self.target = target
         self.builder = builder
         self.committed = committed
@@ -283,6 +297,7 @@ extension FileBackend {
         guard length >= file.length else { return .refused(FileVerdict.shrunk(file, "has \(length) bytes")) }
         guard length == file.length else { return .refused(FileVerdict.grown(file, to: length)) }
         try opened.rename(to: committed.path)
+        try syncDirectory(target.endpoint.path)
         return .absent
     }
 
@@ -298,13 +313,16 @@ extension FileBackend {
     private func giveFinalName(to log: OutputLog) async -> Verdict? {
         defer { finishing = nil }
         let file = OutputFile(path: FileRequestBuilder.finished(log.path), length: log.length)
-        guard OutputLog.length(of: file.path) == nil else { return FileVerdict.nameTaken(log.path) }
+        // Without the suffix it has its name already, and only the directory's sync failed.
+        let isOpen = FileRequestBuilder.isOpen(log.path)
+        if isOpen, OutputLog.length(of: file.path) != nil { return FileVerdict.nameTaken(log.path) }
         if committed != file {
             if let refused = await announce(file) { return .retry(refused, retryAfterMilliseconds: nil) }
             committed = file
         }
         do throws(OutputLog.Failure) {
-            try log.rename(to: file.path)
+            if isOpen { try log.rename(to: file.path) }
+            try syncDirectory(target.endpoint.path)
         } catch {
             return FileVerdict.of(error.code, error.what, error.path)
         }
@@ -356,7 +374,7 @@ extension FileBackend {
             let message = "\(path) appeared while exporting; trying the next name"
             return .retry(Reason(code: "file-exists", message: message), retryAfterMilliseconds: nil)
         }
-        try OutputLog.syncDirectory(target.endpoint.path)
+        try syncDirectory(target.endpoint.path)
         let file = OutputFile(path: path, length: 0)
         if let refused = await announce(file) {
             // Or every further attempt would leave another empty file.
