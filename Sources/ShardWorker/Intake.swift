@@ -31,9 +31,10 @@ actor Intake {
     private let metrics: IntakeMetrics
     private var reader: ProbeResultReader
     private var builders: [LaneBuilder]
-    /// Up to where records of an input were counted, and refused ones reported; targets that lag read them again.
-    private var countedTo: [Int64: UInt64] = [:]
-    private var reportedTo: [Int64: UInt64] = [:]
+    /// What of an input was looked at: its records are counted and the refused ones reported, though targets that lag
+    /// read them again. Not a mark up to where: targets begin at different places, so a stretch behind one that was
+    /// read may never have been.
+    private var judged: [Int64: PositionSet] = [:]
     /// A refused record could not be written down, and what lies around it must not be settled.
     private var isBroken = false
 
@@ -49,6 +50,7 @@ actor Intake {
 
     /// Takes the lines of a chunk for the targets named.
     func take(_ chunk: Chunk, for targets: [Int]) async {
+        guard !isBroken else { return }
         let bad = encode(chunk, targets, now: SystemClock.now())
         if !bad.isEmpty, await !refuse(bad) { isBroken = true }
         await handOver(targets)
@@ -72,7 +74,9 @@ actor Intake {
     private func encode(_ chunk: Chunk, _ targets: [Int], now: Tick) -> [BadRecord] {
         let span = chunk.bytes.span
         var bad: [BadRecord] = []
-        let counted = countedTo[chunk.source, default: 0]
+        // Taken out, so that adding to it copies nothing.
+        var known = judged.removeValue(forKey: chunk.source) ?? PositionSet()
+        var fresh: [Range<UInt64>] = []
         var read = 0
         for target in targets { builders[target].begin(chunk) }
         var lines = LineCutter(0..<chunk.bytes.count)
@@ -80,10 +84,12 @@ actor Intake {
             let isCut = chunk.isCut && whole.upperBound == chunk.bytes.count
             let stop = isCut ? chunk.end : chunk.start + UInt64(whole.upperBound)
             let place = chunk.start + UInt64(whole.lowerBound)..<stop
-            if LineCutter.isBlank(span, text) { continue }
             let wanting = targets.contains { !builders[$0].has(place.lowerBound) }
             guard wanting else { continue }
-            if place.lowerBound >= counted { read += 1 }
+            let isFresh = !known.contains(place.lowerBound)
+            if isFresh { fresh.appendJoining(place) }
+            if LineCutter.isBlank(span, text) { continue }
+            if isFresh { read += 1 }
             do throws(RecordError) {
                 guard !isCut, text.count <= limits.maxRecordBytes else {
                     throw RecordError(
@@ -96,23 +102,32 @@ actor Intake {
                     builders[target].append(reader.record, of: span, at: place, now: now)
                 }
             } catch {
-                note(&bad, chunk, place, text, error)
+                if isFresh { bad.append(refused(chunk, place, text, error)) }
             }
         }
         for target in targets { builders[target].end(chunk) }
-        countedTo[chunk.source] = max(counted, chunk.end)
+        for range in fresh { known.insert(range) }
+        judged[chunk.source] = known
         metrics.takes(read: read, refused: bad.count)
         return bad
     }
 
-    private func note(
-        _ bad: inout [BadRecord], _ chunk: Chunk, _ place: Range<UInt64>, _ text: Range<Int>, _ error: RecordError
-    ) {
-        guard place.lowerBound >= reportedTo[chunk.source, default: 0] else { return }
-        reportedTo[chunk.source] = place.upperBound
+    private func refused(
+        _ chunk: Chunk, _ place: Range<UInt64>, _ text: Range<Int>, _ error: RecordError
+    ) -> BadRecord {
         let kept = text.prefix(limits.maxDeadLetterBytes)
         let bytes = chunk.bytes.span
-        bad.append(
-            BadRecord(source: chunk.source, range: place, error: error, bytes: kept.map { bytes[$0] }))
+        return BadRecord(source: chunk.source, range: place, error: error, bytes: kept.map { bytes[$0] })
+    }
+}
+
+extension [Range<UInt64>] {
+    /// Appends `range`, or lengthens the last one if it ends where `range` begins.
+    fileprivate mutating func appendJoining(_ range: Range<UInt64>) {
+        if let last, last.upperBound == range.lowerBound {
+            self[count - 1] = last.lowerBound..<range.upperBound
+        } else {
+            append(range)
+        }
     }
 }

@@ -101,8 +101,10 @@ func never(_: Parcel) async -> DeliveryAnswer {
     return DeliveryAnswer(.unknown(Reason(code: "never", message: "")))
 }
 
-func parts(_ ledger: Ledger) -> Worker.Parts {
+func parts(
+    _ ledger: any LedgerSink, refuse: @escaping @Sendable ([BadRecord]) async -> Bool = { _ in true }
+) -> Worker.Parts {
     Worker.Parts(
         ledger: ledger, log: Logger(label: "t") { _ in SwiftLogNoOpLogHandler() }, limits: Limits(), seed: 1,
-        lookup: { _, _ in nil }, refuse: { _ in true })
+        lookup: { _, _ in nil }, refuse: refuse)
 }
