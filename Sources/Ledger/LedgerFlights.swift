@@ -3,18 +3,22 @@ internal import Model
 /// Batches in flight. Like all of the store: on the ledger's thread only.
 ///
 /// A batch is kept from its departure until its stretches are settled, so there are as many as there are permits. What
-/// is left of inputs that never come back is bounded by ``maxFlights``.
+/// is left of inputs that never come back is bounded by ``maxFlights`` for each target: what one leaves behind takes no
+/// other's room.
 extension LedgerStore {
-    /// Batches of all targets that are kept at the most; the oldest go first, which costs a repetition and no record.
-    private static var maxFlights: Int64 { 16_384 }
+    /// Batches of a target that are kept; the oldest go first, which costs a repetition and no record.
+    static var maxFlights: Int64 { 16_384 }
+    /// Departures of a target after which it is looked at whether it has more, so there may be as many more meanwhile.
+    static var departuresPerLook: Int { 1_024 }
 
     /// Looks at every row, as a flipped bit in a number could pass for an acknowledgement.
     func loadFlights() throws(LedgerError) {
-        var (targets, next) = (Set<String>(), Int64(0))
+        var (targets, next) = ([String: Int](), Int64(0))
         let path = connection.path
         try statements.allInFlight.each([]) { (row: Statement) throws(LedgerError) in
             _ = try Self.stretch(row, path)
-            targets.insert(row.text(1))
+            // Its first departure looks: however short processes live, nothing piles up.
+            targets[row.text(1)] = Self.departuresPerLook
             next = row.integer(0) + 1
         }
         (flying, nextFlight) = (targets, next)
@@ -47,7 +51,7 @@ extension LedgerStore {
             )
             let key: [Value] = [name, .integer(place.source), .integer(place.start), .integer(place.end)]
             // Its own parts do not overlap, unless an input stands in it twice: then the later part counts.
-            if flying.contains(target) { try statements.dropInFlightThere.run(key) }
+            if flying[target] != nil { try statements.dropInFlightThere.run(key) }
             let sum = RowSum.inFlight(target, place, batch.receipt)
             try statements.addInFlight.run(
                 [.integer(number), .integer(Int64(part))] + key + [
@@ -55,14 +59,17 @@ extension LedgerStore {
                     .integer(sum),
                 ])
         }
-        flying.insert(target)
         nextFlight = number + 1
-        if number >= Self.maxFlights { try statements.dropInFlightBefore.run([.integer(nextFlight - Self.maxFlights)]) }
+        let departures = flying[target, default: 0] + 1
+        flying[target] = departures < Self.departuresPerLook ? departures : 0
+        if departures >= Self.departuresPerLook {
+            try statements.dropInFlightBeyond.run([name, .integer(Self.maxFlights)])
+        }
     }
 
     /// Forgets what lies wholly within a settled interval.
     func land(_ target: String, _ source: SourceID, _ interval: Range<UInt64>) throws(LedgerError) {
-        guard flying.contains(target) else { return }
+        guard flying[target] != nil else { return }
         try statements.dropInFlightSettled.run([
             .text(target), .integer(source.rawValue), .integer(Int64(clamping: interval.lowerBound)),
             .integer(Int64(clamping: interval.upperBound)),

@@ -39,7 +39,7 @@ final class LedgerStore {
     /// Per source and target; a target's set also holds what was refused at intake.
     private var sets: [SourceID: [String: PositionSet]] = [:]
     /// Targets that have, or had, batches in flight: only their acceptances look for some to forget.
-    var flying: Set<String> = []
+    var flying: [String: Int] = [:]
     var nextFlight: Int64 = 0
 
     convenience init(

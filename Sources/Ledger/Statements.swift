@@ -24,7 +24,7 @@ final class Statements {
     let dropInFlightThere: Statement
     let dropInFlightSettled: Statement
     let dropInFlightOfSource: Statement
-    let dropInFlightBefore: Statement
+    let dropInFlightBeyond: Statement
 
     init(_ connection: Connection) throws(LedgerError) {
         func compile(_ sql: String) throws(LedgerError) -> Statement { try Statement(connection, sql) }
@@ -73,7 +73,11 @@ final class Statements {
         dropInFlightSettled = try compile(
             "DELETE FROM in_flight WHERE target = ?1 AND source = ?2 AND start >= ?3 AND end <= ?4")
         dropInFlightOfSource = try compile("DELETE FROM in_flight WHERE source = ?1")
-        dropInFlightBefore = try compile("DELETE FROM in_flight WHERE batch < ?1")
+        dropInFlightBeyond = try compile(
+            """
+            DELETE FROM in_flight WHERE target = ?1 AND batch <= (
+                SELECT DISTINCT batch FROM in_flight WHERE target = ?1 ORDER BY batch DESC LIMIT 1 OFFSET ?2)
+            """)
     }
 }
 

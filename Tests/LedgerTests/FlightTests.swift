@@ -102,12 +102,34 @@ import Testing
     @Test func whatNeverLandsIsBounded() async throws {
         try await withTemporaryDirectory { directory in
             let store = try LedgerStore(directory: directory, options: LedgerOptions())
-            let batches = (Int64(0)..<17_000).map { input in
+            let (kept, slack) = (Int(LedgerStore.maxFlights), LedgerStore.departuresPerLook)
+            let batches = (Int64(0)..<Int64(kept + 2 * slack)).map { input in
                 BatchInFlight(stretches: [.init(source: input, range: 0..<10)], receipt: nil, sentAt: 7)
             }
-            let changes = batches.map { [LedgerChange.departed(target: "t", $0)] }
-            try store.commit(changes).get()
-            #expect(try store.flights(target: "t") == batches.suffix(16_384))
+            // One that has a single batch under way does not pay for the one that leaves so many behind.
+            try store.commit([[.departed(target: "u", Self.batch(0..<10))]]).get()
+            try store.commit(batches.map { [LedgerChange.departed(target: "t", $0)] }).get()
+            let found = try store.flights(target: "t")
+            #expect(found == batches.suffix(found.count) && kept...kept + slack ~= found.count, "\(found.count)")
+            #expect(try store.flights(target: "u") == [Self.batch(0..<10)])
+        }
+    }
+
+    /// However few departures a process lives for.
+    @Test func theFirstDepartureLooksWhatEarlierProcessesLeft() async throws {
+        try await withTemporaryDirectory { directory in
+            let (kept, more) = (Int(LedgerStore.maxFlights), LedgerStore.departuresPerLook - 1)
+            let changes = (Int64(0)..<Int64(kept + more)).map { input in
+                let batch = BatchInFlight(stretches: [.init(source: input, range: 0..<10)], receipt: nil, sentAt: 7)
+                return [LedgerChange.departed(target: "t", batch)]
+            }
+            try LedgerStore(directory: directory, options: LedgerOptions()).commit(changes).get()
+            let store = try LedgerStore(directory: directory, options: LedgerOptions())
+            #expect(try store.flights(target: "t").count == kept + more)
+            let last = BatchInFlight(stretches: [.init(source: -5, range: 0..<10)], receipt: nil, sentAt: 7)
+            try store.commit([[.departed(target: "t", last)]]).get()
+            let found = try store.flights(target: "t")
+            #expect(found.count == kept && found.last == last)
         }
     }
 
