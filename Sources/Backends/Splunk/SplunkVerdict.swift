@@ -22,8 +22,8 @@ public enum SplunkVerdict {
         case (24, 200), (25, 200): return .delivered(slowDown: true)
         case (8, _), (9, _), (18, _), (19, _), (20, _), (23, _), (26, _), (27, _):
             return .retry(reason, retryAfterMilliseconds: retryAfter)
-        case (7, _): return wrongIndex(answer.invalidEvent, count, reason)
-        case (1, _), (2, _), (3, _), (4, _), (10, _), (11, _), (14, _), (16, _), (21, _), (22, _):
+        // Code 7 names an event too, but all of a request go to the same index: none of them is taken to be there.
+        case (1, _), (2, _), (3, _), (4, _), (7, _), (10, _), (11, _), (14, _), (16, _), (21, _), (22, _):
             return .configuration(reason)
         case (5, _), (6, _), (12, _), (13, _), (15, _):
             guard let at = answer.invalidEvent, 0..<count ~= at else { return .poison(reason) }
@@ -32,17 +32,6 @@ public enum SplunkVerdict {
             return HTTPVerdict.of(
                 status: response.status, retryAfter: retryAfter, said: "code \(code) \(answer.text)", at: place)
         }
-    }
-
-    /// A wrong index is the settings' fault, not the event's: nothing is buried for it. This code alone reports one more
-    /// than the place of the event, counted from 0; those before it are indexed like those before any other.
-    private static func wrongIndex(_ reported: Int?, _ count: Int, _ reason: Reason) -> Verdict {
-        guard let reported, 2...max(count, 2) ~= reported, reported <= count else { return .configuration(reason) }
-        let there = reported - 1
-        let items =
-            Array(repeating: ItemVerdict.delivered, count: there)
-            + Array(repeating: .configuration(reason), count: count - there)
-        return .items(items, retryAfterMilliseconds: nil)
     }
 
     /// What is wrong with the collector by its own word; nil if it is healthy. It answers 200 with code 17, or 503 with a
@@ -68,9 +57,6 @@ public enum SplunkVerdict {
             var items = Array(repeating: ItemVerdict.retry(again), count: count)
             items[before] = .poison(reason)
             return (.items(items, retryAfterMilliseconds: nil), before)
-        case .items(let items, _):
-            guard case .configuration(let reason) = items.last else { return (verdict, 0) }
-            return (.configuration(reason), items.count { $0 == .delivered })
         default: return (verdict, 0)
         }
     }
