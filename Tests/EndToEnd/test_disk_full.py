@@ -17,7 +17,7 @@ from evidence import (
     probe_ids,
     uids,
 )
-from exporter import BAD_SETUP, OK, UNDELIVERED, Workbench, is_root, wait_until
+from exporter import BAD_SETUP, DEAD_LETTERS, OK, UNDELIVERED, Workbench, is_root, wait_until
 
 Mount = Callable[[str, int], Path]
 
@@ -88,6 +88,23 @@ def test_ledger_runs_out_of_space(bench: Workbench, small_disk: Mount, results: 
     for name, target in again.targets.items():
         assert target["delivered"] + finished.targets[name]["delivered"] == 5_000, name
     assert_delivered_everywhere(source, sandbox, bench.archive)
+
+
+def test_ledger_has_no_room_for_refused_records(bench: Workbench, small_disk: Mount) -> None:
+    """No target has anything to do, so none is overdue: the run ends at the deadline all the same, and settles nothing."""
+    disk = small_disk("disk", 160 << 10)
+    bench.state = disk / "state"
+    source = bench.directory / "bad.ndjson"
+    source.write_text("".join(f'{{"no": "result", "number": {number}}}\n' for number in range(5_000)))
+    config = bench.make_config([bench.file()])
+    finished = bench.run_export(config, source, "--deadline", "2s")
+    assert finished.code == UNDELIVERED, finished
+    assert "the disk is full" in finished.stderr and "giving up at the deadline" in finished.stderr
+    assert finished.summary["refused"] < 5_000 and not finished.targets["file"]["complete"]
+    subprocess.run(["mount", "-o", "remount,size=16777216", disk], check=True)
+    again = bench.run_export(config, source)
+    assert again.code == DEAD_LETTERS, again
+    assert again.summary["refused"] + finished.summary["refused"] == 5_000
 
 
 def test_ledger_goes_on_when_there_is_space_again(

@@ -138,8 +138,10 @@ final class ExportRun: Sendable {
         let catalog = try await InputCatalog.open(paths, ledger: ledger, knownByPath: options.input == "-")
         let plan = try await RunSession.Plan(run: self, catalog: catalog, spool: spool)
         let (ledger, console, log, stop) = (ledger, console, log, stop)
+        let deadline = options.deadlineMilliseconds
         let session = try await RunSession(run: self, plan: plan) { reader in
-            RefusalLog(ledger: ledger, reader: reader, console: console, log: log, stop: stop)
+            RefusalLog(
+                ledger: ledger, reader: reader, console: console, log: log, stop: stop, deadlineMilliseconds: deadline)
         }
         try await execute(session, &summary)
     }

@@ -2,6 +2,7 @@ import Coordinator
 import Formats
 import Ledger
 import Logging
+import Model
 import ShardWorker
 import Synchronization
 import Threading
@@ -23,22 +24,30 @@ final class RefusalLog: Refusals {
     private let console: Console
     private let log: Logger
     private let stop: StopSignal
+    private let deadlineMilliseconds: UInt64
     private let counter = Atomic<Int>(0)
 
-    init(ledger: Ledger, reader: InputReader, console: Console, log: Logger, stop: StopSignal) {
+    /// - Parameter deadlineMilliseconds: how long the ledger may refuse before the run is ended.
+    init(
+        ledger: Ledger, reader: InputReader, console: Console, log: Logger, stop: StopSignal,
+        deadlineMilliseconds: UInt64
+    ) {
         self.ledger = ledger
         self.reader = reader
         self.console = console
         self.log = log
         self.stop = stop
+        self.deadlineMilliseconds = deadlineMilliseconds
     }
 
-    /// Records refused so far.
+    /// Records refused so far that the ledger has.
     var count: Int { counter.load(ordering: .relaxed) }
 
     /// Returns when the ledger has them, for what lies behind them may be settled only then; false if the run was
-    /// asked to stop before.
+    /// asked to stop before, or the ledger refused until the deadline: then the run is asked to stop, as no target's
+    /// deadline passes while all of them wait for this.
     func take(_ records: [BadRecord]) async -> Bool {
+        let start = SystemClock.now()
         let now = SystemClock.unixMilliseconds()
         let changes = records.map { record in
             LedgerChange.deadLetter(
@@ -55,15 +64,21 @@ final class RefusalLog: Refusals {
                 log.error("\(place): \(record.error)")
             }
         }
-        counter.add(records.count, ordering: .relaxed)
         while true {
             do throws(LedgerError) {
                 try await ledger.commit(changes)
+                counter.add(records.count, ordering: .relaxed)
                 return true
             } catch {
                 log.error("the ledger did not take refused records; trying again: \(error)")
                 if stop.isSet { return false }
-                try? await Task.sleep(for: .seconds(1))
+                let waited = SystemClock.now().milliseconds(since: start)
+                guard waited < deadlineMilliseconds else {
+                    log.error("giving up at the deadline: refused records could not be written down")
+                    stop.set()
+                    return false
+                }
+                try? await Task.sleep(for: .milliseconds(min(1_000, deadlineMilliseconds - waited)))
             }
         }
     }
