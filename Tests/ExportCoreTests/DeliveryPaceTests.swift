@@ -108,6 +108,44 @@ import Testing
         #expect((bench.pause ?? .max) <= 1_000, "the series began anew")
     }
 
+    /// Sixteen requests were under way when the wish was first heard: that is one wish, not sixteen.
+    @Test func wishesOfRequestsSentBeforeThePauseAreOneWish() {
+        for seed in 0..<50 as Range<UInt64> {
+            let bench = DeliveryBench(initial: 1_000, max: 600_000, concurrency: 16, seed: seed)
+            for id in 0..<16 as Range<UInt64> { #expect(bench.submit(id, items: 1) == [send(id, 0..<1)]) }
+            for id in 0..<16 as Range<UInt64> {
+                bench.now = bench.now.adding(milliseconds: 1)
+                #expect(bench.answer(id, .delivered(slowDown: true)) == [commit(id)])
+                _ = bench.handle(.committed(BatchID(id)))
+            }
+            #expect(bench.submit(16, items: 1) == [])
+            #expect(500...1_000 ~= bench.pause ?? 0, "seed \(seed): \(bench.pause ?? 0) ms")
+            // One that left after the pause and hears the same is a second wish.
+            #expect(bench.wait() == [send(16, 0..<1)])
+            bench.now = bench.now.adding(milliseconds: 1)
+            #expect(bench.answer(16, .delivered(slowDown: true)) == [commit(16)])
+            _ = bench.submit(17, items: 1)
+            #expect(1_000...2_000 ~= bench.pause ?? 0, "seed \(seed): \(bench.pause ?? 0) ms")
+        }
+    }
+
+    /// Not even a late answer that wishes for nothing ends the series: it left before the wish was known.
+    @Test func anEarlierRequestsAnswerEndsNoSeries() {
+        let bench = DeliveryBench(initial: 1_000, max: 600_000, concurrency: 2)
+        _ = bench.submit(0, items: 1)
+        _ = bench.submit(1, items: 1)
+        bench.now = bench.now.adding(milliseconds: 1)
+        _ = bench.answer(0, .delivered(slowDown: true))
+        _ = bench.handle(.committed(BatchID(0)))
+        _ = bench.answer(1, delivered)
+        _ = bench.handle(.committed(BatchID(1)))
+        #expect(bench.submit(2, items: 1) == [])
+        #expect(bench.wait() == [send(2, 0..<1)])
+        _ = bench.answer(2, .delivered(slowDown: true))
+        _ = bench.submit(3, items: 1)
+        #expect(1_000...2_000 ~= bench.pause ?? 0)
+    }
+
     @Test func slowDownIsNoFailure() {
         let bench = DeliveryBench()
         _ = bench.submit(0, items: 1)

@@ -10,7 +10,7 @@ extension Delivery {
         switch verdict {
         case .delivered(let slowDown):
             succeed(&batch, now)
-            if slowDown { pause(now, &rng) } else { slowDowns = 0 }
+            hear(slowDown: slowDown, sentAt: batch.sentAt, now, &rng)
         case .items(let verdicts, let retryAfter):
             applyItems(verdicts, retryAfter, parcel, &batch, id, now, &rng, &effects)
         case .poisonAt(let delivered, let reason) where !(0..<parcel.items.itemCount).contains(delivered):
@@ -84,10 +84,21 @@ extension Delivery {
             holds: refusesSettings && tookSome, &batch, now, &rng)
     }
 
-    /// The receiver took all and wishes for less: a pause that doubles while the wish is repeated.
-    private mutating func pause(_ now: Tick, _ rng: inout PRNG) {
-        slowDowns += 1
-        let delay = policy.delay(failures: slowDowns, retryAfter: nil, atLeastHalf: true, rng: &rng)
+    /// The receiver took all and perhaps wishes for less: a pause that doubles while the wish is repeated.
+    ///
+    /// Answers to requests that left before the pause began know nothing of it: many at once are one wish, which the
+    /// late ones keep alive and do not double.
+    private mutating func hear(slowDown: Bool, sentAt: Tick, _ now: Tick, _ rng: inout PRNG) {
+        let knowsOfPause = pauseBegan.map { sentAt > $0 } ?? true
+        guard slowDown else {
+            if knowsOfPause { slowDowns = 0 }
+            return
+        }
+        if knowsOfPause {
+            slowDowns += 1
+            pauseBegan = now
+        }
+        let delay = policy.delay(failures: max(slowDowns, 1), retryAfter: nil, atLeastHalf: true, rng: &rng)
         holdUntil = max(holdUntil, now.adding(milliseconds: delay))
     }
 

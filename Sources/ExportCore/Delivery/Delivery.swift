@@ -115,6 +115,8 @@ public struct Delivery: Sendable {
     /// Nothing is sent before this: the receiver asked for a pause, or refused some records for its settings.
     var holdUntil = Tick(nanoseconds: 0)
     var slowDowns = 0
+    /// When the last wish for a pause began one.
+    var pauseBegan: Tick?
     /// Requests under way.
     private var inFlight = 0
 
