@@ -129,8 +129,7 @@ actor TargetLane {
         Task {
             if mustBeKnown, await !depart(batch.stretches, nil) {
                 departed.remove(id)
-                let reason = Reason(code: "ledger", message: "not sent, as the ledger did not take its boundaries")
-                return handle(.answered(id, .retry(reason, retryAfterMilliseconds: nil), nanoseconds: 0))
+                return handle(.notSent(id))
             }
             gauge.metrics.sends()
             let sent = SystemClock.now()

@@ -28,6 +28,7 @@ enum PlantedBug: String, CaseIterable, Sendable {
     case deadLettersForgotten = "but never stored"
     case everythingSentAgain = "although it was answered"
     case clockForgotten = "nothing will ever happen again"
+    case notSentTakenForFailure = "for a request that never left"
     case backOffForEver = "after the faults ended"
 }
 
@@ -82,12 +83,17 @@ struct BuggyDelivery: DeliveryMachine {
         case .submit(let id, let items):
             sizes[id] = items
             resting[id] = items
+        case .notSent(let id): resting[id] = sizes[id]
         case .committed(let id): resting[id] = nil
         default: return
         }
     }
 
     private func distorted(_ event: Delivery.Event) -> Delivery.Event {
+        if bug == .notSentTakenForFailure, case .notSent(let id) = event {
+            let reason = Reason(code: "ledger", message: "not sent")
+            return .answered(id, .retry(reason, retryAfterMilliseconds: nil), nanoseconds: 0)
+        }
         guard case .answered(let id, let verdict, let nanoseconds) = event else { return event }
         switch (bug, verdict) {
         case (.retryAfterForgotten, .retry(let reason, _)):

@@ -153,6 +153,52 @@ import Testing
         #expect(bench.delivery.status.consecutiveFailures == 0)
     }
 
+    /// What the ledger kept from leaving is nobody's failure, counts as no attempt and begins no window.
+    @Test func whatWasNotSentBlamesNobody() {
+        let bench = DeliveryBench(window: 5_000, concurrency: 2)
+        let before = bench.delivery.status
+        #expect(bench.submit(0, items: 2) == [send(0, 0..<2)])
+        for _ in 0..<20 {
+            #expect(bench.handle(.notSent(BatchID(0))) == [])
+            #expect(bench.delivery.status == before && !bench.delivery.isActive && !bench.delivery.isIdle)
+            #expect(bench.pause == 1_000)
+            #expect(bench.wait() == [send(0, 0..<2)])
+        }
+        // The window begins with the first request that left, twenty seconds later.
+        #expect(bench.answer(0, .poisonAt(delivered: 0, why)) == [failed(0, .poison), send(0, 1..<2)])
+        let first = bench.now
+        #expect(bench.handle(.notSent(BatchID(0))) == [])
+        #expect(bench.wait() == [send(0, 1..<2)])
+        // It left before: this window has begun.
+        bench.now = first.adding(milliseconds: 5_000)
+        let effects = bench.answer(0, .retry(why, retryAfterMilliseconds: nil))
+        #expect(effects.buried == [0: 1, 1: 2])
+        for case .commit(_, let dead) in effects { #expect(dead.allSatisfy { $0.firstAttempt == first }) }
+    }
+
+    /// A probe that did not leave leaves its place to another batch.
+    @Test func aProbeThatWasNotSentIsGivenBack() {
+        let bench = DeliveryBench(initial: 2_000, concurrency: 2)
+        _ = bench.submit(0, items: 1)
+        _ = bench.submit(1, items: 1)
+        _ = bench.answer(0, .configuration(why))
+        _ = bench.answer(1, .retry(why, retryAfterMilliseconds: nil))
+        let probe = bench.wait()
+        #expect(probe.count == 1)
+        guard case .send(let id, _) = probe.first, case .halfOpen = bench.delivery.status.breaker else {
+            Issue.record("no probe: \(probe)")
+            return
+        }
+        let other = BatchID(1 - id.number)
+        bench.now = bench.now.adding(milliseconds: 60_000)
+        #expect(bench.handle(.notSent(id)) == [.send(other, items: [0..<1])])
+        #expect(bench.delivery.status.inFlight == 1 && bench.delivery.status.openings == 1)
+        #expect(bench.handle(.notSent(other)) == [])
+        #expect(bench.wait() == [.send(min(id, other), items: [0..<1])])
+        #expect(bench.answer(min(id, other).number, delivered).first == .commit(min(id, other), dead: []))
+        #expect(bench.delivery.status.breaker == .closed)
+    }
+
     @Test func consecutiveFailuresCountUntilASuccess() {
         let bench = DeliveryBench()
         _ = bench.submit(0, items: 2)

@@ -12,6 +12,7 @@ struct DeliverySimulation {
     fileprivate enum Arrival {
         case answer(BatchID, Verdict, records: [Int], milliseconds: UInt64)
         case ledger(BatchID, dead: [Delivery.DeadItem])
+        case notSent(BatchID)
     }
 
     private struct Batch {
@@ -141,7 +142,25 @@ struct DeliverySimulation {
             }
             write(id, dead)
             perform(delivery.handle(.committed(id), now: now, rng: &rng))
+        case .notSent(let id): takeBack(id)
         }
+    }
+
+    /// The ledger could not write down that a batch leaves, so it did not: the target has nothing to do with that.
+    private mutating func takeBack(_ id: BatchID) {
+        let before = delivery.status
+        let effects = delivery.handle(.notSent(id), now: now, rng: &rng)
+        let after = delivery.status
+        if (before.consecutiveFailures, before.openings, before.concurrencyLimit)
+            != (after.consecutiveFailures, after.openings, after.concurrencyLimit)
+        {
+            note("the target was blamed for a request that never left")
+        }
+        if effects.contains(where: { if case .failed = $0 { true } else { false } }) {
+            note("a failed attempt of \(id) although nothing was sent")
+        }
+        pace.takesBack(id)
+        perform(effects)
     }
 
     private mutating func perform(_ effects: [Delivery.Effect]) {
@@ -162,8 +181,12 @@ struct DeliverySimulation {
             return
         }
         if arrivals.contains(where: { $0.what.batch == id }) { note("two requests of \(id) at once") }
-        if batch.firstSent == nil { batches[id]?.firstSent = now }
         pace.sends(id, now: now, status: delivery.status)
+        if receiver.faults != .none, rng.below(12) == 0 {
+            arrivals.append((now.adding(milliseconds: rng.below(50)), .notSent(id)))
+            return
+        }
+        if batch.firstSent == nil { batches[id]?.firstSent = now }
         let records = items.flatMap { $0.map { batch.records[$0] } }
         if records.isEmpty { note("empty request of \(id)") }
         if zip(records, records.dropFirst()).contains(where: { $0 >= $1 }) { note("order or repetition in \(items)") }
@@ -231,7 +254,7 @@ struct DeliverySimulation {
 extension DeliverySimulation.Arrival {
     fileprivate var batch: BatchID {
         switch self {
-        case .answer(let id, _, _, _), .ledger(let id, _): id
+        case .answer(let id, _, _, _), .ledger(let id, _), .notSent(let id): id
         }
     }
 }

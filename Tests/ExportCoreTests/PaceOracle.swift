@@ -69,6 +69,9 @@ struct PaceOracle {
         }
     }
 
+    /// A request did not leave after all.
+    mutating func takesBack(_ id: BatchID) { sent[id] = nil }
+
     /// An answer comes; `after` is the machine's status once it has heard.
     mutating func answers(_ id: BatchID, _ verdict: Verdict, records: Int, now: Tick, after status: Delivery.Status) {
         guard let request = sent.removeValue(forKey: id) else { return }

@@ -1,10 +1,10 @@
 import Backends
 import ExportCore
-import Ledger
 import Model
 import Synchronization
 import Testing
 
+@testable import Ledger
 @testable import ShardWorker
 
 /// For receivers that recognise a batch: its boundaries are on the disk before it leaves.
@@ -144,19 +144,43 @@ import Testing
         }
     }
 
-    /// What is not written down does not leave.
+    /// What is not written down does not leave, and the target is not to blame: it is no attempt, opens no breaker, and
+    /// brings nothing nearer to the dead letters, even where the first failed attempt would be the last.
     @Test func nothingLeavesWithoutTheLedger() async throws {
         try await withTemporaryDirectory { directory in
             let ledger = try await Ledger.open(directory: directory)
-            let backend = NotingBackend(answer: never)
+            let backend = NotingBackend { _ in DeliveryAnswer(.delivered(slowDown: false)) }
             var rng = PRNG(seed: 3)
-            let worker = try await Self.worker(.s3, ledger, backend)
-            try await ledger.close()
+            var target = target(.s3, records: 5)
+            target.retry.windowMilliseconds = 0
+            let sink = FullDisk(before: ledger)
+            let plan = LanePlan(target: target, writer: lineWriter(target), backend: backend, inFlight: [])
+            let worker = Worker([plan], settled: [[:]], parts: parts(sink))
+            let gauge = worker.gauges[0]
             await Self.feed(TestInput(records: 3, rng: &rng), worker, &rng)
-            await Self.wait(worker, for: "three attempts") { worker.gauges[0].snapshot().retries >= 3 }
+            await Self.wait(worker, for: "the ledger's refusal") { gauge.snapshot().lastFailure != nil }
             #expect(backend.received.isEmpty)
-            #expect(worker.gauges[0].snapshot().lastFailure?.code == "ledger")
+            #expect(gauge.snapshot().lastFailure?.code == "ledger")
+            sink.hasRoom.store(true, ordering: .relaxed)
+            await Self.waitUntilIdle(worker)
+            let status = gauge.snapshot()
+            #expect(status.delivered == 3 && status.dead == 0 && status.retries == 0 && backend.received.count == 1)
+            #expect(status.delivery.openings == 0 && status.delivery.consecutiveFailures == 0)
             await worker.stop()
+            try await ledger.close()
         }
+    }
+}
+
+/// A ledger that takes nothing until there is room.
+private final class FullDisk: LedgerSink {
+    let hasRoom = Atomic<Bool>(false)
+    private let ledger: Ledger
+
+    init(before ledger: Ledger) { self.ledger = ledger }
+
+    func commit(_ changes: [LedgerChange]) async throws(LedgerError) {
+        guard hasRoom.load(ordering: .relaxed) else { throw LedgerError(.diskFull, "no room") }
+        try await ledger.commit(changes)
     }
 }

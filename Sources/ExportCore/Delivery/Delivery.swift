@@ -27,6 +27,7 @@ public struct BatchID: Hashable, Sendable, Comparable {
 ///    does not keep the target shut for the others.
 /// 7. When the receiver asked for a pause, nothing is sent before it is over.
 /// 8. A record is given up only after an attempt that failed, at or past the end of its batch's window.
+/// 9. What did not leave is no attempt: it counts for no failure and begins no window.
 ///
 /// Not promised: order between batches when there is more than one permit.
 public struct Delivery: Sendable {
@@ -36,6 +37,9 @@ public struct Delivery: Sendable {
         case submit(BatchID, items: Int)
         /// The answer to a request, and what it took.
         case answered(BatchID, Verdict, nanoseconds: UInt64)
+        /// What ``Effect/send(_:items:)`` asked for did not leave, for reasons of ours: nobody was asked, so nobody is
+        /// blamed. It is due again after a pause.
+        case notSent(BatchID)
         /// The ledger has the batch.
         case committed(BatchID)
         /// The ledger could not take the batch; it is asked again after a pause.
@@ -106,6 +110,9 @@ public struct Delivery: Sendable {
         /// The request has to be cut.
         case tooLarge
     }
+
+    /// How long something of our own, the ledger, is left alone after it failed.
+    private static let ownPauseMilliseconds: UInt64 = 1_000
 
     let policy: RetryPolicy
     private let permits: Int
@@ -181,13 +188,21 @@ public struct Delivery: Sendable {
             finish(&batch, id, &effects)
             batches[id] = batch
             return effects + sendDue(now)
+        case .notSent(let id):
+            guard var batch = batches[id], batch.phase == .inFlight else { return [] }
+            inFlight -= 1
+            batch.takeBack(until: now.adding(milliseconds: Self.ownPauseMilliseconds))
+            batches[id] = batch
+            // Its place is free; if it was the probe, another one finds out.
+            return sendDue(now)
         case .committed(let id):
             guard batches[id]?.phase == .committing else { return [] }
             batches[id] = nil
             return sendDue(now)
         case .commitFailed(let id):
             guard batches[id]?.phase == .committing else { return [] }
-            batches[id]?.phase = .commitWaiting(until: now.adding(milliseconds: 1_000))
+            batches[id]?.phase = .commitWaiting(
+                until: now.adding(milliseconds: Self.ownPauseMilliseconds))
             return []
         case .tick:
             return sendDue(now)

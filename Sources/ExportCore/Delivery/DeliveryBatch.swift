@@ -24,6 +24,14 @@ extension Delivery {
         /// When its last request left.
         var sentAt = Tick(nanoseconds: 0)
 
+        /// Undoes the departure of its next request, which did not leave.
+        mutating func takeBack(until: Tick) {
+            parcels[0].attempts -= 1
+            // Whatever is left of a batch that was ever sent comes from its first request.
+            if parcels[0].attempts == 0 { firstAttempt = nil }
+            phase = .waiting(until: until)
+        }
+
         mutating func prepend(_ parcel: Parcel) {
             if !parcel.items.isEmpty { parcels.insert(parcel, at: 0) }
         }
