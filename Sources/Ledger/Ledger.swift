@@ -132,6 +132,11 @@ public final class Ledger: Sendable {
         try await ask { store throws(LedgerError) in try store.deadLetterCount(target: target) }
     }
 
+    /// How many dead letters `target` has of `sources` together; the intake, if its name is empty.
+    public func deadLetterCount(target: String, sources: Set<SourceID>) async throws(LedgerError) -> Int {
+        try await ask { store throws(LedgerError) in try store.deadLetterCount(target: target, sources: sources) }
+    }
+
     /// The exporter that works with the ledger beside us: its process id, 0 if that is not known. Nil if there is none,
     /// and none can start as long as this ledger is open.
     public func exporter() async throws(LedgerError) -> Int32? {

@@ -69,6 +69,16 @@ extension LedgerStore {
         return Int(count)
     }
 
+    func deadLetterCount(target: String, sources: Set<SourceID>) throws(LedgerError) -> Int {
+        var count: Int64 = 0
+        for source in sources {
+            try statements.letters.countOfSource.each([.text(target), .integer(source.rawValue)]) {
+                (row: Statement) throws(LedgerError) in count += row.integer(0)
+            }
+        }
+        return Int(count)
+    }
+
     private func deadLetters(_ statement: Statement, _ values: [Value]) throws(LedgerError) -> [DeadLetter] {
         var letters: [DeadLetter] = []
         let path = connection.path

@@ -92,6 +92,7 @@ final class LetterStatements {
     let ofTarget: Statement
     let count: Statement
     let countOfTarget: Statement
+    let countOfSource: Statement
 
     /// What a dead letter had from the first version of the tables on.
     static let columns =
@@ -128,5 +129,6 @@ final class LetterStatements {
             "SELECT \(wanted) FROM dead_letter WHERE id > ?1 AND target = ?3 ORDER BY id LIMIT ?2")
         count = try compile("SELECT count(*) FROM dead_letter")
         countOfTarget = try compile("SELECT count(*) FROM dead_letter WHERE target = ?1")
+        countOfSource = try compile("SELECT count(*) FROM dead_letter WHERE target = ?1 AND source = ?2")
     }
 }

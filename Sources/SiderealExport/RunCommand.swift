@@ -20,7 +20,8 @@ struct RunCommand: AsyncParsableCommand {
               sidereal-export run --config sidereal.yaml --input /var/spool/results --state /var/lib/sidereal-export
               kubectl get spr -A -o json | jq -c '.items[]' | sidereal-export run --config sidereal.yaml --input -
 
-            Exit codes: 0 all delivered, 2 bad configuration or input, 3 dead letters, 4 undelivered at the deadline.
+            Exit codes: 0 all delivered, 2 bad configuration or input, 3 dead letters, of this run or of an earlier one of \
+            the same input, 4 undelivered at the deadline.
             """)
 
     @Option(help: ArgumentHelp("Configuration: the Helm values.", valueName: "file"))

@@ -135,6 +135,31 @@ def test_intake_keeps_what_is_no_result(bench: Workbench, results: Results) -> N
     assert "record" not in whole and whole["recordBase64"]
 
 
+def test_the_same_run_again_does_not_hide_them(bench: Workbench, results: Results, receiver: Receiver) -> None:
+    """Nothing is left to send, but not everything was delivered: said until the letters are gone."""
+    source = bench.write("mixed.ndjson", results(COUNT).read_bytes() + b"no record\n")
+    receiver.poison = {uids(results(COUNT))[place] for place in (3, 30)}
+    config = bench.make_config([bench.splunk(receiver.port), bench.file()])
+    assert bench.run_export(config, source).code == DEAD_LETTERS
+    again = bench.run_export(config, source)
+    assert again.code == DEAD_LETTERS, again
+    summary = again.summary
+    assert (summary["delivered"], summary["refused"], summary["refusedEarlier"]) == (False, 0, 1)
+    counts = {name: (target["deadLetters"], target["deadLettersEarlier"]) for name, target in again.targets.items()}
+    assert counts == {"splunk": (0, 2), "file": (0, 0)}
+    shown = bench.start_export(config, source).wait()
+    assert shown.code == DEAD_LETTERS and "Everything is delivered." not in shown.stdout, shown
+    assert "from earlier runs of this input, and not tried again: splunk 2, no valid probe result 1." in shown.stdout
+    assert "dead-letters list --state" in shown.stdout
+    # Another input is not to blame for them.
+    assert bench.run_export(config, bench.generate(5, "other.ndjson", seed=5)).code == OK
+    receiver.poison = set()
+    assert retry(bench, config, "--target", "splunk").code == OK
+    assert letters(bench, "discard", "--intake", "--yes").code == OK
+    mended = bench.run_export(config, source)
+    assert mended.code == OK and mended.summary["delivered"] is True, mended
+
+
 def test_discarded_with_a_trail(bench: Workbench, results: Results, receiver: Receiver) -> None:
     """Only with --yes where nobody can be asked; what remains proves what went, by whom and why."""
     _, bad = poisoned(bench, receiver, results(COUNT), 5, 6, 7)

@@ -100,6 +100,13 @@ import Testing
 
             #expect(try await ledger.deadLetterCount() == 2)
             #expect(try await ledger.deadLetterCount(target: "t") == 1)
+            let other = SourceID(rawValue: 8)
+            #expect(try await ledger.deadLetterCount(target: "t", sources: [other]) == 0)
+            try await ledger.commit([.deadLetter(deadLetter("t", other, 5..<9))])
+            #expect(try await ledger.deadLetterCount(target: "t", sources: [source]) == 1)
+            #expect(try await ledger.deadLetterCount(target: "t", sources: [source, other]) == 2)
+            let removed = try #require(try await ledger.deadLetters(target: "t", limit: 10).last)
+            try await ledger.commit([.deadLetterRemoved(removal(removed.id))])
             let kept = try #require(try await ledger.deadLetters(target: "t", limit: 10).first)
             #expect(kept.reason == "second" && kept.attempts == 3 && kept.position == 5)
             #expect(kept.firstAttempt == 50 && kept.lastAttempt == 900 && kept.bytes == letter.bytes)

@@ -143,7 +143,19 @@ final class ExportRun: Sendable {
             RefusalLog(
                 ledger: ledger, reader: reader, console: console, log: log, stop: stop, deadlineMilliseconds: deadline)
         }
-        try await execute(session, &summary)
+        let result: Result<Void, InputError>
+        do throws(InputError) {
+            try await execute(session, &summary)
+            result = .success(())
+        } catch {
+            result = .failure(error)
+        }
+        // What an earlier run gave up is settled, so that no lane speaks of it; it is not delivered for that.
+        let sources = Set(catalog.entries.map(\.source))
+        for target in configuration.targets.map(\.name) + [""] {
+            summary.addKept(target, try await ledger.deadLetterCount(target: target, sources: sources))
+        }
+        try result.get()
     }
 
     /// Runs a session to its end, shows how it fares and adds it to the summary.

@@ -21,17 +21,24 @@ struct RunSummary: Sendable {
         var batches = 0
         var retries = 0
         var dead = 0
+        /// Dead letters of these inputs that the ledger has at the end, those of this run among them.
+        var kept = 0
         /// Records that were sent again because their acknowledgement did not come.
         var unconfirmed = 0
         /// Records that earlier runs delivered of the same inputs.
         var earlier = 0
         /// From the start until the target's last acceptance.
         var milliseconds: UInt64 = 0
+
+        /// Dead letters of these inputs that earlier runs left.
+        var deadEarlier: Int { max(0, kept - dead) }
     }
 
     private(set) var rows: [Row]
     /// Records refused before any target saw them.
     var refused = 0
+    /// Refused records of these inputs that the ledger has at the end, those of this run among them.
+    private(set) var refusedKept = 0
     var inputs = 0
     var inputBytes: UInt64 = 0
     var milliseconds: UInt64 = 0
@@ -65,16 +72,30 @@ struct RunSummary: Sendable {
         if !isComplete { rows[index].lastFailure = status.lastFailure.map { "\($0)" } }
     }
 
+    /// Adds the dead letters that the ledger has of a session's inputs.
+    ///
+    /// - Parameter target: empty for the intake.
+    mutating func addKept(_ target: String, _ count: Int) {
+        if target.isEmpty { return refusedKept += count }
+        guard let index = rows.firstIndex(where: { $0.name == target }) else { return }
+        rows[index].status.kept += count
+    }
+
     /// Whether every target has, or has as a dead letter, everything that was read so far.
     var isAllDelivered: Bool { rows.allSatisfy(\.isComplete) && failure == nil }
 
     /// Records that became dead letters in this run.
     var dead: Int { rows.reduce(refused) { $0 + $1.status.dead } }
 
+    private var refusedEarlier: Int { max(0, refusedKept - refused) }
+    /// Dead letters of the same inputs from earlier runs: this one did not touch them, and no target has them.
+    private var deadEarlier: Int { rows.reduce(refusedEarlier) { $0 + $1.status.deadEarlier } }
+    private var hasDead: Bool { dead + deadEarlier > 0 }
+
     /// Nil for success.
     var exitCode: ExitCode? {
         if !isAllDelivered { return Exit.undelivered }
-        return dead > 0 ? Exit.deadLetters : nil
+        return hasDead ? Exit.deadLetters : nil
     }
 
     /// The table and what there is to say about it.
@@ -93,7 +114,16 @@ struct RunSummary: Sendable {
         if refused > 0 {
             lines.append("\(Human.count(refused)) refused as no valid probe result; kept as dead letters.")
         }
-        if dead > 0 { lines.append("Dead letters: sidereal-export dead-letters list --state \(state.printable)") }
+        if deadEarlier > 0 {
+            var counts = rows.filter { $0.status.deadEarlier > 0 }.map {
+                "\($0.name) \(Human.count($0.status.deadEarlier))"
+            }
+            if refusedEarlier > 0 { counts.append("no valid probe result \(Human.count(refusedEarlier))") }
+            lines.append(
+                "Still among the dead letters from earlier runs of this input, and not tried again:"
+                    + " \(counts.joined(separator: ", ")).")
+        }
+        if hasDead { lines.append("Dead letters: sidereal-export dead-letters list --state \(state.printable)") }
         return (lines + shortfalls).joined(separator: "\n")
     }
 
@@ -130,7 +160,7 @@ struct RunSummary: Sendable {
         guard rows.allSatisfy(\.isComplete) else {
             return "Not everything was delivered; the same command goes on where this one stopped."
         }
-        return dead > 0 ? "Everything is delivered or among the dead letters." : "Everything is delivered."
+        return hasDead ? "Everything is delivered or among the dead letters." : "Everything is delivered."
     }
 
     /// The most memory the process had at once (proc_pid_status(5), `VmHWM`, in units of 1024 bytes); 0 if unknown.
@@ -160,6 +190,7 @@ struct RunSummary: Sendable {
             object.add("batches", row.status.batches)
             object.add("retries", row.status.retries)
             object.add("deadLetters", row.status.dead)
+            object.add("deadLettersEarlier", row.status.deadEarlier)
             object.add("unconfirmed", row.status.unconfirmed)
             object.add("complete", raw: row.isComplete ? "true" : "false")
             if let failure = row.lastFailure { object.add("lastFailure", failure) }
@@ -174,9 +205,10 @@ struct RunSummary: Sendable {
         object.add("inputs", inputs)
         object.add("inputBytes", Int(inputBytes))
         object.add("refused", refused)
+        object.add("refusedEarlier", refusedEarlier)
         object.add("milliseconds", Int(milliseconds))
         object.add("peakMemoryBytes", Self.peakMemoryBytes)
-        object.add("delivered", raw: isAllDelivered ? "true" : "false")
+        object.add("delivered", raw: exitCode == nil ? "true" : "false")
         if let failure { object.add("failure", failure) }
         object.add("targets", raw: targetsJSON)
         return object.text
