@@ -152,6 +152,20 @@ def test_token_without_acknowledgement(bench: Workbench, results: Callable[[int]
     assert sandbox.stats("hec")["recordsReceived"] == 0
 
 
+def test_acknowledgements_that_cannot_be_asked_for(bench: Workbench) -> None:
+    """A healthy token whose questions are refused or lost is not called good before the export."""
+    sandbox = bench.sandbox("--acknowledge")
+    config = bench.make_config([acknowledged(bench, sandbox)])
+    arguments: list[str | Path] = ["validate", "--config", config, "--secrets", bench.secrets, "--connect"]
+    assert bench.run(*arguments).code == OK
+    sandbox.fault("hec", ackRefuseRate=1)
+    refused = bench.run(*arguments)
+    assert refused.code != OK and "hec-6" in refused.output, refused
+    sandbox.fault("hec", ackRefuseRate=0, ackLoseRate=1)
+    lost = bench.run(*arguments)
+    assert lost.code == refused.code and "hec-6" not in lost.output, lost
+
+
 def test_token_that_demands_acknowledgement(bench: Workbench, results: Callable[[int], Path]) -> None:
     """Without `acknowledge` such a token refuses everything, and the message says what to set."""
     sandbox = bench.sandbox("--acknowledge")

@@ -70,12 +70,11 @@ actor SplunkAcknowledgement {
         return answer
     }
 
-    /// Whether the token acknowledges; nil if it does.
+    /// Whether the token acknowledges; nil if it was heard to.
     func probe() async -> Reason? {
         await enter()
         defer { leave() }
-        if case .configuration(let reason) = await check() { return reason }
-        return nil
+        return await check().doubt
     }
 
     /// The headers that a request needs for this token.
@@ -105,7 +104,7 @@ actor SplunkAcknowledgement {
 
     private func sendAndWait(_ parcel: Parcel) async -> DeliveryAnswer {
         await enter()
-        if !isChecked, let refused = await check() {
+        if !isChecked, let refused = await check().refused {
             leave()
             return DeliveryAnswer(refused)
         }
@@ -272,19 +271,25 @@ actor SplunkAcknowledgement {
 
     /// Asks for a number nobody has, as a token that does not acknowledge says so (code 14). Otherwise the events would
     /// be indexed, and indexed again with every repetition, without anybody ever confirming them.
-    private func check() async -> Verdict? {
+    ///
+    /// - Returns: why nothing must be sent, if so; and why it is not known that the token acknowledges.
+    private func check() async -> (refused: Verdict?, doubt: Reason?) {
         switch await ask(Channel(guid: Self.newGUID()), [0]) {
         case .success(let response):
             if response.openedConnection { handle(.connectionChanged(current: nil)) }
             let verdict = SplunkVerdict.of(response, count: 0, at: sender.place)
-            if case .configuration = verdict { return verdict }
-            if case .ids = SplunkAckMessages.answer(response, at: sender.place) { isChecked = true }
-            return nil
+            if case .configuration(let reason) = verdict { return (verdict, reason) }
+            switch SplunkAckMessages.answer(response, at: sender.place) {
+            case .ids:
+                isChecked = true
+                return (nil, nil)
+            case .refused(let reason), .unreadable(let reason): return (nil, reason)
+            }
         case .failure(let refusal):
             if refusal.failure != nil { handle(.connectionChanged(current: nil)) }
             // Nothing of the records has left, whatever became of the question.
-            if case .unknown(let reason) = refusal.verdict { return .retry(reason, retryAfterMilliseconds: nil) }
-            return refusal.verdict
+            guard case .unknown(let reason) = refusal.verdict else { return (refusal.verdict, refusal.reason) }
+            return (.retry(reason, retryAfterMilliseconds: nil), reason)
         }
     }
 
