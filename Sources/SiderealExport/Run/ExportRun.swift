@@ -75,7 +75,7 @@ final class ExportRun: Sendable {
         ExportMetrics.buildInfo.meter(ExporterVersion.current, in: metrics).set(1)
         guard let path = options.metrics else { return }
         do throws(OutputFailure) {
-            try MetricsFile.check(path)
+            try MetricsFile.start(path, metrics)
         } catch {
             throw SetupRefusal(lines: ["error: --metrics: \(error.message)"])
         }

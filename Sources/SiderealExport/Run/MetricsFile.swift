@@ -10,9 +10,10 @@ struct MetricsFile: Sendable {
 
     private static let everySeconds = 5
 
-    /// Throws if no file can be written there.
-    static func check(_ path: String) throws(OutputFailure) {
-        try replace(path, with: [])
+    /// Writes what is known at the start; throws if no file can be written there. Never an empty text: a collector that
+    /// comes just then would see a run without a single series.
+    static func start(_ path: String, _ registry: MetricRegistry) throws(OutputFailure) {
+        try replace(path, with: registry.render())
     }
 
     /// Writes until cancelled, and once more then. `refresh` brings up to date what is measured when somebody looks.
