@@ -198,6 +198,7 @@ extension TargetReader {
     private func readRetention(_ s3: inout S3Settings) {
         let standard = context.impactLevel == .low ? 365 : 1_095
         s3.retentionDays = max(standard, context.retentionDays)
+        s3.leastRetentionDays = context.retentionDays
         guard let days = section.whole("retentionDays", in: 1...36_500, unit: " days") else { return }
         s3.retentionDays = days.value
         if days.value < context.retentionDays {

@@ -36,6 +36,8 @@ public struct S3Settings: Sendable, Equatable {
     public var kmsContext: [String: String] = [:]
     /// Days from the upload until an object may be deleted.
     public var retentionDays = 1_095
+    /// `audit.retentionDays`: fewer days no object may be locked.
+    public var leastRetentionDays = 365
     /// How the bucket is named.
     public var addressing = S3Addressing.auto
     /// Account that the bucket must belong to, 12 digits.

@@ -117,6 +117,7 @@ import Testing
     @Test func retentionBeginsWithTheUpload() {
         let builder = Self.builder(Self.s3Target { $0.s3.retentionDays = 1 })
         #expect(builder.retainUntil(0) == "1970-01-02T00:00:00Z")
+        #expect(builder.leastLock(1_000) == 1_000 + 358 * 86_400)
         #expect(builder.retainUntil(1_709_164_799) == "2024-02-29T23:59:59Z")
     }
 

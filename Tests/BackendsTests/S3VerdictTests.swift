@@ -133,10 +133,55 @@ import Testing
         }
     }
 
-    private static let locked = kms + [("x-amz-object-lock-mode", "COMPLIANCE")]
+    private static let until = "x-amz-object-lock-retain-until-date"
+    private static let compliance = kms + [("x-amz-object-lock-mode", "COMPLIANCE")]
+    private static let locked = compliance + [(until, "2027-03-01T00:00:00Z")]
 
-    private func occupant(_ response: HTTPResponse) -> S3Verdict.Occupant {
-        S3Verdict.occupant(response, checksum: "c2hh", count: 10, maxBytes: 100, at: Self.place)
+    private func occupant(_ response: HTTPResponse, key: String? = nil) -> S3Verdict.Occupant {
+        // 2027-03-01T00:00:00Z.
+        let expected = S3Verdict.Expected(
+            checksum: "c2hh", count: 10, maxBytes: 100, lockedUntil: 1_803_859_200, kmsKeyID: key)
+        return S3Verdict.occupant(response, expected, at: Self.place)
+    }
+
+    /// The same bytes under a lock that is short, over or unknown are not what was promised.
+    @Test func aShortLockIsNotOurs() {
+        let same = ("x-amz-checksum-sha256", "c2hh")
+        for end in ["2027-03-01T00:00:00Z", "2027-03-01T00:00:00.000Z", "2030-01-05T10:00:00Z"] {
+            #expect(occupant(answer(200, headers: Self.compliance + [same, (Self.until, end)])) == .ours)
+        }
+        for (end, word) in [
+            ("2027-02-28T23:59:59Z", "ends on 2027-02-28"), ("2020-01-05T00:00:00.000Z", "ends on 2020-01-05"),
+            ("soon", "cannot be read"), ("", "cannot be read"),
+        ] {
+            for headers in [[same, (Self.until, end)], [(Self.until, end)]] {
+                guard case .foreign(let why) = occupant(answer(200, headers: Self.compliance + headers)) else {
+                    Issue.record("\(end) counts")
+                    continue
+                }
+                #expect(why.contains(word))
+            }
+        }
+        guard case .foreign = occupant(answer(200, headers: Self.compliance + [same])) else {
+            Issue.record("no end of the lock counts")
+            return
+        }
+    }
+
+    @Test(arguments: [
+        ("arn:aws:kms:us-east-1:1:key/1a-2b", "arn:aws:kms:us-east-1:1:key/1a-2b", true),
+        ("arn:aws:kms:us-east-1:1:key/1a-2b", "arn:aws:kms:us-east-1:1:key/1a-3c", false),
+        ("arn:aws:kms:us-east-1:1:key/1a-2b", "1a-2b", true), ("1a-2b", "arn:aws:kms:us-east-1:1:key/1a-2b", true),
+        ("2b", "arn:aws:kms:us-east-1:1:key/1a-2b", false), ("1a-2b", "1a-3c", false), ("own", "arn:aws:kms:own", true),
+        ("alias/audit", "arn:aws:kms:us-east-1:1:key/1a-2b", true),
+        ("arn:aws:kms:us-east-1:1:alias/audit", "arn:aws:kms:us-east-1:1:key/1a-2b", true),
+    ])
+    func anotherKeyIsNotOurs(wanted: String, found: String, isOurs: Bool) {
+        let headers = [
+            ("x-amz-checksum-sha256", "c2hh"), ("x-amz-server-side-encryption-aws-kms-key-id", found),
+        ]
+        #expect((occupant(answer(200, headers: Self.locked + headers), key: wanted) == .ours) == isOurs)
+        #expect(occupant(answer(200, headers: Self.locked + headers)) == .ours)
     }
 
     @Test func whatHasTheKey() {

@@ -92,6 +92,8 @@ import Testing
         #expect(try days("audit: {retentionDays: 2000}\n") == 2_000)
         #expect(try days("global: {impactLevel: low}\n", "retentionDays: 180") == 180)
         #expect(try days("", "retentionDays: 365") == 365)
+        let longer = target(["backend: s3", "bucket: abc", "region: us-east-1"], head: "audit: {retentionDays: 400}\n")
+        #expect(try read(longer).s3.leastRetentionDays == 400)
         for (level, floor) in [("high", 365), ("moderate", 365), ("low", 180)] {
             try expect(
                 s3("region: us-east-1", "retentionDays: \(floor - 1)", head: "global: {impactLevel: \(level)}\n"),

@@ -211,6 +211,8 @@ class S3(Store):
     method: str = "PUT"
     keeps_encoding: bool = True
     objects: dict[str, tuple[bytes, list[str]]] = field(default_factory=dict)
+    # When the lock of each ends, as the request said.
+    locks: dict[str, str] = field(default_factory=dict)
 
     def is_known(self, authorization: str) -> bool:
         """Signatures are checked elsewhere, by a server that knows how."""
@@ -228,7 +230,7 @@ class S3(Store):
             return self._put(key, fields, body)
         if method == "HEAD":
             body, _ = self.objects[key]
-            return 200, b"", self._fields(body)
+            return 200, b"", self._fields(body, self.locks[key])
         if method == "DELETE":
             return 204, b"", ()
         words = {
@@ -248,14 +250,16 @@ class S3(Store):
         if key in self.objects:
             return 412, b"<Error><Code>PreconditionFailed</Code></Error>", ()
         self.objects[key] = body, identities
+        self.locks[key] = fields["x-amz-object-lock-retain-until-date"]
         self.records |= dict(zip(identities, lines, strict=True))
-        return 200, b"", self._fields(body)
+        return 200, b"", self._fields(body, self.locks[key])
 
     @staticmethod
-    def _fields(body: bytes) -> tuple[str, ...]:
+    def _fields(body: bytes, until: str) -> tuple[str, ...]:
         return (
             "x-amz-server-side-encryption: aws:kms",
             "x-amz-object-lock-mode: COMPLIANCE",
+            f"x-amz-object-lock-retain-until-date: {until}",
             f"x-amz-checksum-sha256: {_checksum(body)}",
         )
 

@@ -94,10 +94,10 @@ public struct S3Backend: Backend {
         let uri = builder.uri(key: object.key)
         // Compression adds little where it gains nothing.
         let bound = object.plain.count + (64 << 10)
-        let occupant = S3Verdict.occupant(
-            answer, checksum: object.checksum, count: object.body.count, maxBytes: bound,
-            at: place)
-        switch occupant {
+        let expected = S3Verdict.Expected(
+            checksum: object.checksum, count: object.body.count, maxBytes: bound,
+            lockedUntil: builder.leastLock(access.time), kmsKeyID: target.s3.kmsKeyID)
+        switch S3Verdict.occupant(answer, expected, at: place) {
         case .ours: return .delivered(slowDown: false)
         case .foreign(let why): return S3Verdict.foreign(why, uri, place)
         case .unclear(let verdict): return verdict

@@ -106,6 +106,14 @@ public struct S3RequestBuilder: Sendable {
         return String(decoding: out.seal().array, as: UTF8.self)
     }
 
+    /// When the lock of an object of ours, found at `now`, ends at the earliest: a week short of the least time from
+    /// now, so that one of an attempt that a crash, a full retry window or a late start cut off still counts.
+    func leastLock(_ now: Int64) -> Int64 {
+        now + max(Int64(settings.leastRetentionDays - Self.lockSlackDays) * 86_400, 0)
+    }
+
+    private static let lockSlackDays = 7
+
     private var owner: [(String, String)] {
         settings.expectedBucketOwner.map { [("x-amz-expected-bucket-owner", $0)] } ?? []
     }

@@ -1,5 +1,7 @@
 import ExportCore
+import Formats
 import HTTPClient
+import Model
 
 /// What an answer of S3 means for the request, before what the exporter can mend by itself was mended.
 enum S3Answer: Sendable, Equatable {
@@ -96,10 +98,22 @@ enum S3Verdict {
         case unclear(Verdict)
     }
 
+    /// What an object of ours must be.
+    struct Expected: Sendable {
+        /// SHA-256 of its bytes, base 64.
+        var checksum: String
+        /// How many bytes it has if the checksum is the same.
+        var count: Int
+        /// How many it may have if not.
+        var maxBytes: Int
+        /// When its lock may end at the earliest, seconds since 1970.
+        var lockedUntil: Int64
+        /// The KMS key that is configured.
+        var kmsKeyID: String?
+    }
+
     /// Reads the answer to HEAD.
-    static func occupant(
-        _ response: HTTPResponse, checksum: String, count: Int, maxBytes: Int, at place: String
-    ) -> Occupant {
+    static func occupant(_ response: HTTPResponse, _ expected: Expected, at place: String) -> Occupant {
         guard response.status == 200 else {
             // Gone meanwhile: the next upload finds the key free.
             guard response.status == 404 else { return .unclear(of(response, at: place).verdict) }
@@ -111,10 +125,49 @@ enum S3Verdict {
             return .foreign(
                 "it is not locked in COMPLIANCE mode, or s3:GetObjectRetention, which would show that, is missing")
         }
+        if let why = lockIsShort(response, expected.lockedUntil) ?? otherKey(response, expected.kmsKeyID) {
+            return .foreign(why)
+        }
         let length = response.header("Content-Length").flatMap { Int($0) }
-        if response.header("x-amz-checksum-sha256") == checksum, length == nil || length == count { return .ours }
-        guard (length ?? 0) <= maxBytes else { return .foreign("it is \(length ?? 0) bytes long") }
+        if response.header("x-amz-checksum-sha256") == expected.checksum, length == nil || length == expected.count {
+            return .ours
+        }
+        guard (length ?? 0) <= expected.maxBytes else { return .foreign("it is \(length ?? 0) bytes long") }
         return .perhapsOurs
+    }
+
+    /// Why its lock is too short; nil if it is not.
+    private static func lockIsShort(_ response: HTTPResponse, _ least: Int64) -> String? {
+        guard let text = response.header("x-amz-object-lock-retain-until-date") else {
+            return "it does not say how long it is locked"
+        }
+        let bytes = Array(text.utf8)
+        guard let end = Timestamp(bytes.span, bytes.indices) else { return "the end of its lock cannot be read" }
+        guard end.seconds < least else { return nil }
+        return
+            "its lock ends on \(date(end.seconds)), and \(date(least)) is the earliest that `audit.retentionDays` allows"
+    }
+
+    private static func date(_ seconds: Int64) -> String {
+        let (year, month, day) = Timestamp(seconds: seconds, nanoseconds: 0).date
+        var out = ByteWriter(capacity: 16)
+        for (index, part) in [year, month, day].enumerated() {
+            if index > 0 { out.append(0x2D) }
+            Timestamp.pad(part, index == 0 ? 4 : 2, &out)
+        }
+        return String(decoding: out.seal().array, as: UTF8.self)
+    }
+
+    /// Why it is not encrypted by the key that is configured; nil if it is, or if the two names cannot be compared:
+    /// S3 answers with the key's ARN, from which no alias is to be learnt, and some servers name none.
+    private static func otherKey(_ response: HTTPResponse, _ wanted: String?) -> String? {
+        guard let wanted, let found = response.header("x-amz-server-side-encryption-aws-kms-key-id") else { return nil }
+        let isARN = wanted.hasPrefix("arn:")
+        guard !wanted.hasPrefix("alias/"), !(isARN && wanted.contains(":alias/")), found != wanted else { return nil }
+        if !isARN, found.hasSuffix("/" + wanted) || found.hasSuffix(":" + wanted) { return nil }
+        // A server that names keys by their id alone.
+        if isARN, !found.hasPrefix("arn:"), wanted.hasSuffix("/" + found) { return nil }
+        return "it is encrypted by another key than `kmsKeyId`"
     }
 
     /// Somebody else's object has the key.
