@@ -50,7 +50,7 @@ public import Model
     /// Settings of a client: the server's certificate is always checked, its name by SAN alone (RFC 9525).
     /// - Parameters:
     ///   - authorities: PEM certificates to trust **instead of** the system's; nil: the system's. A certificate in it is
-    ///     trusted as it stands, whether it is a root or not.
+    ///     trusted as it stands, whether it is a root or not; with `checksRevocation` a chain must end at a root.
     ///   - checksRevocation: `authorities` also holds revocation lists, and a chain is good only if there is a current one
     ///     of every authority in it (RFC 5280, section 6.3).
     ///   - certificateChain: PEM, the client's own certificate first; nil: none is shown.
@@ -74,7 +74,7 @@ public import Model
             "TLS: this OpenSSL lacks the algorithms that FIPS 140 approves; look at the provider")
         unsafe SSL_CTX_set_verify(handle, SSL_VERIFY_PEER, nil)
         if let authorities {
-            try trust(authorities)
+            try trust(authorities, wholeChains: checksRevocation)
             if checksRevocation { try checkRevocation(authorities) }
         } else {
             try unsafe Self.check(
@@ -88,9 +88,10 @@ public import Model
         try present(certificateChain, privateKey)
     }
 
-    private func trust(_ authorities: SealedBytes) throws(CryptoError) {
+    private func trust(_ authorities: SealedBytes, wholeChains: Bool) throws(CryptoError) {
         let store = unsafe SSL_CTX_get_cert_store(handle)
-        unsafe X509_STORE_set_flags(store, UInt(X509_V_FLAG_PARTIAL_CHAIN))
+        // A chain that ends at a trusted intermediate lacks the issuer of that one's own list, and is refused with it.
+        if !wholeChains { unsafe X509_STORE_set_flags(store, UInt(X509_V_FLAG_PARTIAL_CHAIN)) }
         let count = unsafe Self.certificates(authorities) { unsafe X509_STORE_add_cert(store, $0) == 1 }
         try Self.check(count > 0, "TLS: ca.crt holds no usable certificates; expected PEM")
     }
@@ -105,10 +106,12 @@ public import Model
         while let list = unsafe sidereal_read_revocation_list(source) {
             let isAdded = unsafe X509_STORE_add_crl(store, list) == 1
             unsafe X509_CRL_free(list)
-            guard isAdded else { break }
+            try Self.check(isAdded, "TLS: a revocation list in crl.pem cannot be used")
             count += 1
         }
-        try Self.check(count > 0, "TLS: crl.pem holds no usable revocation list; expected PEM")
+        try Self.check(
+            count > 0 && Self.isEndOfPEM,
+            "TLS: crl.pem holds no revocation list, or one that is damaged; expected PEM")
         OpenSSLErrorQueue.clear()
         unsafe X509_STORE_set_flags(store, UInt(X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL))
     }
@@ -150,12 +153,16 @@ public import Model
             guard isUsed else { return 0 }
             count += 1
         }
-        // The end of the file is the error "no start line"; any other is a certificate that is damaged.
-        let last = ERR_peek_last_error()
-        let isEnd = (last >> 23) & 0xFF == UInt(ERR_LIB_PEM) && last & 0x7F_FFFF == UInt(PEM_R_NO_START_LINE)
-        guard isEnd, count > 0 else { return 0 }
+        guard isEndOfPEM, count > 0 else { return 0 }
         OpenSSLErrorQueue.clear()
         return count
+    }
+
+    /// Whether reading ended with the error "no start line", which is the end of the file; any other is of something
+    /// that is damaged.
+    private static var isEndOfPEM: Bool {
+        let last = ERR_peek_last_error()
+        return (last >> 23) & 0xFF == UInt(ERR_LIB_PEM) && last & 0x7F_FFFF == UInt(PEM_R_NO_START_LINE)
     }
 
     private static func check(_ isFine: Bool, _ message: String) throws(CryptoError) {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from authority import Authority
+from authority import Authority, chain
 from exporter import BAD_SETUP, OK, UNDELIVERED, RETRY, Target, Workbench, wait_until
 from rsyslog import Rsyslog, assert_all_there, assert_same_in_order
 
@@ -202,6 +202,25 @@ def test_revocation_lists(bench: Workbench, authority: Authority, start: Start, 
     assert again.code == UNDELIVERED
     assert "has been revoked" in again.targets["soc"]["lastFailure"]
     assert len(rsyslog.messages) == 200
+
+
+def test_revocation_lists_of_a_chain(
+    bench: Workbench, authority: Authority, start: Start, results: Results
+) -> None:
+    """Root and intermediate both in `ca.crt`, a list of each in `crl.pem`: delivered; with a damaged list: refused."""
+    middle = Authority(bench.directory, "middle", authority)
+    below, key = middle.issue("server", "IP:127.0.0.1")
+    rsyslog = start((chain(bench.directory / "whole.pem", below, middle.certificate), key))
+    bench.secret("soc", "ca.crt", authority.text + middle.text)
+    lists = authority.revocations() + middle.revocations()
+    bench.secret("soc", "crl.pem", lists)
+    config = configure(bench, rsyslog.port)
+    finished = bench.run_export(config, results(200))
+    assert finished.code == OK, finished
+    bench.secret("soc", "crl.pem", f"{lists}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
+    again = bench.run_export(config, results(200), "--deadline", "1s", state=bench.directory / "damaged")
+    assert again.code == UNDELIVERED
+    assert "crl.pem" in again.targets["soc"]["lastFailure"]
 
 
 def test_no_tls_at_the_other_end(bench: Workbench, authority: Authority, results: Results) -> None:
