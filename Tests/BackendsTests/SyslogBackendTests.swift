@@ -4,6 +4,7 @@ import Glibc
 import Model
 import Secrets
 import Testing
+import Threading
 
 @testable import Backends
 
@@ -234,6 +235,57 @@ import Testing
         }
         try await eventually { receiver.received(1) != nil }
         #expect(receiver.received(1) == Self.stream)
+    }
+
+    /// A connection to `port` with a parcel of `bytes`, of which all was written that the system takes.
+    private func connection(port: Int, _ bytes: [UInt8], stale: Tick) async throws -> SyslogConnection {
+        let (found, finding) = AsyncStream.makeStream(of: Result<[SocketAddress], SyslogFailure>.self)
+        Resolver.resolve(host: "127.0.0.1", port: port) { finding.yield($0) }
+        let material = SyslogAccess.Material(context: nil, hasClientCertificate: false, generation: 0)
+        let connection = SyslogConnection(host: "127.0.0.1", material: material, timing: Self.timing, now: stale)
+        for await result in found {
+            connection.resolved(result, now: stale)
+            break
+        }
+        connection.submit(1, SealedBytes(bytes), now: stale)
+        try await Task.sleep(for: .milliseconds(50))
+        connection.service(Int16(POLLOUT), now: stale)
+        try #require(connection.session.isOpen)
+        return connection
+    }
+
+    /// The grace is counted from when the acknowledgement was seen, whatever time the turn began with.
+    @Test func theGraceDoesNotShrink() async throws {
+        let receiver = try SyslogReceiver { $0.read() }
+        defer { receiver.stop() }
+        let stale = SystemClock.now()
+        let connection = try await connection(port: receiver.port, Self.stream, stale: stale)
+        try await Task.sleep(for: .milliseconds(Int(Self.timing.grace) + 50))
+        connection.service(0, now: stale)
+        #expect(!connection.session.awaitsAcknowledgement)
+        let seen = SystemClock.now()
+        connection.service(0, now: stale.adding(milliseconds: Self.timing.grace + 1))
+        #expect(connection.takeSettled().isEmpty)
+        connection.service(0, now: seen.adding(milliseconds: Self.timing.grace))
+        #expect(connection.takeSettled().map(\.fate) == [.delivered])
+    }
+
+    /// With its buffer full, a connection that was ended waits for the receiver's end and for nothing else.
+    @Test func anEndedConnectionWritesNothingMore() async throws {
+        let isOver = Flag()
+        defer { isOver.raise() }
+        let receiver = try SyslogReceiver { _ in
+            isOver.wait()
+            return []
+        }
+        defer { receiver.stop() }
+        let bytes = [UInt8](repeating: 0x78, count: 32 << 20)
+        let now = SystemClock.now()
+        let connection = try await connection(port: receiver.port, bytes, stale: now)
+        for _ in 0..<64 { connection.service(Int16(POLLOUT), now: now) }
+        #expect(try #require(connection.interest).events == Int16(POLLIN) | Int16(POLLOUT))
+        connection.stop(now: now)
+        #expect(try #require(connection.interest).events == Int16(POLLIN))
     }
 
     /// Polls until it holds, at most ten seconds.

@@ -40,6 +40,18 @@ import Testing
         #expect(session.handle(.tick, now: at(1_050)) == [.settle(1, .delivered)])
     }
 
+    /// The process stood still between the look at the clock and the look at the connection.
+    @Test func theGraceBeginsWhenTheAcknowledgementWasSeen() {
+        var session = open()
+        _ = session.handle(.submit(1), now: at(0))
+        _ = session.handle(.started, now: at(0))
+        _ = session.handle(.wrote(500), now: at(0))
+        _ = session.handle(.acknowledged(500), now: at(900))
+        _ = session.handle(.finished, now: at(10))
+        #expect(session.handle(.tick, now: at(999)) == [])
+        #expect(session.handle(.tick, now: at(1_000)) == [.settle(1, .delivered)])
+    }
+
     @Test func parcelsWriteWhileOthersAreInTheirGrace() {
         var session = open()
         send(1, &session, upTo: 100, now: at(0))

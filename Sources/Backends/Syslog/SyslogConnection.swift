@@ -128,7 +128,9 @@ final class SyslogConnection {
             // vouch for the first.
             if session.awaitsAcknowledgement, let socket {
                 let waiting = UInt64(socket.unacknowledged)
-                if waiting <= sent { perform(session.handle(.acknowledged(sent - waiting), now: now), now) }
+                // The grace begins when the acknowledgement was seen; `now` may be long past if the process stood still.
+                let seen = SystemClock.now()
+                if waiting <= sent { perform(session.handle(.acknowledged(sent - waiting), now: seen), now) }
             }
             hear(now)
             pump(now)
@@ -346,6 +348,9 @@ extension SyslogConnection {
         tls?.closeNotify()
         tls?.takeCiphertext(&outgoing)
         _ = flush()
+        // What does not fit now cannot follow the end of the stream, and must not keep poll(2) awake.
+        outgoing.removeAll()
+        outgoingAt = 0
         socket?.shutdownWrite()
         lingersUntil = now.adding(milliseconds: linger)
     }

@@ -119,6 +119,8 @@ struct SyslogSession: Sendable {
     private var window: [Entry] = []
     private var written: UInt64 = 0
     private var acknowledged: UInt64 = 0
+    /// When ``acknowledged`` was learnt.
+    private var seenAt: Tick
     private var lastProgress: Tick
     private var lastUse: Tick
     private var isRetired = false
@@ -129,6 +131,7 @@ struct SyslogSession: Sendable {
     init(timing: SyslogTiming, now: Tick) {
         self.timing = timing
         phase = .opening(.resolve, until: now.adding(milliseconds: timing.resolve))
+        seenAt = now
         lastProgress = now
         lastUse = now
     }
@@ -201,8 +204,7 @@ struct SyslogSession: Sendable {
             mark(now)
             return closeIfDone()
         case .acknowledged(let total):
-            if total > acknowledged { lastProgress = now }
-            acknowledged = max(acknowledged, total)
+            if total > acknowledged { (acknowledged, seenAt, lastProgress) = (total, now, now) }
             mark(now)
             return []
         case .ended(let failure): return end(failure)
@@ -215,7 +217,8 @@ struct SyslogSession: Sendable {
 
     private mutating func mark(_ now: Tick) {
         for index in window.indices where window[index].acknowledgedAt == nil && window[index].end <= acknowledged {
-            window[index].acknowledgedAt = now
+            // Other events may come with an earlier time than the acknowledgement did.
+            window[index].acknowledgedAt = max(now, seenAt)
         }
     }
 
