@@ -128,6 +128,13 @@ public struct AWSHost: Sendable, Equatable {
         (fips ? "s3-fips." : "s3.") + region + suffix(region: region)
     }
 
+    /// Whether a host is one of STS at AWS whose TLS ends in a module that is not validated.
+    public static func isPlainSTS(_ host: String) -> Bool {
+        let name = host.lowercased()
+        guard let parsed = AWSHost(name.hasSuffix(".") ? String(name.dropLast()) : name) else { return false }
+        return !name.split(separator: ".").contains("sts-fips") && parsed.region?.hasPrefix("us-gov-") != true
+    }
+
     /// The regional endpoint of STS; nil if there is none that is validated. In GovCloud the plain name is.
     public static func sts(region: String, fips: Bool) -> String? {
         guard fips, !region.hasPrefix("us-gov-") else { return "sts." + region + suffix(region: region) }

@@ -82,6 +82,18 @@ import Testing
     }
 
     @Test(arguments: [
+        ("https://sts.us-east-1.amazonaws.com", false), ("https://STS.us-east-1.amazonaws.com.:443/", false),
+        ("https://sts.amazonaws.com/", false), ("https://vpce-1.sts.us-east-1.vpce.amazonaws.com", false),
+        ("https://sts-fips.us-east-1.amazonaws.com", true), ("https://sts.us-gov-east-1.amazonaws.com", true),
+        ("https://vpce-1.sts-fips.us-east-1.vpce.amazonaws.com", true), ("https://sts.agency.gov:8443/x", true),
+    ])
+    func stsWithFIPS(url: String, isTaken: Bool) {
+        let given = Self.irsa.merging(["AWS_ENDPOINT_URL_STS": url]) { $1 }
+        #expect(name(choose(given, fips: true)).hasPrefix("irsa ") == isTaken)
+        #expect(name(choose(given)).hasPrefix("irsa "))
+    }
+
+    @Test(arguments: [
         ("http://169.254.170.2/x", true), ("http://169.254.170.23:80/v1/credentials", true),
         ("http://[fd00:ec2::23]/v1", true),
         ("http://127.0.0.1:8080/", true), ("http://127.9.9.9", true), ("http://localhost/", true),

@@ -96,6 +96,11 @@ enum CredentialSource: Sendable, Equatable {
             guard PlainHTTP.isAllowed(given, to: []) else {
                 throw Missing(message: "AWS_ENDPOINT_URL_STS must be an https address (http only on this machine)")
             }
+            if target.s3.fips, AWSHost.isPlainSTS(PlainHTTP.host(given)) {
+                throw Missing(
+                    message: "AWS_ENDPOINT_URL_STS is no FIPS endpoint of STS, and `global.fips` is true; use one, such"
+                        + " as https://sts-fips.us-east-1.amazonaws.com")
+            }
             endpoint = given.hasSuffix("/") ? given : given + "/"
         } else {
             guard let host = AWSHost.sts(region: target.s3.region, fips: target.s3.fips) else {
@@ -139,6 +144,12 @@ enum CredentialSource: Sendable, Equatable {
 
 /// Which addresses may be asked for credentials.
 enum PlainHTTP {
+    /// The host of an address that ``isAllowed(_:to:)``, without a port.
+    static func host(_ url: String) -> String {
+        let authority = url.drop { $0 != "/" }.dropFirst(2).prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+        return String(authority.prefix { $0 != ":" })
+    }
+
     /// https to anywhere; http to this machine and to `hosts` only.
     static func isAllowed(_ url: String, to hosts: [String]) -> Bool {
         guard url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), !url.contains("@"), !url.contains("\\") else {
