@@ -44,20 +44,28 @@ static inline CURLcode shim_curl_setopt_prereq(CURL *easy, curl_prereq_callback 
     return curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, value);
 }
 
-// Called by libcurl for each new connection, with OpenSSL's context: keys and signatures of less than 112 bits of
-// strength are refused even where the distribution allows them (security level 1), and `signatures`, if any, are the
-// only ones offered and taken.
-static inline CURLcode shim_curl_harden(CURL *easy, void *context, void *signatures) {
+// The only algorithms that are offered and taken, in OpenSSL's notation.
+struct shim_curl_rules {
+    const char *signatures;
+    const char *groups;
+};
+
+// Called by libcurl for each new connection, that to an https proxy included, with OpenSSL's context: keys and
+// signatures of less than 112 bits of strength are refused even where the distribution allows them (security level 1),
+// and `rules`, if any, hold. The groups are among them as libcurl has no option for those of a proxy.
+static inline CURLcode shim_curl_harden(CURL *easy, void *context, void *data) {
     (void)easy;
+    const struct shim_curl_rules *rules = (const struct shim_curl_rules *)data;
     SSL_CTX *tls = (SSL_CTX *)context;
     if (SSL_CTX_get_security_level(tls) < 2) SSL_CTX_set_security_level(tls, 2);
-    if (signatures && SSL_CTX_set1_sigalgs_list(tls, (const char *)signatures) != 1) return CURLE_SSL_CIPHER;
-    return CURLE_OK;
+    if (!rules) return CURLE_OK;
+    if (SSL_CTX_set1_sigalgs_list(tls, rules->signatures) != 1) return CURLE_SSL_CIPHER;
+    return SSL_CTX_set1_groups_list(tls, rules->groups) == 1 ? CURLE_OK : CURLE_SSL_CIPHER;
 }
 
-static inline CURLcode shim_curl_setopt_harden(CURL *easy, const char *signatures) {
+static inline CURLcode shim_curl_setopt_harden(CURL *easy, const struct shim_curl_rules *rules) {
     CURLcode code = curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, shim_curl_harden);
-    return code == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, (void *)signatures) : code;
+    return code == CURLE_OK ? curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, (void *)rules) : code;
 }
 
 static inline long shim_curl_getinfo_long(CURL *easy, CURLINFO info) {

@@ -7,8 +7,13 @@ import Synchronization
 /// told to clean up, as other clients of the process may live on.
 private let globalInitialization: CURLcode = curl_global_init(Int(CURL_GLOBAL_DEFAULT))
 
-/// ``TLSApproved/signatures`` for a callback of C, which may come as long as the process lives.
-private nonisolated(unsafe) let approvedSignatures = unsafe UnsafePointer(strdup(TLSApproved.signatures))
+/// ``TLSApproved`` for a callback of C, which may come as long as the process lives.
+private nonisolated(unsafe) let approvedRules = {
+    let rules = UnsafeMutablePointer<shim_curl_rules>.allocate(capacity: 1)
+    unsafe rules.initialize(
+        to: shim_curl_rules(signatures: strdup(TLSApproved.signatures), groups: strdup(TLSApproved.groups)))
+    return unsafe UnsafePointer(rules)
+}()
 
 /// Owner of a CURLM. Only ``wakeUp()`` may be called from any thread; the rest belongs to the loop's thread.
 @safe final class MultiHandle: Sendable {
@@ -137,7 +142,7 @@ private nonisolated(unsafe) let approvedSignatures = unsafe UnsafePointer(strdup
 
     /// See `shim_curl_harden`.
     func harden(approvedOnly: Bool) {
-        unsafe note(shim_curl_setopt_harden(easy, approvedOnly ? approvedSignatures : nil))
+        unsafe note(shim_curl_setopt_harden(easy, approvedOnly ? approvedRules : nil))
     }
 
     /// libcurl copies the strings; the list is freed by ``reset()``.

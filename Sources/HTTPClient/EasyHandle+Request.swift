@@ -50,7 +50,6 @@ extension EasyHandle {
         if approvedOnly {
             for option in [CURLOPT_SSL_CIPHER_LIST, CURLOPT_PROXY_SSL_CIPHER_LIST] { set(option, TLSApproved.suites12) }
             for option in [CURLOPT_TLS13_CIPHERS, CURLOPT_PROXY_TLS13_CIPHERS] { set(option, TLSApproved.suites13) }
-            set(CURLOPT_SSL_EC_CURVES, TLSApproved.groups)
         }
         set(CURLOPT_SSL_VERIFYPEER, 1)
         set(CURLOPT_SSL_VERIFYHOST, 2)

@@ -120,6 +120,12 @@ import Testing
                 } else {
                     expect(failure, .handshake, saying: "compare the server's ciphers and curves")
                 }
+                // The same holds for TLS that ends at a proxy.
+                var proxied = request(
+                    .get, "http://receiver.invalid/", tls: TLSSettings(proxyCAFile: bench.path("ca.crt")))
+                proxied.proxy = String(url.dropLast())
+                #expect(await client.status(proxied) == 200, "\(version)")
+                #expect(await strict.status(proxied) == (isApproved ? 200 : nil), "\(version)")
             }
             await strict.shutdown()
             await child.shutdown()
