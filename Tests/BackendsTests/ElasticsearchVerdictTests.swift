@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test func everythingCreated() {
-        let text = body(errors: "false", [item(201), item(200), item(201)])
+        let text = body(errors: "false", [item(201), item(201), item(201)])
         #expect(of(answer(200, text), count: 3) == .delivered(slowDown: false))
     }
 
@@ -40,6 +40,30 @@ import Testing
     @Test func conflictIsDelivered() {
         let text = body(errors: "true", [item(201), item(409, error: "version_conflict_engine_exception")])
         #expect(of(answer(200, text), count: 2) == .delivered(slowDown: false))
+    }
+
+    /// The `drop` processor: a success of which nothing was stored. Held, as a setting made it so.
+    @Test func whatAPipelineDropsIsHeld() {
+        let verdict = of(answer(200, body(errors: "false", [item(201), item(200), item(201)])), count: 3)
+        #expect(kinds(verdict) == ["delivered", "configuration", "delivered"])
+        guard case .items(let items, _) = verdict, case .configuration(let reason) = items[1] else { return }
+        #expect(reason.code == "pipeline-drop" && reason.message.contains("ingest pipeline"))
+    }
+
+    @Test(arguments: [202, 204, 299, 0]) func onlyCreatedIsStored(status: Int) {
+        #expect(kinds(of(answer(200, body(errors: "false", [item(status)])), count: 1)) == ["retry"])
+    }
+
+    /// What does not fit a data stream's mapping is a success too, if the stream has a failure store.
+    @Test(arguments: [
+        (#""failure_store":"used""#, "poison"), (#""failure_store":null"#, "poison"),
+        (#""failure_store":"used","failure_store":"not_applicable_or_unknown""#, "poison"),
+        (#""failure_store":"not_applicable_or_unknown""#, "delivered"), (#""_version":1"#, "delivered"),
+    ]) func failureStoreIsNotTheStream(member: String, expected: String) {
+        let odd = #"{"create":{"status":201,\#(member)}}"#
+        let refused = item(429, error: "full")
+        let verdict = of(answer(200, body(errors: "true", [odd, item(201), refused])), count: 3)
+        #expect(kinds(verdict) == [expected, "delivered", "retry"])
     }
 
     @Test func itemsAreJudgedOneByOneInTheOrderOfTheRequest() throws {

@@ -117,8 +117,8 @@ import Testing
         let bulk = ElasticsearchRequestBuilder(target: Self.elastic, encoder: encoder())
         // `status` stays in the filter, or the items' places would shift.
         #expect(
-            bulk.bulkURL == "https://[2001:db8::1]:9200/_bulk?filter_path=errors,items.*.status,items.*.error.type,"
-                + "items.*.error.reason")
+            bulk.bulkURL == "https://[2001:db8::1]:9200/_bulk?filter_path=errors,items.*.status,"
+                + "items.*.failure_store,items.*.error.type,items.*.error.reason")
         #expect(bulk.rootURL == "https://[2001:db8::1]:9200/")
     }
 

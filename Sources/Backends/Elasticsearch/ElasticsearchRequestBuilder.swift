@@ -19,7 +19,8 @@ public struct ElasticsearchRequestBuilder: Sendable {
         isDataStream = target.dataStream != nil
         bulkURL =
             target.endpoint.base
-            + "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
+            + "/_bulk?filter_path=errors,items.*.status,items.*.failure_store,items.*.error.type,"
+            + "items.*.error.reason"
         rootURL = target.endpoint.base + "/"
         var out = ByteWriter()
         out.append("{\"create\":{\"_index\":\"")

@@ -54,8 +54,23 @@ public enum ElasticsearchVerdict {
             let members = JSONAnswer.members(span, actions[0].value.range),
             let status = only("status", members).flatMap({ JSONAnswer.integer($0, span) })
         else { return .retry(unreadable) }
-        // 409: a document of that id is there, and only we write that id.
-        if 200..<300 ~= status || status == 409 { return .delivered }
+        // 409: a document of that id is there, and only we write that id. Of all successes a `create` that stored
+        // something has 201 alone.
+        if status == 409 || status == 201 && !wentToFailureStore(members, span) { return .delivered }
+        if status == 201 {
+            return .poison(
+                Reason(
+                    code: "failure-store",
+                    message: "\(place) could not index a document and put it into the data stream's failure store;"
+                        + " mend the mapping or the pipeline there, then have the dead letter sent again"))
+        }
+        if status == 200 {
+            return .configuration(
+                Reason(
+                    code: "pipeline-drop",
+                    message: "\(place) took a document and stored nothing (item status 200): an ingest pipeline"
+                        + " (index.default_pipeline, index.final_pipeline) drops it; take the drop processor out"))
+        }
         let said = errorText(members, span)
         let reason = Reason(code: "http-\(status)", message: "\(place) refused a document with \(status)\(said)")
         switch status {
@@ -63,6 +78,18 @@ public enum ElasticsearchVerdict {
         case 401, 403, 404: return .configuration(reason)
         default: return .retry(reason)
         }
+    }
+
+    /// Whether the document lies beside the data stream instead of in it: `failure_store` is left out of the answer to
+    /// a document that was indexed ("Failure store" in the Elastic documentation, since 8.16).
+    private static func wentToFailureStore(
+        _ members: [(key: String, value: Formats.JSONValue)], _ span: Span<UInt8>
+    ) -> Bool {
+        var went = false
+        for member in members where member.key == "failure_store" {
+            went = went || JSONAnswer.text(member.value, span) != "not_applicable_or_unknown"
+        }
+        return went
     }
 
     /// The member called `key`; nil if there is none, or more than one, which could be read either way.
