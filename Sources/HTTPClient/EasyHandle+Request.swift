@@ -37,12 +37,13 @@ extension EasyHandle {
     /// about some of its entries.
     private func configureProxy(_ proxy: ProxyPlan?) {
         set(CURLOPT_NOPROXY, "")
-        set(CURLOPT_PROXY, proxy?.url.reveal() ?? "")
+        set(CURLOPT_PROXY, proxy?.url ?? "")
         // Fields such as Authorization are for the server at the other end of the tunnel.
         set(CURLOPT_HEADEROPT, Int(CURLHEADER_SEPARATE))
-        guard let user = proxy?.user, let password = proxy?.password else { return }
-        set(CURLOPT_PROXYUSERNAME, user.reveal())
-        set(CURLOPT_PROXYPASSWORD, password.reveal())
+        guard let credentials = proxy?.basicCredentials else { return }
+        // Not by CURLOPT_PROXYUSERNAME and CURLOPT_PROXYPASSWORD: libcurl 7.88 percent-decodes what it is given there,
+        // against its own manual, and a password that holds `%41` would arrive as another.
+        set(CURLOPT_PROXYHEADER, list: ["Proxy-Authorization: Basic \(credentials.reveal())"])
     }
 
     private func configureTLS(_ pem: PEMContents, approvedOnly: Bool) {

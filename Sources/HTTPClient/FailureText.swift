@@ -101,7 +101,10 @@ struct Trouble {
             )
         }
         switch code {
-        case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY:
+        case CURLE_COULDNT_RESOLVE_PROXY:
+            // libcurl's own words may quote the whole of what it took for the proxy's name.
+            return (.resolve, "the proxy's name cannot be resolved. Check the name and this machine's DNS")
+        case CURLE_COULDNT_RESOLVE_HOST:
             return (.resolve, "\(reason). Check the host's name and this machine's DNS")
         case CURLE_COULDNT_CONNECT:
             return (.connect, "\(reason). Check that the server listens on this port and no firewall is between")

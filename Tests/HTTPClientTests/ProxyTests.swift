@@ -1,3 +1,4 @@
+import Foundation
 import Model
 import Testing
 
@@ -61,22 +62,82 @@ import Testing
     @Test func addresses() throws {
         let plain = try #require(try plan("http://proxy.example.com:3128/"))
         #expect(plain.shown == "proxy.example.com:3128" && !plain.isTLS)
-        #expect(plain.url.reveal() == "http://proxy.example.com:3128")
+        #expect(plain.url == "http://proxy.example.com:3128")
         #expect(try plan("HTTPS://proxy")?.shown == "proxy:443")
-        #expect(try plan("proxy:8080", isGiven: false)?.url.reveal() == "http://proxy:8080")
+        #expect(try plan("proxy:8080", isGiven: false)?.url == "http://proxy:8080")
         #expect(try plan("http://[fd00::1]:3128")?.shown == "[fd00::1]:3128")
         #expect(try plan("") == nil)
         let named = try #require(try plan("http://user:hunter2@proxy:3128", isGiven: false))
         #expect(named.shown == "proxy:3128")
-        #expect(named.url.reveal() == "http://user:hunter2@proxy:3128")
+        #expect(named.url == "http://proxy:3128")
+        #expect(named.user?.reveal() == "user" && named.password?.reveal() == "hunter2")
         var dumped = ""
         dump(named, to: &dumped)
         #expect(!"\(named) \(dumped)".contains("hunter2"))
     }
 
+    /// What stands before the host, user, password.
+    @Test(arguments: [
+        ("user:p@ss@", "user", "p@ss"), ("user:pa#ss@", "user", "pa#ss"), ("user:pa?ss@", "user", "pa?ss"),
+        ("user:1234#x@", "user", "1234#x"), ("user:a:b@", "user", "a:b"), ("user:%41%2f%25@", "user", "A/%"),
+        ("user:100%@", "user", "100%"), ("us%40er:%c3%a9@", "us@er", "é"), ("user@", "user", ""),
+        (":word@", "", "word"),
+    ])
+    func credentialsNeverReachTheURL(before: String, user: String, password: String) throws {
+        for address in ["http://\(before)proxy:3128", "https://\(before)proxy:3128/", "\(before)proxy:3128"] {
+            let plan = try #require(try plan(address, isGiven: false))
+            #expect(plan.shown == "proxy:3128")
+            #expect(plan.url == (address.hasPrefix("https:") ? "https" : "http") + "://proxy:3128")
+            #expect(plan.user?.reveal() == user && plan.password?.reveal() == password)
+        }
+    }
+
+    @Test func credentialsOfTheTargetComeFirst() throws {
+        var request = HTTPRequest(method: .post, url: "https://siem.example.com/")
+        request.proxyUser = Secret("own")
+        request.proxyPassword = Secret("word")
+        let environment = environment(["HTTPS_PROXY": "http://common:hunter2@proxy:3128"])
+        let plan = try #require(try CheckedRequest(request, environment: environment).proxy)
+        #expect(plan.user?.reveal() == "own" && plan.password?.reveal() == "word")
+        #expect(try self.plan("http://proxy:3128", isGiven: false)?.user == nil)
+    }
+
+    /// The vectors of RFC 7617, and all lengths of the last group.
+    @Test(arguments: [
+        ("Aladdin", "open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), ("test", "123£", "dGVzdDoxMjPCow=="),
+        ("", "", "Og=="), ("a", "", "YTo="), ("a", "b", "YTpi"), ("~", "\u{7FF}?>", "fjrfvz8+"),
+    ])
+    func basicIsBase64(user: String, password: String, expected: String) throws {
+        var request = HTTPRequest(method: .post, url: "https://siem.example.com/", proxy: "http://proxy:3128")
+        (request.proxyUser, request.proxyPassword) = (Secret(user), Secret(password))
+        let plan = try #require(try CheckedRequest(request, environment: .none).proxy)
+        #expect(plan.basicCredentials?.reveal() == expected)
+    }
+
+    /// libcurl gets them as they are, and decodes nothing a second time.
+    @Test func credentialsArriveAsTheyAre() async throws {
+        try await withServer({ connection in
+            while let (head, _) = connection.nextRequest() { connection.answer(head) }
+        }) { server, client in
+            var plain = request(.get, "http://receiver.invalid/")
+            plain.proxy = "http://us%40er:p@%2541#?@" + server.url("").dropFirst("http://".count)
+            let text = try await client.send(plain).text
+            let field = "Proxy-Authorization: Basic \(Data("us@er:p@%41#?".utf8).base64EncodedString())\r\n"
+            #expect(text.contains(field), "\(text)")
+            // Those of a secret too.
+            plain.proxy = server.url("")
+            plain.proxyUser = Secret("us@er")
+            plain.proxyPassword = Secret("p@%41#?")
+            #expect(try await client.send(plain).text.contains(field))
+        }
+    }
+
     @Test(arguments: [
         "socks5://hunter2@proxy:1", "http://hunter2@proxy:1/path", "http://hunter2@:1", "http://hunter2@proxy:0",
         "http://hunter2@pro\u{0}xy:1", "http://hunter2\n@proxy:1", "http://", "http://hunter2@proxy:99999",
+        "http://u:hunter2%0a@proxy:1", "http://u:hunter2%00@proxy:1", "http://u%3Ax:hunter2@proxy:1",
+        "http://u:hunter2%ff@proxy:1", "http://u:hunter2/@proxy:1", "http://u:hunter2@proxy:1#x",
+        "http://u:hunter2@", "http://user:hunter2#x",
     ])
     func badAddressesAreRefusedWithoutBeingShown(address: String) throws {
         for isGiven in [true, false] {
