@@ -33,12 +33,18 @@ import Model
         ProxyEnvironment { name in unsafe getenv(name).map { unsafe String(cString: $0) } }
     }
 
+    /// Whether `host` names loopback, whose meaning changes with the machine that resolves it.
+    static func isThisMachine(_ host: String) -> Bool {
+        let name = ProxyException.plain(host)
+        return name == "localhost" || NetworkAddress(name)?.isLoopback == true
+    }
+
     /// The proxy's URL as the variable has it; `nil` for a straight connection.
     func proxy(scheme: String, host: String, port: Int) -> String? {
         guard let found = scheme == "https" ? https : http else { return nil }
+        if Self.isThisMachine(host) { return nil }
         let name = ProxyException.plain(host)
         let address = NetworkAddress(name)
-        if name == "localhost" || address?.isLoopback == true { return nil }
         return exceptions.contains { $0.covers(name, address, port) } ? nil : found
     }
 }

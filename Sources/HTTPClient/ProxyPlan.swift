@@ -12,10 +12,12 @@ import Model
     let password: Secret?
 
     /// - Parameter environment: for requests that name no proxy themselves.
-    /// - Returns: `nil` for a straight connection.
+    /// - Returns: `nil` for a straight connection. Plain http to this machine is always one, whoever names a proxy: it
+    ///   was allowed because it never leaves the machine, and through a proxy it would, in clear.
     static func of(
         _ request: HTTPRequest, _ parts: URLParts, _ environment: ProxyEnvironment
     ) throws(HTTPFailure) -> ProxyPlan? {
+        if parts.scheme == "http", ProxyEnvironment.isThisMachine(parts.host) { return nil }
         let given = request.proxy ?? environment.proxy(scheme: parts.scheme, host: parts.host, port: parts.port)
         guard let given, !given.isEmpty else { return nil }
         guard let plan = ProxyPlan(given, user: request.proxyUser, password: request.proxyPassword) else {

@@ -29,6 +29,17 @@ import Testing
         #expect(all.proxy(scheme: "https", host: host, port: 8088) == nil)
     }
 
+    /// Plain http to this machine goes straight even if the request names a proxy, where it would travel in clear.
+    @Test(arguments: ["localhost:4566", "127.0.0.1:4566", "127.9.9.9", "[::1]:80", "localhost.:80"])
+    func plainHTTPNeverLeavesThisMachine(place: String) throws {
+        for (scheme, isStraight) in [("http", true), ("https", false)] {
+            var request = HTTPRequest(method: .post, url: "\(scheme)://\(place)/", proxy: "http://proxy:3128")
+            request.proxyUser = Secret("own")
+            request.proxyPassword = Secret("word")
+            #expect((try CheckedRequest(request, environment: .none).proxy == nil) == isStraight)
+        }
+    }
+
     /// Entry, host, port, whether the proxy is left out.
     @Test(arguments: [
         ("*", "a.example.com", 443, true), ("example.com", "example.com", 443, true),

@@ -36,6 +36,10 @@ struct CredentialFetcher: Sendable {
         // STS is reached as the target is, but its certificate is Amazon's own, and ours is not for it.
         (message.tls.caFile, message.tls.revocationFile, message.tls.serverName) = (nil, nil, nil)
         (message.tls.certificateFile, message.tls.keyFile) = (nil, nil)
+        // Plain http is allowed on this machine alone, and no proxy tunnels it: the token would be open to the proxy.
+        if !request.endpoint.hasPrefix("https://") {
+            (message.proxy, message.proxyUser, message.proxyPassword, message.tls.proxyCAFile) = ("", nil, nil, nil)
+        }
         let response = try await send(message)
         return try CredentialAnswer.sts(response, now: wall(), at: "\(place): STS (\(request.endpoint))").get()
     }
