@@ -106,12 +106,7 @@ struct HTTPSender: Sendable {
         _ request: inout HTTPRequest, _ headers: [HTTPHeader], _ credentials: [HTTPHeader]
     ) async throws(Refusal) -> HTTPResponse {
         request.headers = credentials + headers
-        try request.connect(to: target, secrets: secrets, place: place)
-        do throws(HTTPFailure) {
-            return try await client.send(request)
-        } catch {
-            throw Refusal(verdict: HTTPVerdict.of(error), failure: error)
-        }
+        return try await client.send(request, to: target, secrets: secrets, place: place)
     }
 
     private func currentCredentials() throws(Refusal) -> [HTTPHeader] {

@@ -37,3 +37,36 @@ extension HTTPRequest {
         }
     }
 }
+
+extension HTTPClient {
+    /// Sends `message` the way `target` is reached.
+    ///
+    /// 407 may only mean that the proxy's credentials were rotated a moment ago. They are read again past every cache;
+    /// if that brings others, the request is sent once more at once. A proxy that refuses CONNECT has passed nothing on
+    /// (RFC 9110, section 9.3.6), so nothing can arrive twice by that.
+    ///
+    /// - Parameter place: how messages name the target.
+    func send(
+        _ message: HTTPRequest, to target: Target, secrets: SecretDirectory, place: String
+    ) async throws(Refusal) -> HTTPResponse {
+        var request = message
+        try request.connect(to: target, secrets: secrets, place: place)
+        do throws(HTTPFailure) {
+            return try await send(request)
+        } catch {
+            let refused = Refusal(verdict: HTTPVerdict.of(error), failure: error)
+            guard error.kind == .proxy(status: 407), let ref = target.secretRef else { throw refused }
+            secrets.invalidate(ref)
+            let (user, password) = (request.proxyUser, request.proxyPassword)
+            // A secret that has become unreadable meanwhile says nothing about the refusal that is at hand.
+            guard (try? request.connect(to: target, secrets: secrets, place: place)) != nil,
+                request.proxyUser != user || request.proxyPassword != password
+            else { throw refused }
+        }
+        do throws(HTTPFailure) {
+            return try await send(request)
+        } catch {
+            throw Refusal(verdict: HTTPVerdict.of(error), failure: error)
+        }
+    }
+}

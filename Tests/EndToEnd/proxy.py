@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from peers import Stage
@@ -20,6 +21,8 @@ class Proxy:
         self.names = names
         # User and password it demands, or none.
         self.credentials: tuple[str, str] | None = None
+        # Called before each 407.
+        self.on_refused: Callable[[], None] | None = None
         # Status it answers every CONNECT with, instead of connecting.
         self.refusal: int | None = None
         # The head of each request.
@@ -52,6 +55,8 @@ class Proxy:
         if self.credentials:
             pair = base64.b64encode(":".join(self.credentials).encode()).decode()
             if f"Proxy-Authorization: Basic {pair}\r\n" not in head:
+                if self.on_refused:
+                    self.on_refused()
                 return 407
         if method != "CONNECT":
             return 405

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,6 +127,26 @@ def test_credentials_from_the_secret(setup: Setup, results: Results) -> None:
     finished = running.wait()
     assert finished.code == OK, finished
     assert PROXY_PASSWORD not in finished.output
+    assert_delivered_everywhere(results(COUNT), setup.sandbox, setup.bench.archive)
+
+
+def test_rotated_credentials(setup: Setup, results: Results) -> None:
+    """Credentials that were replaced a moment ago are read again and used at once: no failure, nothing waits."""
+    setup.name_proxy("common:wrong@")
+    setup.proxy.credentials = ("user", PROXY_PASSWORD)
+
+    def put(password: str) -> None:
+        for ref in ("hec", "es"):
+            setup.bench.secret(ref, "proxyUsername", "user")
+            setup.bench.secret(ref, "proxyPassword", password)
+
+    put("of-yesterday")
+    setup.proxy.on_refused = lambda: put(PROXY_PASSWORD)
+    finished = run(setup, results)
+    assert finished.code == OK, finished
+    pair = base64.b64encode(b"user:of-yesterday").decode()
+    assert any(f"Basic {pair}" in head for head in setup.proxy.heads)
+    assert "407" not in finished.output
     assert_delivered_everywhere(results(COUNT), setup.sandbox, setup.bench.archive)
 
 

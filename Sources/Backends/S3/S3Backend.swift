@@ -181,15 +181,10 @@ public struct S3Backend: Backend {
     private func transmit(
         _ request: UnsignedRequest, _ body: SealedBytes?, _ credentials: AWSCredentials, _ maxResponseBytes: Int
     ) async throws(Refusal) -> HTTPResponse {
-        var message = HTTPRequest(
+        let message = HTTPRequest(
             method: request.method, url: builder.address.url(request),
             headers: try access.sign(request, with: credentials), body: body,
             maxResponseBytes: maxResponseBytes)
-        try message.connect(to: target, secrets: secrets, place: place)
-        do throws(HTTPFailure) {
-            return try await client.send(message)
-        } catch {
-            throw Refusal(verdict: HTTPVerdict.of(error))
-        }
+        return try await client.send(message, to: target, secrets: secrets, place: place)
     }
 }
