@@ -49,15 +49,18 @@ public struct FeedLoop<Sink: RecordSink>: Sendable {
     }
 }
 
-/// Set once, seen by all: somebody asked the process to stop.
+/// Set once, seen by all: somebody asked the process, or a part of its work, to stop.
 public final class StopSignal: Sendable {
     private let flag = Atomic<Bool>(false)
+    private let whole: StopSignal?
 
     /// Not set.
-    public init() {}
+    ///
+    /// - Parameter whole: what stops this too.
+    public init(partOf whole: StopSignal? = nil) { self.whole = whole }
 
     /// Whether to stop.
-    public var isSet: Bool { flag.load(ordering: .acquiring) }
+    public var isSet: Bool { flag.load(ordering: .acquiring) || whole?.isSet ?? false }
 
     /// Asks to stop.
     public func set() { flag.store(true, ordering: .releasing) }

@@ -465,6 +465,35 @@ def test_two_retries_at_once(bench: Workbench, results: Results, receiver: Recei
     first.kill()
 
 
+def test_an_outage_does_not_keep_letters_from_other_targets(
+    bench: Workbench, results: Results, receiver: Receiver
+) -> None:
+    """More letters of a dead target than are tried at once lie before one of another target, which is delivered."""
+    # Four times the queue, 4 MiB, are tried at once: 16 of these fill that.
+    small = {"limits": {"maxQueuedBytesPerTarget": "1MiB"}}
+    large = records(results(COUNT))[:20]
+    for record in large:
+        record["spec"]["result"]["detail"] = "x" * (256 << 10)
+    many = bench.write("many.ndjson", b"".join(json.dumps(record).encode() + b"\n" for record in large))
+    receiver.poison = set(uids(many))
+    refused = bench.make_config([bench.splunk(receiver.port, name="down")], "refused.yaml", **small)
+    assert bench.run_export(refused, many).code == DEAD_LETTERS
+    poisoned(bench, receiver, results(COUNT), 59)
+    receiver.poison = set()
+    dead = Receiver(TOKEN)
+    dead.die()
+    down = bench.splunk(dead.port, name="down")
+    config = bench.make_config([down, bench.splunk(receiver.port)], "both.yaml", **small)
+    finished = retry(bench, config, "--deadline", "500ms")
+    assert finished.code == UNDELIVERED, finished
+    assert (finished.summary["delivered"], finished.summary["undelivered"]) == (1, 20)
+    assert listed(bench, "--target", "splunk") == []
+    assert_each_once(uids(results(COUNT)), receiver.uids, "splunk")
+    shown = letters(bench, "retry", "--config", config, "--secrets", bench.secrets, "--deadline", "500ms")
+    assert shown.code == UNDELIVERED, shown
+    assert re.search(r"^down: [45] dead letters not tried any more", shown.stdout, re.M), shown
+
+
 def test_undelivered_stays(bench: Workbench, results: Results, receiver: Receiver) -> None:
     """Nobody answers: after the deadline the letters are as they were."""
     config, _ = poisoned(bench, receiver, results(COUNT), 5, 6)

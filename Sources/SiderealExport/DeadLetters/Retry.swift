@@ -13,9 +13,10 @@ final class Retry: Sendable {
     private let filter: DeadLetterFilter
     private let person = Person.current
 
-    /// Letters of one session at the most, and their bytes: they lie on the disk a second time meanwhile.
+    /// Letters of one session at the most.
     private static let maxLetters = 20_000
-    private static let maxBytes: UInt64 = 64 << 20
+    /// Their bytes, which lie on the disk a second time meanwhile: a few times what a target may queue.
+    private var maxBytes: UInt64 { 4 * UInt64(run.configuration.limits.maxQueuedBytesPerTarget) }
     /// Letters that are looked up at a time.
     private static let page = 500
 
@@ -64,14 +65,16 @@ final class Retry: Sendable {
         chosen.through = try reader.lastID()
         outcome.selected = try reader.count(chosen).letters
         let readmitted = try await readmit(chosen, reader, &outcome)
-        let sorter = RetrySorter(targets: run.configuration.targets, exporter: try await run.ledger.exporter())
+        var sorter = RetrySorter(targets: run.configuration.targets, exporter: try await run.ledger.exporter())
         for filter in [chosen] + readmitted {
             var last: Int64 = 0
-            while !run.stop.isSet, summary.isAllDelivered {
+            while !run.stop.isSet {
                 let file = try RetryFile(state: run.options.state)
                 last = try fill(file, after: last, filter, reader, sorter, &outcome)
                 guard !file.entries.isEmpty else { break }
-                try await session(file, &summary, &outcome)
+                try await session(file, &summary)
+                // One that took nothing for the whole deadline is not waited for again, and nobody waits for it.
+                sorter.givenUp = Set(summary.rows.filter { !$0.isComplete }.map(\.name))
             }
         }
     }
@@ -133,15 +136,19 @@ final class Retry: Sendable {
         _ sorter: RetrySorter, _ outcome: inout RetrySummary.Outcome
     ) throws -> Int64 {
         var last = after
-        while file.entries.count < Self.maxLetters, file.size < Self.maxBytes {
+        while file.entries.count < Self.maxLetters, file.size < maxBytes {
             let entries = try reader.entries(filter, after: last, limit: Self.page)
             guard !entries.isEmpty else { break }
-            for entry in entries where file.entries.count < Self.maxLetters && file.size < Self.maxBytes {
+            for entry in entries where file.entries.count < Self.maxLetters && file.size < maxBytes {
                 last = entry.id
                 // Those of the intake that are no letters of targets by now were counted when they were looked at.
                 if entry.target.isEmpty, !entry.isCut { continue }
                 if let why = sorter.obstacle(entry) {
                     outcome.kept[why, default: 0] += 1
+                    continue
+                }
+                if sorter.givenUp.contains(entry.target) {
+                    outcome.leftOut[entry.target, default: 0] += 1
                     continue
                 }
                 guard let letter = try reader.letter(id: entry.id) else { continue }
@@ -153,9 +160,7 @@ final class Retry: Sendable {
         return last
     }
 
-    private func session(
-        _ file: RetryFile, _ summary: inout RunSummary, _ outcome: inout RetrySummary.Outcome
-    ) async throws {
+    private func session(_ file: RetryFile, _ summary: inout RunSummary) async throws {
         let revival = Revival(file.entries, by: person)
         let ledger = RetryLedger(run.ledger, revival, log: run.log, isQuiet: run.console.isTerminal)
         let names = Set(file.entries.map(\.target))
@@ -164,7 +169,7 @@ final class Retry: Sendable {
             catalog: try file.open(), spool: nil, targets: targets,
             settled: targets.map { [Revival.source.rawValue: revival.settled(for: $0.name)] },
             delivered: targets.map { _ in 0 }, inFlight: targets.map { _ in [] }, ledger: ledger)
-        let session = try await RunSession(run: run, plan: plan) { _ in ledger }
+        let session = try await RunSession(run: run, plan: plan) { _, _ in ledger }
         try await run.execute(session, &summary)
     }
 }
@@ -174,6 +179,8 @@ struct RetrySorter {
     private let targets: [Target]
     /// The exporter that works beside us, if one does.
     private let exporter: Int32?
+    /// Targets that gave nothing but silence or refusals until the deadline: their further letters are left for later.
+    var givenUp: Set<String> = []
 
     init(targets: [Target], exporter: Int32?) {
         self.targets = targets

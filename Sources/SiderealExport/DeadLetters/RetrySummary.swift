@@ -57,6 +57,8 @@ struct RetrySummary: Sendable {
         var invalid = 0
         /// Letters that could not be tried.
         var kept: [Obstacle: Int] = [:]
+        /// Letters of targets that were given up before their turn came.
+        var leftOut: [String: Int] = [:]
     }
 
     var run: RunSummary
@@ -90,6 +92,9 @@ struct RetrySummary: Sendable {
         if let failure = run.failure { lines.append("Ended early: \(failure.printable)") }
         lines += obstacles.map { "Not tried: \($0.0.text($0.1)).".printable }
         lines += run.shortfalls
+        lines += outcome.leftOut.sorted { $0.key < $1.key }.map { name, count in
+            "\(name): \(LetterText.count(count)) not tried any more, as it was given up at the deadline."
+        }
         if refusedAgain + keptCount + open > 0 {
             lines.append("What is left: sidereal-export dead-letters list --state \(state.printable)")
         }

@@ -137,9 +137,9 @@ final class ExportRun: Sendable {
     private func session(_ paths: [String], spool: StdinSpool?, _ summary: inout RunSummary) async throws {
         let catalog = try await InputCatalog.open(paths, ledger: ledger, knownByPath: options.input == "-")
         let plan = try await RunSession.Plan(run: self, catalog: catalog, spool: spool)
-        let (ledger, console, log, stop) = (ledger, console, log, stop)
+        let (ledger, console, log) = (ledger, console, log)
         let deadline = options.deadlineMilliseconds
-        let session = try await RunSession(run: self, plan: plan) { reader in
+        let session = try await RunSession(run: self, plan: plan) { reader, stop in
             RefusalLog(
                 ledger: ledger, reader: reader, console: console, log: log, stop: stop, deadlineMilliseconds: deadline)
         }

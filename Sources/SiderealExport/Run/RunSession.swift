@@ -25,6 +25,8 @@ final class RunSession: Sendable {
     private let deliveredBefore: [Int]
     private let refusals: any Refusals
     let worker: Worker
+    /// Of this session alone: others may follow without the targets that it gives up.
+    private let stop: StopSignal
     private let hasGivenUp = Atomic<Bool>(false)
     private let undelivered = Mutex<[String]>([])
 
@@ -46,13 +48,14 @@ final class RunSession: Sendable {
     }
 
     /// - Parameter refusals: what takes records that no target gets to see; called once.
-    init(run: ExportRun, plan: Plan, refusals make: (InputReader) -> any Refusals) async throws {
+    init(run: ExportRun, plan: Plan, refusals make: (InputReader, StopSignal) -> any Refusals) async throws {
         self.run = run
+        stop = StopSignal(partOf: run.stop)
         catalog = plan.catalog
         spool = plan.spool
         let reader = InputReader(catalog: plan.catalog, limits: run.configuration.limits, spool: plan.spool)
         self.reader = reader
-        let refusals = make(reader)
+        let refusals = make(reader, stop)
         self.refusals = refusals
         let stamp = ExportStamp(version: ExporterVersion.current, cluster: run.configuration.clusterName)
         let log = run.log
@@ -109,7 +112,7 @@ final class RunSession: Sendable {
     /// Feeds, drains and ends.
     func execute() async throws(InputError) {
         let overseer = Task { await watchDeadline() }
-        let loop = FeedLoop(reader: reader, fileCount: catalog.entries.count, sink: worker, stop: run.stop)
+        let loop = FeedLoop(reader: reader, fileCount: catalog.entries.count, sink: worker, stop: stop)
         let result: Result<Void, InputError>
         do throws(InputError) {
             _ = try await loop.run(from: starts)
@@ -135,7 +138,7 @@ final class RunSession: Sendable {
             let statuses = worker.gauges.map { $0.snapshot() }
             // Past the deadline everything but the targets given up is complete: an answer is not waited for.
             if statuses.allSatisfy(\.isIdle) || hasGivenUp.load(ordering: .relaxed) { return }
-            if run.stop.isSet {
+            if stop.isSet {
                 let now = SystemClock.now()
                 let since = stopSeen ?? now
                 stopSeen = since
@@ -159,7 +162,7 @@ final class RunSession: Sendable {
                 let isOverdue = !status.isIdle && waited >= run.options.deadlineMilliseconds
                 if isOverdue { overdue.append(gauge) } else { pending += 1 }
             }
-            guard pending == 0, !overdue.isEmpty, !run.stop.isSet else { continue }
+            guard pending == 0, !overdue.isEmpty, !stop.isSet else { continue }
             for gauge in overdue {
                 let status = gauge.snapshot()
                 let why = status.lastFailure.map { "\($0)" } ?? "no answer yet"
@@ -168,7 +171,7 @@ final class RunSession: Sendable {
                     metadata: ["target": "\(gauge.target.name)", "queued": "\(status.taken - status.delivered)"])
             }
             hasGivenUp.store(true, ordering: .relaxed)
-            run.stop.set()
+            stop.set()
         }
     }
 
