@@ -36,7 +36,8 @@ let package = Package(
         .target(name: "Model", swiftSettings: strict),
         // Layer 2: pure.
         .target(name: "Formats", dependencies: ["Model"], swiftSettings: strict),
-        .target(name: "ExportCore", dependencies: ["Model"], swiftSettings: strict),
+        .target(name: "Protocol", dependencies: ["Model"], swiftSettings: strict),
+        .target(name: "ExportCore", dependencies: ["Model", "Protocol"], swiftSettings: strict),
         .target(name: "Threading", dependencies: ["Model"], swiftSettings: strict),
         .target(name: "Synthetic", dependencies: ["Model"], swiftSettings: strict),
         .target(
