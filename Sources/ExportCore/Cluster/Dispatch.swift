@@ -1,0 +1,310 @@
+public import Model
+public import Protocol
+
+/// A worker by the number that the leader gave it for this term.
+public struct WorkerNumber: Hashable, Sendable, Comparable {
+    /// From 0, in the order of their first appearance.
+    public var index: Int
+
+    /// Worker `index`.
+    @inlinable public init(_ index: Int) { self.index = index }
+
+    /// Orders by number.
+    @inlinable public static func < (a: WorkerNumber, b: WorkerNumber) -> Bool { a.index < b.index }
+}
+
+/// Records in the leader's hand: which worker gets which, what became of them, and what is to be written down.
+///
+/// Promises:
+/// 1. A record is told as settled for a target only after a worker said `delivered` or `dead` of that very record and
+///    target; a worker's row is told as settled only after everything it said was written (invariants 1 and 5).
+/// 2. What is in hand stays within the bounds: per target by the bytes of pages it has not settled, per worker and
+///    target by the window that the worker announced (invariant 7).
+/// 3. A target without room delays nobody else: each has its own cursor, window and credit (invariant 8).
+/// 4. A record that a worker had when its shard went to another, or its session ended, is sent again.
+/// 5. `failed` counts only from the owner under its current grant.
+public struct Dispatch: Sendable {
+    /// Bounds.
+    public struct Bounds: Sendable, Equatable {
+        /// Bytes of pages that one target may have open.
+        public var windowBytes = 16 << 20
+        /// Bytes of records in one frame; a single longer record goes alone.
+        public var frameBytes = 512 << 10
+        /// Records in one frame.
+        public var frameRecords = 4_096
+        /// Facts that are kept about records that were not read yet.
+        public var maxHints = 1 << 20
+
+        /// The defaults.
+        public init() {}
+    }
+
+    /// What became of records at one target, to be written where results are kept.
+    public struct Facts: Sendable, Equatable {
+        /// The target.
+        public var target: Int
+        /// What happened to all of them.
+        public var kind: Outcomes.Kind
+        /// Why, for `dead` and `failed`.
+        public var reason: String
+        /// The records.
+        public var keys: [RecordKey]
+        /// How far each reaches in its source.
+        public var lengths: [UInt32]
+    }
+
+    /// What is to be done.
+    public enum Effect: Sendable {
+        /// Records go to a worker.
+        case send(WorkerNumber, RecordsFrame)
+        /// Facts are to be written, in the order of their numbers; ``written(through:)`` is to be called afterwards.
+        case write(number: UInt64, [Facts])
+        /// Everything of a source is settled for all targets.
+        case finished(source: UInt64, number: UInt64)
+        /// A worker may forget its rows up to this one.
+        case settled(WorkerNumber, through: UInt64)
+    }
+
+    /// How one target stands.
+    public struct TargetState: Sendable, Equatable {
+        /// Records that were read for it and are not settled.
+        public var inHand = 0
+        /// Bytes of pages it has open.
+        public var windowBytes = 0
+        /// Records settled as accepted, in this term.
+        public var delivered: UInt64 = 0
+        /// Records settled as given up, in this term.
+        public var dead: UInt64 = 0
+        /// First failures of records, in this term.
+        public var failed: UInt64 = 0
+    }
+
+    struct Owner: Sendable, Equatable {
+        var worker: WorkerNumber
+        var epoch: UInt32
+    }
+
+    struct Worker: Sendable {
+        var isOpen = false
+        var windowBytes = 0
+        /// For each target, bytes in its hands.
+        var outstanding: [Int]
+        var shards: [UInt16] = []
+        /// Where the next round over its shards begins.
+        var turn = 0
+        var rows = RowLedger()
+    }
+
+    let term: UInt64
+    let bounds: Bounds
+    let targetCount: Int
+    /// What is settled outside the window.
+    public internal(set) var index: SettledIndex
+    /// How each target stands.
+    public internal(set) var targets: [TargetState]
+    var pages: [WindowPage?] = []
+    var firstPage: UInt64 = 0
+    var slots: [RecordKey: UInt64] = [:]
+    var owners: [Owner?]
+    var workers: [Worker] = []
+    /// For each target and shard, records that wait for their owner.
+    var waiting: [[WaitingQueue]]
+    var hints: [RecordKey: [Hint]] = [:]
+    /// Where sources end whose last page was read.
+    var ends: [UInt64: UInt64] = [:]
+    var sessions: UInt64 = 0
+    var lastWrite: UInt64 = 0
+    var writtenThrough: UInt64 = 0
+
+    /// An empty hand.
+    ///
+    /// - Parameter index: what the store remembers as settled.
+    public init(term: UInt64, shardCount: Int, targetCount: Int, index: SettledIndex, bounds: Bounds = Bounds()) {
+        self.term = term
+        self.bounds = bounds
+        self.targetCount = targetCount
+        self.index = index
+        targets = Array(repeating: TargetState(), count: targetCount)
+        owners = Array(repeating: nil, count: shardCount)
+        waiting = Array(
+            repeating: Array(repeating: WaitingQueue(), count: shardCount), count: targetCount)
+    }
+
+    /// For each target, whether it can take another page.
+    public var hasRoom: [Bool] { targets.map { $0.windowBytes < bounds.windowBytes } }
+
+    /// Bytes of all pages in hand.
+    public var bytesInHand: Int { pages.reduce(0) { $0 + ($1?.bytes.count ?? 0) } }
+
+    /// Records in hand.
+    public var recordsInHand: Int { slots.count }
+
+    /// Milliseconds that the oldest record in hand of `target` has waited; nil if none is.
+    public func oldestMilliseconds(of target: Int, now: Tick) -> UInt64? {
+        let bit = UInt32(1) << UInt32(target)
+        var oldest: Tick?
+        for case let page? in pages where page.open & bit != 0 {
+            if let known = oldest, known <= page.since { continue }
+            oldest = page.since
+        }
+        return oldest.map { now.milliseconds(since: $0) }
+    }
+
+    // MARK: Shards and workers
+
+    /// A worker's session began. What it had is sent again: it knows what it still holds.
+    public mutating func opened(_ worker: WorkerNumber, windowBytes: Int) -> [Effect] {
+        while workers.count <= worker.index {
+            workers.append(Worker(outstanding: Array(repeating: 0, count: targetCount)))
+        }
+        sessions += 1
+        workers[worker.index].isOpen = true
+        workers[worker.index].windowBytes = windowBytes
+        workers[worker.index].rows = RowLedger(session: sessions)
+        return takeBack(shards: workers[worker.index].shards) + pump(worker)
+    }
+
+    /// A worker's session ended. Its shards stay its own until they are given to another.
+    public mutating func closed(_ worker: WorkerNumber) -> [Effect] {
+        guard worker.index < workers.count else { return [] }
+        workers[worker.index].isOpen = false
+        return takeBack(shards: workers[worker.index].shards)
+    }
+
+    /// Shards are a worker's from now on, in place of whoever had them.
+    public mutating func assigned(_ grants: [ShardGrant], to worker: WorkerNumber) -> [Effect] {
+        let taken = grants.map(\.shard).filter { shard in owners[Int(shard)].map { $0.worker != worker } ?? false }
+        let effects = unassigned(taken)
+        for grant in grants {
+            if owners[Int(grant.shard)] == nil { workers[worker.index].shards.append(grant.shard) }
+            owners[Int(grant.shard)] = Owner(worker: worker, epoch: grant.epoch)
+        }
+        return effects + pump(worker)
+    }
+
+    /// Shards are nobody's: they were released, or their owner is dead.
+    public mutating func unassigned(_ shards: [UInt16]) -> [Effect] {
+        let effects = takeBack(shards: shards)
+        let lost = Set(shards)
+        for worker in Set(shards.compactMap { owners[Int($0)]?.worker }) {
+            workers[worker.index].shards.removeAll { lost.contains($0) }
+        }
+        for shard in shards { owners[Int(shard)] = nil }
+        return effects
+    }
+
+    // MARK: Pages
+
+    /// Takes a page into the window. Not taken if it crosses one that is there otherwise: then its feed is broken.
+    public mutating func take(_ page: FeedPage, now: Tick) -> (isTaken: Bool, effects: [Effect]) {
+        let id: UInt64
+        if let known = openPage(of: page) {
+            guard pages[Int(known - firstPage)]?.range == page.range else { return (false, []) }
+            id = known
+        } else {
+            id = add(page, now: now)
+        }
+        if page.isLast { ends[page.source] = page.range.upperBound }
+        let known = open(id, for: page.targets)
+        var effects = write(known) + close(id)
+        for worker in workers.indices { effects += pump(WorkerNumber(worker)) }
+        return (true, effects)
+    }
+
+    /// Every record that `target` had to see was shown to it: what is known only by hearsay was settled before.
+    public mutating func passed(target: Int) -> [Effect] {
+        for key in Array(hints.keys) {
+            guard let all = hints[key] else { continue }
+            for hint in all where hint.target == target { resolve(hint, barrier: writtenThrough) }
+            let rest = all.filter { $0.target != target }
+            hints[key] = rest.isEmpty ? nil : rest
+        }
+        return settledRows()
+    }
+
+    private func openPage(of page: FeedPage) -> UInt64? {
+        for (offset, known) in pages.enumerated() {
+            guard let known, known.source == page.source, known.range.overlaps(page.range) else { continue }
+            return firstPage + UInt64(offset)
+        }
+        return nil
+    }
+
+    private mutating func add(_ page: FeedPage, now: Tick) -> UInt64 {
+        let id = firstPage + UInt64(pages.count)
+        let age = page.ageMilliseconds.multipliedReportingOverflow(by: 1_000_000)
+        let began = age.overflow || age.partialValue > now.nanoseconds ? 0 : now.nanoseconds - age.partialValue
+        let entries = page.positions.indices.map {
+            WindowPage.Entry(
+                position: page.positions[$0], start: page.starts[$0], length: page.lengths[$0], shard: page.shards[$0])
+        }
+        pages.append(
+            WindowPage(
+                source: page.source, range: page.range, bytes: page.bytes, since: Tick(nanoseconds: began),
+                entries: entries, remaining: Array(repeating: 0, count: targetCount)))
+        for (offset, entry) in entries.enumerated() {
+            slots[RecordKey(high: page.source, low: entry.position)] = Slot.pack(id, offset)
+        }
+        return id
+    }
+
+    /// Has targets read the page: what is neither settled nor known by hearsay is owed to them.
+    private mutating func open(_ id: UInt64, for mask: TargetMask) -> [Facts] {
+        var known: [Facts] = []
+        withPage(id) { page, dispatch in
+            for target in 0..<dispatch.targetCount where mask.contains(target) && !page.isOpen(for: target) {
+                let bit = UInt32(1) << UInt32(target)
+                page.open |= bit
+                dispatch.targets[target].windowBytes += page.bytes.count
+                for offset in page.entries.indices {
+                    let (position, shard) = (page.entries[offset].position, Int(page.entries[offset].shard))
+                    if dispatch.index.contains(position, of: page.source, target: target) { continue }
+                    let key = RecordKey(high: page.source, low: position)
+                    if let hint = dispatch.takeHints(key, target) {
+                        dispatch.count(hint.kind, target)
+                        known.add(key, page.reach(of: offset), target, hint.kind, hint.reason)
+                        continue
+                    }
+                    page.entries[offset].owed |= bit
+                    page.remaining[target] += 1
+                    dispatch.targets[target].inHand += 1
+                    dispatch.waiting[target][shard].append(Slot.pack(id, offset))
+                }
+                if page.remaining[target] == 0 { dispatch.settle(&page, for: target) }
+            }
+        }
+        return known
+    }
+
+    /// Nothing of the page is owed to `target` any more.
+    mutating func settle(_ page: inout WindowPage, for target: Int) {
+        page.open &= ~(1 << UInt32(target))
+        targets[target].windowBytes -= page.bytes.count
+        index.insert(page.range, of: page.source, target: target)
+    }
+
+    /// Lets a page go that is done, and says so if its source is.
+    mutating func close(_ id: UInt64) -> [Effect] {
+        guard id >= firstPage, let page = pages[Int(id - firstPage)], page.isDone else { return [] }
+        for entry in page.entries { slots[RecordKey(high: page.source, low: entry.position)] = nil }
+        pages[Int(id - firstPage)] = nil
+        let gone = pages.prefix { $0 == nil }.count
+        pages.removeFirst(gone)
+        firstPage += UInt64(gone)
+        guard let end = ends[page.source], index.covers(upTo: end, of: page.source) else { return [] }
+        ends[page.source] = nil
+        index.finish(page.source)
+        lastWrite += 1
+        return [.finished(source: page.source, number: lastWrite)]
+    }
+
+    /// Lends out a page, so that it is changed in place.
+    mutating func withPage(_ id: UInt64, _ body: (inout WindowPage, inout Dispatch) -> Void) {
+        guard id >= firstPage, let place = Optional(Int(id - firstPage)), place < pages.count,
+            var page = pages[place]
+        else { return }
+        pages[place] = nil
+        body(&page, &self)
+        pages[place] = page
+    }
+}

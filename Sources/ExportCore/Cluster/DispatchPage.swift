@@ -1,0 +1,151 @@
+public import Model
+import Protocol
+
+/// A stretch of a source with the records in it, as the feed hands it over.
+///
+/// Stretches of a source are cut at the same places whoever reads it and whenever, so a stretch that one target has
+/// read and another reads later is the same one.
+public struct FeedPage: Sendable {
+    /// The targets that read it now.
+    public var targets: TargetMask
+    /// The source: the upper half of the keys of its records.
+    public var source: UInt64
+    /// Where it lies in the source. The lower half of a key is where its record begins.
+    public var range: Range<UInt64>
+    /// Nothing of the source comes after it.
+    public var isLast: Bool
+    /// Milliseconds that its oldest record had waited when it was read.
+    public var ageMilliseconds: UInt64
+    /// The lines.
+    public var bytes: SealedBytes
+    /// Where in the source each record begins, ascending.
+    public var positions: [UInt64]
+    /// The shard of each.
+    public var shards: [UInt16]
+    /// Where each begins in ``bytes``.
+    public var starts: [UInt32]
+    /// How many of ``bytes`` each takes, its line end included.
+    public var lengths: [UInt32]
+
+    /// A stretch without records.
+    public init(
+        targets: TargetMask, source: UInt64, range: Range<UInt64>, isLast: Bool, ageMilliseconds: UInt64,
+        bytes: SealedBytes
+    ) {
+        self.targets = targets
+        self.source = source
+        self.range = range
+        self.isLast = isLast
+        self.ageMilliseconds = ageMilliseconds
+        self.bytes = bytes
+        positions = []
+        shards = []
+        starts = []
+        lengths = []
+    }
+
+    /// Adds a record.
+    public mutating func append(position: UInt64, shard: UInt16, start: UInt32, length: UInt32) {
+        positions.append(position)
+        shards.append(shard)
+        starts.append(start)
+        lengths.append(length)
+    }
+}
+
+/// A set of targets, as bits: target `t` of the session's order is bit `t`.
+public struct TargetMask: Hashable, Sendable {
+    /// The bits.
+    public var bits: UInt32
+
+    /// The targets in `bits`.
+    @inlinable public init(bits: UInt32) { self.bits = bits }
+
+    /// One target.
+    @inlinable public init(_ target: Int) { bits = 1 << UInt32(target) }
+
+    /// The first `count` targets; at most 32.
+    @inlinable public init(first count: Int) { bits = count >= 32 ? .max : (1 << UInt32(count)) - 1 }
+
+    /// Whether `target` is in it.
+    @inlinable public func contains(_ target: Int) -> Bool { bits & (1 << UInt32(target)) != 0 }
+
+    /// Whether nothing is in it.
+    @inlinable public var isEmpty: Bool { bits == 0 }
+}
+
+/// A page in the window, and how far each of its records has come.
+struct WindowPage: Sendable {
+    /// One record. Masks are of targets.
+    struct Entry: Sendable {
+        var position: UInt64
+        var start: UInt32
+        var length: UInt32
+        var shard: UInt16
+        /// Targets that want it.
+        var owed: UInt32 = 0
+        /// Targets for which it is in the hands of its shard's owner.
+        var sent: UInt32 = 0
+        /// Targets at which an attempt failed, said once.
+        var failed: UInt32 = 0
+    }
+
+    var source: UInt64
+    var range: Range<UInt64>
+    var bytes: SealedBytes
+    /// When its oldest record began to wait.
+    var since: Tick
+    var entries: [Entry]
+    /// Targets that read it and have records of it to settle.
+    var open: UInt32 = 0
+    /// For each target, how many records it still wants.
+    var remaining: [Int32]
+    /// Records in the hands of workers; the page stays as long as there are any.
+    var sentCount = 0
+
+    var isDone: Bool { open == 0 && sentCount == 0 }
+
+    func isOpen(for target: Int) -> Bool { open & (1 << UInt32(target)) != 0 }
+
+    /// How far record `offset` reaches in the source, blank lines behind it included.
+    func reach(of offset: Int) -> UInt32 {
+        let end = offset + 1 < entries.count ? entries[offset + 1].position : range.upperBound
+        return UInt32(clamping: end - entries[offset].position)
+    }
+}
+
+/// What is settled of each source for each target, outside the window.
+public struct SettledIndex: Sendable {
+    private var sources: [UInt64: [PositionSet]] = [:]
+    private var finished: Set<UInt64> = []
+    private let targetCount: Int
+
+    /// Nothing is settled.
+    public init(targetCount: Int) { self.targetCount = targetCount }
+
+    /// Adds what the store remembers, or what was settled since.
+    public mutating func insert(_ range: Range<UInt64>, of source: UInt64, target: Int) {
+        guard !finished.contains(source) else { return }
+        sources[source, default: Array(repeating: PositionSet(), count: targetCount)][target].insert(range)
+    }
+
+    /// Everything of `source` is settled for all targets.
+    public mutating func finish(_ source: UInt64) {
+        finished.insert(source)
+        sources[source] = nil
+    }
+
+    /// Whether everything of `source` is settled.
+    public func isFinished(_ source: UInt64) -> Bool { finished.contains(source) }
+
+    /// Whether the record that begins at `position` is settled for `target`.
+    public func contains(_ position: UInt64, of source: UInt64, target: Int) -> Bool {
+        finished.contains(source) || sources[source]?[target].contains(position) ?? false
+    }
+
+    /// Whether `range`, from the beginning of `source`, is settled for all targets.
+    public func covers(upTo end: UInt64, of source: UInt64) -> Bool {
+        guard let sets = sources[source] else { return finished.contains(source) }
+        return sets.allSatisfy { $0.highWaterMark >= end }
+    }
+}

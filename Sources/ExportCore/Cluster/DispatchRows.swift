@@ -1,0 +1,101 @@
+import Protocol
+
+/// A record's place in the window: its page and its number in it.
+enum Slot {
+    static func pack(_ page: UInt64, _ offset: Int) -> UInt64 { page << 24 | UInt64(offset) }
+    static func page(_ slot: UInt64) -> UInt64 { slot >> 24 }
+    static func offset(_ slot: UInt64) -> Int { Int(slot & 0xFF_FFFF) }
+}
+
+/// Records of one shard that wait for one target's room, the oldest first.
+struct WaitingQueue: Sendable {
+    private var items: [UInt64] = []
+    private var head = 0
+
+    var first: UInt64? { head < items.count ? items[head] : nil }
+
+    mutating func append(_ slot: UInt64) { items.append(slot) }
+
+    mutating func removeFirst() {
+        head += 1
+        if head == items.count {
+            items.removeAll(keepingCapacity: true)
+            head = 0
+        } else if head > 1_024, head * 2 > items.count {
+            items.removeFirst(head)
+            head = 0
+        }
+    }
+
+    /// Puts `slots` before all others.
+    mutating func prepend(_ slots: [UInt64]) {
+        items = slots + items[head...]
+        head = 0
+    }
+}
+
+/// Something said about a record that was not read yet.
+struct Hint: Sendable {
+    var target: Int
+    var kind: Outcomes.Kind
+    var reason: String
+    var worker: WorkerNumber
+    /// The session that said it.
+    var session: UInt64
+    var row: UInt64
+}
+
+/// Rows of a worker's ledger, as it told them in its present session: which of them it may forget.
+struct RowLedger: Sendable {
+    private struct Row: Sendable {
+        var number: UInt64
+        /// The write after which everything the row says is kept.
+        var barrier: UInt64
+        /// Records in it that were not read yet.
+        var pending: Int
+    }
+
+    private var rows: [Row] = []
+    private var head = 0
+    /// Counts the sessions.
+    let session: UInt64
+
+    init(session: UInt64 = 0) { self.session = session }
+
+    mutating func append(_ number: UInt64, barrier: UInt64, pending: Int) {
+        rows.append(Row(number: number, barrier: barrier, pending: pending))
+    }
+
+    /// One of a row's unread records is known now; what it means is kept after `barrier`.
+    mutating func resolve(_ number: UInt64, barrier: UInt64) {
+        guard let place = rows[head...].firstIndex(where: { $0.number == number }) else { return }
+        rows[place].pending -= 1
+        rows[place].barrier = max(rows[place].barrier, barrier)
+    }
+
+    /// Takes out what is kept for good; the number of the last row of it.
+    mutating func takeSettled(_ writtenThrough: UInt64) -> UInt64? {
+        var last: UInt64?
+        while head < rows.count, rows[head].pending <= 0, rows[head].barrier <= writtenThrough {
+            last = rows[head].number
+            head += 1
+        }
+        if head > 256, head * 2 > rows.count {
+            rows.removeFirst(head)
+            head = 0
+        }
+        return last
+    }
+}
+
+extension [Dispatch.Facts] {
+    /// Adds a record to the facts of its kind, or begins new ones.
+    mutating func add(_ key: RecordKey, _ length: UInt32, _ target: Int, _ kind: Outcomes.Kind, _ reason: String) {
+        if let last = indices.last, self[last].target == target, self[last].kind == kind, self[last].reason == reason {
+            self[last].keys.append(key)
+            self[last].lengths.append(length)
+        } else {
+            append(Dispatch.Facts(target: target, kind: kind, reason: reason, keys: [key], lengths: [length]))
+        }
+    }
+}

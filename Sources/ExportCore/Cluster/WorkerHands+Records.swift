@@ -1,0 +1,206 @@
+import Model
+public import Protocol
+
+extension WorkerHands {
+    /// Takes records that the leader sent. Nil if nothing of them is new here.
+    public mutating func take(_ frame: RecordsFrame) -> Delivery? {
+        guard let session, frame.term == session.term else { return nil }
+        var wanted: UInt32 = 0
+        for (bit, target) in session.order.enumerated() where frame.targets & (1 << UInt32(bit)) != 0 {
+            wanted |= 1 << UInt32(target)
+        }
+        let start = end
+        let first = items.count
+        var skips = Array(repeating: [Range<UInt64>](), count: targetCount)
+        var carried = 0
+        for (index, key) in frame.keys.enumerated() {
+            let place = end..<end + UInt64(frame.lengths[index])
+            end = place.upperBound
+            let fresh = admit(key, frame.grants[index], wanted, place)
+            carried += fresh.nonzeroBitCount
+            for target in 0..<targetCount where fresh & (1 << UInt32(target)) == 0 {
+                skips[target].appendJoining(place)
+            }
+        }
+        guard items.count > first else {
+            end = start
+            return nil
+        }
+        pieces.append(Piece(range: start..<end, bytes: frame.bytes, carried: carried))
+        let targets = (0..<targetCount).filter { skips[$0] != [start..<end] }
+        return Delivery(
+            range: start..<end, bytes: frame.bytes, targets: targets.map { ($0, PositionSet(skips[$0])) })
+    }
+
+    /// The targets that a record is new for.
+    private mutating func admit(
+        _ key: RecordKey, _ grant: ShardGrant, _ wanted: UInt32, _ place: Range<UInt64>
+    ) -> UInt32 {
+        guard let holding = held[grant.shard], !holding.isRevoked, holding.epoch == grant.epoch else { return 0 }
+        let fresh = wanted & ~(inHand[key] ?? 0) & ~(told[key] ?? 0)
+        guard fresh != 0 else { return 0 }
+        inHand[key, default: 0] |= fresh
+        load[grant.shard, default: 0] += fresh.nonzeroBitCount
+        for target in 0..<targetCount where fresh & (1 << UInt32(target)) != 0 {
+            carriedBytes[target] += UInt64(place.count)
+        }
+        items.append(
+            Item(
+                key: key, position: place.lowerBound, length: UInt32(place.count), shard: grant.shard, carried: fresh))
+        return fresh
+    }
+
+    /// A lane settled stretches of the stream: what is to be committed, before ``committed(_:)``. Stretches of records
+    /// that are not in hand mean nothing.
+    public mutating func settle(target: Int, _ ranges: [Range<UInt64>], dead: [DeadRecord]) -> [Row] {
+        let bit = UInt32(1) << UInt32(target)
+        let reasons = Dictionary(dead.map { ($0.position, $0.reason) }) { first, _ in first }
+        var delivered = Row(number: 0, target: target, kind: .delivered, reason: "", keys: [], grants: [])
+        var buried: [Row] = []
+        for range in ranges {
+            var found = firstItem(from: range.lowerBound)
+            while found < items.count, items[found].position < range.upperBound {
+                defer { found += 1 }
+                guard items[found].carried & bit != 0 else { continue }
+                let item = items[found]
+                drop(found, bit)
+                let grant = ShardGrant(shard: item.shard, epoch: held[item.shard]?.epoch ?? 0)
+                guard let reason = reasons[item.position] else {
+                    delivered.keys.append(item.key)
+                    delivered.grants.append(grant)
+                    continue
+                }
+                if buried.last?.reason != reason {
+                    buried.append(Row(number: 0, target: target, kind: .dead, reason: reason, keys: [], grants: []))
+                }
+                buried[buried.count - 1].keys.append(item.key)
+                buried[buried.count - 1].grants.append(grant)
+            }
+        }
+        trim()
+        return number((delivered.keys.isEmpty ? [] : [delivered]) + buried)
+    }
+
+    /// Records that the intake refused: given up for every target that was to have them.
+    public mutating func refuse(_ refused: [DeadRecord]) -> [Row] {
+        (0..<targetCount).flatMap { target in
+            settle(target: target, refused.map { $0.position..<$0.position + 1 }, dead: refused)
+        }
+    }
+
+    /// Rows are in the ledger: they are told.
+    public mutating func committed(_ numbers: [UInt64]) -> [Effect] {
+        var effects: [Effect] = []
+        var shards: Set<UInt16> = []
+        for number in numbers {
+            guard let row = uncommitted.removeValue(forKey: number) else { continue }
+            let bit = UInt32(1) << UInt32(row.target)
+            for (key, grant) in zip(row.keys, row.grants) {
+                inHand.clear(key, bit)
+                told[key, default: 0] |= bit
+                unload(grant.shard)
+                if load[grant.shard] == nil { shards.insert(grant.shard) }
+            }
+            // Commits may end in another order than they began; rows are forgotten in order of their numbers.
+            let place = rows.lastIndex { $0.number < number }.map { $0 + 1 } ?? 0
+            rows.insert(row, at: place)
+            if let effect = tell(row) { effects.append(effect) }
+        }
+        return effects + release(shards)
+    }
+
+    /// A lane carries what lies at these places no further: nobody knows that it was accepted.
+    public mutating func withdrawn(target: Int, _ ranges: [Range<UInt64>]) -> [Effect] {
+        let bit = UInt32(1) << UInt32(target)
+        var shards: Set<UInt16> = []
+        for range in ranges {
+            var found = firstItem(from: range.lowerBound)
+            while found < items.count, items[found].position < range.upperBound {
+                defer { found += 1 }
+                guard items[found].carried & bit != 0 else { continue }
+                inHand.clear(items[found].key, bit)
+                unload(items[found].shard)
+                shards.insert(items[found].shard)
+                drop(found, bit)
+            }
+        }
+        trim()
+        return release(shards)
+    }
+
+    /// An attempt at what lies at these places failed; attempts go on.
+    public func failed(target: Int, _ ranges: [Range<UInt64>], reason: String) -> [Effect] {
+        guard session != nil else { return [] }
+        let bit = UInt32(1) << UInt32(target)
+        var row = Row(number: 0, target: target, kind: .failed, reason: reason, keys: [], grants: [])
+        for range in ranges {
+            var found = firstItem(from: range.lowerBound)
+            while found < items.count, items[found].position < range.upperBound {
+                defer { found += 1 }
+                guard items[found].carried & bit != 0, let holding = held[items[found].shard] else { continue }
+                row.keys.append(items[found].key)
+                row.grants.append(ShardGrant(shard: items[found].shard, epoch: holding.epoch))
+            }
+        }
+        return row.keys.isEmpty ? [] : [tell(row)].compactMap { $0 }
+    }
+
+    private mutating func number(_ rows: [Row]) -> [Row] {
+        rows.map { row in
+            var row = row
+            row.number = nextRow
+            nextRow += 1
+            uncommitted[row.number] = row
+            return row
+        }
+    }
+
+    private mutating func unload(_ shard: UInt16) {
+        guard let count = load[shard] else { return }
+        load[shard] = count == 1 ? nil : count - 1
+    }
+
+    /// The lane of `bit` has done with an item.
+    private mutating func drop(_ found: Int, _ bit: UInt32) {
+        items[found].carried &= ~bit
+        guard let place = piece(at: items[found].position) else { return }
+        pieces[place].carried -= 1
+        carriedBytes[bit.trailingZeroBitCount] -= UInt64(items[found].length)
+    }
+
+    /// Lets go what no lane carries any more.
+    private mutating func trim() {
+        let done = items.prefix { $0.carried == 0 }.count
+        if done > 4_096 || done == items.count { items.removeFirst(done) }
+        if pieces.contains(where: { $0.carried == 0 }) { pieces.removeAll { $0.carried == 0 } }
+    }
+
+    func firstItem(from position: UInt64) -> Int {
+        var (low, high) = (0, items.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if items[middle].position < position { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    func piece(at position: UInt64) -> Int? {
+        var (low, high) = (0, pieces.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if pieces[middle].range.upperBound <= position { low = middle + 1 } else { high = middle }
+        }
+        return low < pieces.count && pieces[low].range.contains(position) ? low : nil
+    }
+}
+
+extension [Range<UInt64>] {
+    /// Appends `range`, or lengthens the last one if it ends where `range` begins.
+    fileprivate mutating func appendJoining(_ range: Range<UInt64>) {
+        if let last, last.upperBound == range.lowerBound {
+            self[count - 1] = last.lowerBound..<range.upperBound
+        } else {
+            append(range)
+        }
+    }
+}

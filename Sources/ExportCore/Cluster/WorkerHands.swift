@@ -1,0 +1,250 @@
+public import Model
+public import Protocol
+
+/// What a worker has in its hands: shards, the records of them that its lanes carry, and what it has told or must tell.
+///
+/// Records come in frames and are laid out as one endless stream, in which lanes speak of positions; here positions
+/// become records again. The stream lives as long as the process.
+///
+/// Promises:
+/// 1. A record that is in hand for a target, or was told as settled and not yet forgotten, is not taken again for it.
+/// 2. `delivered` and `dead` are told after they were committed, and again in every session until the leader has them.
+/// 3. A shard is told as released when nothing of it is in hand and everything about it was told.
+/// 4. Frames of another term than the session's, and records of shards that are not held, change nothing.
+public struct WorkerHands: Sendable {
+    /// What was told of records of one target: a row of the ledger.
+    public struct Row: Sendable, Equatable {
+        /// Grows from row to row, over restarts.
+        public var number: UInt64
+        /// The target, in the worker's own order.
+        public var target: Int
+        /// `delivered` or `dead`.
+        public var kind: Outcomes.Kind
+        /// Why, for `dead`.
+        public var reason: String
+        /// The records.
+        public var keys: [RecordKey]
+        /// The grants they were taken under.
+        public var grants: [ShardGrant]
+
+        /// All parts.
+        public init(
+            number: UInt64, target: Int, kind: Outcomes.Kind, reason: String, keys: [RecordKey], grants: [ShardGrant]
+        ) {
+            self.number = number
+            self.target = target
+            self.kind = kind
+            self.reason = reason
+            self.keys = keys
+            self.grants = grants
+        }
+    }
+
+    /// Records to be written for targets.
+    public struct Delivery: Sendable {
+        /// Where they lie in the stream.
+        public var range: Range<UInt64>
+        /// Their lines.
+        public var bytes: SealedBytes
+        /// The targets, in the worker's own order, each with what of the range is not for it.
+        public var targets: [(target: Int, skip: PositionSet)]
+    }
+
+    /// A record that was given up.
+    public struct DeadRecord: Sendable, Equatable {
+        /// Where it begins in the stream.
+        public var position: UInt64
+        /// Why.
+        public var reason: String
+
+        /// A record at `position`.
+        public init(position: UInt64, reason: String) {
+            self.position = position
+            self.reason = reason
+        }
+    }
+
+    /// What is to be done.
+    public enum Effect: Sendable {
+        /// A message to the leader of the session.
+        case send(Message)
+        /// A target's lane is to carry what lies at these places no further; what has left already ends first.
+        case withdraw(target: Int, [Range<UInt64>])
+        /// Rows up to this one are of no use any more.
+        case forget(through: UInt64)
+    }
+
+    struct Item: Sendable {
+        var key: RecordKey
+        var position: UInt64
+        var length: UInt32
+        var shard: UInt16
+        /// Targets whose lanes carry it.
+        var carried: UInt32
+    }
+
+    struct Piece: Sendable {
+        var range: Range<UInt64>
+        var bytes: SealedBytes
+        /// Items and targets of it that are carried.
+        var carried: Int
+    }
+
+    struct Holding: Sendable, Equatable {
+        var term: UInt64
+        var epoch: UInt32
+        var isRevoked = false
+    }
+
+    let targetCount: Int
+    /// Bytes of records per target that the leader was told it may send.
+    public let windowBytes: UInt64
+    var session: (term: UInt64, order: [Int])?
+    var held: [UInt16: Holding] = [:]
+    /// For each shard, items and targets in hand or not yet committed.
+    var load: [UInt16: Int] = [:]
+    var items: [Item] = []
+    var pieces: [Piece] = []
+    var end: UInt64 = 0
+    var inHand: [RecordKey: UInt32] = [:]
+    /// Targets of which something was told and not forgotten.
+    var told: [RecordKey: UInt32] = [:]
+    var rows: [Row] = []
+    var uncommitted: [UInt64: Row] = [:]
+    var nextRow: UInt64
+    /// Bytes in hand for each target.
+    public internal(set) var carriedBytes: [UInt64]
+
+    /// - Parameters:
+    ///   - rows: what the ledger remembers as told and not forgotten, in order.
+    ///   - nextRow: above every number that was ever used.
+    public init(targetCount: Int, windowBytes: UInt64, rows: [Row], nextRow: UInt64) {
+        self.targetCount = targetCount
+        self.windowBytes = windowBytes
+        self.rows = rows
+        self.nextRow = max(nextRow, (rows.last?.number ?? 0) + 1)
+        carriedBytes = Array(repeating: 0, count: targetCount)
+        for row in rows {
+            for key in row.keys { told[key, default: 0] |= 1 << UInt32(row.target) }
+        }
+    }
+
+    /// Shards in hand, for `hello`.
+    public var claims: [ShardClaim] {
+        held.sorted { $0.key < $1.key }.map { shard, holding in
+            ShardClaim(term: holding.term, grant: ShardGrant(shard: shard, epoch: holding.epoch))
+        }
+    }
+
+    /// Number of shards in hand.
+    public var shardCount: Int { held.count }
+
+    /// Nothing is carried and nothing waits for its commit.
+    public var isEmpty: Bool { inHand.isEmpty && uncommitted.isEmpty }
+
+    /// Rows that the leader does not have for good yet.
+    public var unsettledRows: Int { rows.count }
+
+    /// The bytes at a place of the stream; nil if they are not in hand any more.
+    public func bytes(at range: Range<UInt64>) -> [UInt8]? {
+        guard let piece = piece(at: range.lowerBound), pieces[piece].range.upperBound >= range.upperBound
+        else { return nil }
+        let start = Int(range.lowerBound - pieces[piece].range.lowerBound)
+        let bytes = pieces[piece].bytes
+        return (start..<start + range.count).map { bytes.span[$0] }
+    }
+
+    /// The key and shard of the record that begins at `position`; nil if it is not in hand.
+    public func record(at position: UInt64) -> (key: RecordKey, shard: UInt16)? {
+        let found = firstItem(from: position)
+        guard found < items.count, items[found].position == position else { return nil }
+        return (items[found].key, items[found].shard)
+    }
+
+    // MARK: Session
+
+    /// A session began. Everything that is not known to be kept is told again.
+    ///
+    /// - Parameter order: for each target of the session's order, its number here.
+    public mutating func begin(term: UInt64, order: [Int]) -> [Effect] {
+        session = (term, order)
+        return rows.compactMap { tell($0) }
+    }
+
+    /// The session ended.
+    public mutating func leave() { session = nil }
+
+    /// Shards are this worker's.
+    public mutating func assign(term: UInt64, _ grants: [ShardGrant]) {
+        guard term == session?.term else { return }
+        for grant in grants { held[grant.shard] = Holding(term: term, epoch: grant.epoch) }
+    }
+
+    /// Shards are to be given back.
+    public mutating func revoke(term: UInt64, _ grants: [ShardGrant]) -> [Effect] {
+        guard term == session?.term else { return [] }
+        let shards = Set(grants.map(\.shard))
+        for grant in grants {
+            // A shard that is not held is given back all the same: the leader waits for the word.
+            held[grant.shard] = Holding(term: term, epoch: grant.epoch, isRevoked: true)
+        }
+        return withdraw(shards) + release(shards)
+    }
+
+    /// Rows up to `row` are kept by the leader.
+    public mutating func settled(term: UInt64, through row: UInt64) -> [Effect] {
+        guard term == session?.term else { return [] }
+        let count = rows.prefix { $0.number <= row }.count
+        guard count > 0 else { return [] }
+        for old in rows[..<count] {
+            for key in old.keys { told.clear(key, 1 << UInt32(old.target)) }
+        }
+        let last = rows[count - 1].number
+        rows.removeFirst(count)
+        return [.forget(through: last)]
+    }
+
+    private func withdraw(_ shards: Set<UInt16>) -> [Effect] {
+        (0..<targetCount).compactMap { target in
+            var ranges: [Range<UInt64>] = []
+            for item in items where item.carried & (1 << UInt32(target)) != 0 && shards.contains(item.shard) {
+                let stop = item.position + UInt64(item.length)
+                if let last = ranges.last, last.upperBound == item.position {
+                    ranges[ranges.count - 1] = last.lowerBound..<stop
+                } else {
+                    ranges.append(item.position..<stop)
+                }
+            }
+            return ranges.isEmpty ? nil : .withdraw(target: target, ranges)
+        }
+    }
+
+    /// Tells of revoked shards of which nothing is left.
+    mutating func release(_ shards: Set<UInt16>) -> [Effect] {
+        guard let session else { return [] }
+        var grants: [ShardGrant] = []
+        for shard in shards.sorted() {
+            guard let holding = held[shard], holding.isRevoked, load[shard, default: 0] == 0 else { continue }
+            held[shard] = nil
+            grants.append(ShardGrant(shard: shard, epoch: holding.epoch))
+        }
+        return grants.isEmpty ? [] : [.send(.released(term: session.term, grants: grants))]
+    }
+
+    func tell(_ row: Row) -> Effect? {
+        guard let session, let target = session.order.firstIndex(of: row.target) else { return nil }
+        return .send(
+            .outcomes(
+                Outcomes(
+                    row: row.number, term: session.term, target: UInt8(target), kind: row.kind, reason: row.reason,
+                    keys: row.keys, grants: row.grants)))
+    }
+}
+
+extension [RecordKey: UInt32] {
+    /// Takes bits away, and the key with the last of them.
+    mutating func clear(_ key: RecordKey, _ bits: UInt32) {
+        guard let old = self[key] else { return }
+        self[key] = old & ~bits == 0 ? nil : old & ~bits
+    }
+}
