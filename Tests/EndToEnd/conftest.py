@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from aws import Moto
-from exporter import Workbench, generate
+from exporter import Workbench, generate, is_root
 from peers import Stage
 from s3_proxy import S3Proxy
 
@@ -33,6 +34,26 @@ def bench(program: Path, tmp_path: Path) -> Iterator[Workbench]:
     workbench = Workbench(program, tmp_path)
     yield workbench
     workbench.close()
+
+
+@pytest.fixture
+def small_disk(bench: Workbench) -> Iterator[Callable[[str, int], Path]]:
+    """Makes file systems of a few pages. Without the right to mount, tests of them fail: they are not left out."""
+    mounted: list[Path] = []
+
+    def mount(name: str, size: int) -> Path:
+        assert is_root(), "mounting a small file system takes root; run the tests in a container"
+        directory = bench.directory / name
+        directory.mkdir()
+        options = f"size={size},mode=0755"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "sidereal-test", directory], check=True)
+        mounted.append(directory)
+        return directory
+
+    yield mount
+    bench.close()
+    for directory in mounted:
+        subprocess.run(["umount", directory], check=True)
 
 
 @pytest.fixture

@@ -89,8 +89,8 @@ class Store:
 
     # Whether it stores bodies as they come.
     keeps_encoding: bool = False
-    # Requests with other methods are always answered honestly.
-    method: str = ""
+    # How the requests begin that plays are for; others are always answered honestly.
+    plays_on: str = ""
 
     def answer(self, method: str, path: str, fields: dict[str, str], body: bytes) -> Reply:
         """Takes a request's content and answers."""
@@ -208,7 +208,7 @@ class Bulk(Store):
 class S3(Store):
     """A bucket with Object Lock, versions and KMS: one object for each key, never replaced."""
 
-    method: str = "PUT"
+    plays_on: str = "PUT "
     keeps_encoding: bool = True
     objects: dict[str, tuple[bytes, list[str]]] = field(default_factory=dict)
     # When the lock of each ends, as the request said.
@@ -300,7 +300,7 @@ class Peer:
             while not reader.at_eof():
                 exchange = Exchange(self, reader, writer)
                 # On a new connection a play may come before the first byte; later ones begin with a request.
-                if not is_first or self.store.method:
+                if not is_first or self.store.plays_on:
                     await exchange.read_head()
                 is_first = False
                 self.exchanges += 1
@@ -317,7 +317,7 @@ class Peer:
             writer.close()
 
     def _choose(self, exchange: Exchange) -> Play:
-        if self.store.method and not exchange.head.startswith(f"{self.store.method} ".encode()):
+        if not exchange.head.startswith(self.store.plays_on.encode()):
             return honest
         return self.habit or (self.plays.popleft() if self.plays else honest)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from evidence import (
     archived,
     assert_delivered_everywhere,
@@ -17,42 +16,10 @@ from evidence import (
     probe_ids,
     uids,
 )
-from exporter import BAD_SETUP, DEAD_LETTERS, OK, UNDELIVERED, Workbench, is_root, wait_until
+from exporter import BAD_SETUP, DEAD_LETTERS, OK, UNDELIVERED, Workbench, wait_until
+from file_plays import fill
 
 Mount = Callable[[str, int], Path]
-
-
-@pytest.fixture
-def small_disk(bench: Workbench) -> Iterator[Mount]:
-    """Makes file systems of a few pages. Without the right to mount, tests of them fail: they are not left out."""
-    mounted: list[Path] = []
-
-    def mount(name: str, size: int) -> Path:
-        assert is_root(), "mounting a small file system takes root; run the tests in a container"
-        directory = bench.directory / name
-        directory.mkdir()
-        options = f"size={size},mode=0755"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "sidereal-test", directory], check=True)
-        mounted.append(directory)
-        return directory
-
-    yield mount
-    bench.close()
-    for directory in mounted:
-        subprocess.run(["umount", directory], check=True)
-
-
-def fill(directory: Path) -> Path:
-    """Takes all the space that is left."""
-    ballast = directory / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        block = b"\0" * 4096
-        try:
-            while file.write(block) == len(block):
-                pass
-        except OSError:
-            pass
-    return ballast
 
 
 def test_state_on_a_full_disk(bench: Workbench, small_disk: Mount) -> None:
