@@ -36,7 +36,8 @@ let package = Package(
         .target(name: "Model", swiftSettings: strict),
         // Layer 2: pure.
         .target(name: "Formats", dependencies: ["Model"], swiftSettings: strict),
-        .target(name: "Protocol", dependencies: ["Model"], swiftSettings: strict),
+        .target(
+            name: "Protocol", dependencies: ["CISAL", "Model"], exclude: ["PROTOCOL.md"], swiftSettings: strict),
         .target(name: "ExportCore", dependencies: ["Model", "Protocol"], swiftSettings: strict),
         .target(name: "Threading", dependencies: ["Model"], swiftSettings: strict),
         .target(name: "Synthetic", dependencies: ["Model"], swiftSettings: strict),
@@ -105,6 +106,7 @@ let package = Package(
             name: "FormatsTests", dependencies: ["Formats", "Model", "Synthetic"], exclude: ["Golden"],
             swiftSettings: strict),
         .testTarget(name: "ExportCoreTests", dependencies: ["ExportCore", "Model"], swiftSettings: strict),
+        .testTarget(name: "ProtocolTests", dependencies: ["Protocol", "Model"], swiftSettings: strict),
         .testTarget(name: "CryptoTests", dependencies: ["Crypto", "Compression", "Model"], swiftSettings: strict),
         .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Model"], swiftSettings: strict),
         .target(name: "CrashDisk", dependencies: ["CSQLite"], path: "Tests/CrashDisk"),

@@ -6,6 +6,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+// CRC-32C as RFC 3720 has it: ISA-L leaves both inversions to its caller, and would have the length as an int.
+static inline uint32_t sidereal_crc32c(const uint8_t *bytes, size_t count)
+{
+    return ~crc32_iscsi((unsigned char *)bytes, (int)count, 0xFFFFFFFFu);
+}
+
 // The stream structures hold arrays of 64 KiB, which Swift would import as tuples of as many elements.
 // They stay opaque: never defined, only cast.
 typedef struct sidereal_deflate sidereal_deflate;
