@@ -6,12 +6,14 @@ import hashlib
 import json
 import random
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aws import Moto, object_keys, s3_target, stored_uids
 from evidence import archived, assert_delivered_everywhere, assert_each_once, duplicates, records, uids
 from exporter import (
     BAD_SETUP,
@@ -21,10 +23,14 @@ from exporter import (
     TOKEN,
     UNDELIVERED,
     Finished,
+    Target,
     Workbench,
     wait_until,
 )
+from peers import Stage
 from receiver import Receiver
+from s3_proxy import Answer, Request, S3Proxy
+from syslog_sink import SyslogSink, reset_at
 from terminal import at_terminal
 
 COUNT = 60
@@ -534,3 +540,108 @@ def test_killed_retries_lose_nothing(bench: Workbench, results: Results, receive
     assert listed(bench) == []
     arrived = sandbox.ids("hec")
     assert set(arrived) == set(everything) and duplicates(arrived) <= kills
+
+
+# ----- to receivers of every kind
+
+
+def given_up(bench: Workbench, source: Path, *targets: Target) -> None:
+    """Makes every record of `source` a dead letter of these targets, which nobody can reach."""
+    dead = Receiver(TOKEN)
+    dead.die()
+    place = f"127.0.0.1:{dead.port}"
+    lost = [
+        target | {"endpoint": f"{str(target['endpoint']).split(':')[0]}://{place}", "retry": RETRY | {"window": "1s"}}
+        for target in targets
+    ]
+    finished = bench.run_export(bench.make_config(lost, "lost.yaml"), source)
+    assert finished.code == DEAD_LETTERS, finished
+    assert len(listed(bench, "--limit", "1000")) == len(targets) * len(uids(source))
+
+
+def assert_retried(bench: Workbench, finished: Finished, source: Path, *names: str) -> None:
+    """All of them were delivered, once each by the sums, and none is left."""
+    assert finished.code == OK, finished
+    expected = uids(source)
+    assert [target["name"] for target in finished.summary["targets"]] == list(names)
+    assert (finished.summary["selected"], finished.summary["delivered"]) == (len(names) * len(expected),) * 2
+    assert listed(bench) == []
+
+
+def test_retried_to_every_kind_of_receiver(
+    bench: Workbench, stage: Stage, moto: Moto, results: Results
+) -> None:
+    """S3 with its locks, syslog over a connection that breaks, and Splunk with acknowledgements; counted in metrics."""
+    source = results(COUNT)
+    bucket = moto.bucket()
+    sandbox = bench.sandbox("--acknowledge")
+    sandbox.fault("hec", ackDelayMs=300)
+    sink = SyslogSink(stage, [reset_at(30_000)])
+    targets = [
+        s3_target(bench, moto, bucket),
+        bench.splunk(sandbox.hec_port, acknowledge=True),
+        {"name": "soc", "backend": "syslog", "format": "json", "endpoint": f"tcp://127.0.0.1:{sink.port}", "retry": RETRY},
+    ]
+    given_up(bench, source, *targets)
+    path = bench.directory / "retry.prom"
+    finished = retry(bench, bench.make_config(targets), "--metrics", path)
+    assert_retried(bench, finished, source, "s3", "splunk", "soc")
+    assert_each_once(uids(source), stored_uids(moto, bucket), "s3")
+    held = {name: target["deadLetters"] for name, target in finished.targets.items()}
+    assert held == {"s3": 0, "splunk": 0, "soc": 0}
+    hec = sandbox.stats("hec")
+    assert_each_once(uids(source), sandbox.ids("hec"), "splunk")
+    assert hec["ackConfirmed"] == finished.targets["splunk"]["batches"] > 0
+    assert sink.resets == 1 and not sink.faults
+    assert sink.store.received.keys() == set(uids(source))
+    text = path.read_text()
+    for name in held:
+        assert f'sidereal_export_records_delivered_total{{target="{name}"}} {COUNT}\n' in text
+    assert "sidereal_export_dead_letters_kept 0\n" in text
+
+
+def test_an_upload_whose_answer_was_lost_is_recognised(
+    bench: Workbench, moto: Moto, proxy: S3Proxy, results: Results
+) -> None:
+    """kill -9 after S3 has the object and before anybody heard of it: the next retry makes no second one."""
+    source = results(COUNT)
+    bucket = moto.bucket()
+    target = s3_target(bench, moto, bucket, port=proxy.port)
+    given_up(bench, source, target)
+    config = bench.make_config([target])
+    # The answer to an upload comes once this is set.
+    goes_on = threading.Event()
+
+    def withhold(request: Request, answer: Answer) -> Answer:
+        if request.is_upload:
+            goes_on.wait(30)
+        return answer
+
+    proxy.after = withhold
+    arguments = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
+    running = bench.start(*arguments)
+    wait_until(lambda: object_keys(moto, bucket) != [], "the object is there")
+    running.kill()
+    goes_on.set()
+    assert len(listed(bench, "--limit", "1000")) == COUNT, "nobody has heard of it"
+    assert_retried(bench, retry(bench, config), source, "s3")
+    assert len(object_keys(moto, bucket)) == 1
+    assert_each_once(uids(source), stored_uids(moto, bucket), "s3")
+
+
+def test_letters_wait_for_their_acknowledgement(bench: Workbench, results: Results) -> None:
+    """What an indexer took and does not confirm stays a dead letter."""
+    source = results(COUNT)
+    sandbox = bench.sandbox("--acknowledge")
+    target = bench.splunk(sandbox.hec_port, acknowledge=True, acknowledgeTimeout="5s")
+    given_up(bench, source, target)
+    config = bench.make_config([target])
+    sandbox.fault("hec", ackFalseRate=1)
+    refused = retry(bench, config, "--deadline", "2s")
+    assert refused.code == UNDELIVERED, refused
+    assert (refused.summary["delivered"], refused.summary["undelivered"]) == (0, COUNT)
+    assert sandbox.stats("hec")["recordsReceived"] == COUNT
+    assert len(listed(bench, "--limit", "1000")) == COUNT
+    sandbox.fault("hec", ackFalseRate=0)
+    assert_retried(bench, retry(bench, config), source, "splunk")
+    assert set(sandbox.ids("hec")) == set(uids(source))

@@ -36,6 +36,9 @@ struct DeadLetterRetry: AsyncParsableCommand {
     @Option(help: "Give up on a target that has accepted nothing for this long, and exit 4.")
     var deadline = DurationArgument(milliseconds: 900_000)
 
+    @Option(help: ArgumentHelp("Write metrics there, as run does.", valueName: "file"))
+    var metrics: String?
+
     @Flag(help: "Print the summary as JSON.")
     var json = false
 
@@ -47,7 +50,7 @@ struct DeadLetterRetry: AsyncParsableCommand {
             let run = try await ExportRun(
                 options: ExportRun.Options(
                     config: config, input: nil, secrets: secrets, state: place.state,
-                    deadlineMilliseconds: deadline.milliseconds), console: console)
+                    deadlineMilliseconds: deadline.milliseconds, metrics: metrics), console: console)
             let summary = try await Retry(run: run, filter: letters.filter).execute()
             print(json ? summary.json : summary.text)
             if let code = summary.exitCode { throw code }
