@@ -105,7 +105,7 @@ let package = Package(
         .testTarget(
             name: "FormatsTests", dependencies: ["Formats", "Model", "Synthetic"], exclude: ["Golden"],
             swiftSettings: strict),
-        .testTarget(name: "ExportCoreTests", dependencies: ["ExportCore", "Model"], swiftSettings: strict),
+        .testTarget(name: "ExportCoreTests", dependencies: ["ExportCore", "Model", "Protocol"], swiftSettings: strict),
         .testTarget(name: "ProtocolTests", dependencies: ["Protocol", "Model"], swiftSettings: strict),
         .testTarget(name: "CryptoTests", dependencies: ["Crypto", "Compression", "Model"], swiftSettings: strict),
         .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Model"], swiftSettings: strict),

@@ -18,6 +18,12 @@ public struct Tick: Comparable, Hashable, Sendable {
         return Tick(nanoseconds: tooLarge || over ? .max : sum)
     }
 
+    /// `milliseconds` earlier, or the clock's origin.
+    @inlinable public func subtracting(milliseconds: UInt64) -> Tick {
+        let (product, tooLarge) = milliseconds.multipliedReportingOverflow(by: 1_000_000)
+        return Tick(nanoseconds: tooLarge || product > nanoseconds ? 0 : nanoseconds - product)
+    }
+
     /// Whole milliseconds from `earlier` to here; zero if `earlier` is later.
     @inlinable public func milliseconds(since earlier: Tick) -> UInt64 {
         nanoseconds > earlier.nanoseconds ? (nanoseconds - earlier.nanoseconds) / 1_000_000 : 0

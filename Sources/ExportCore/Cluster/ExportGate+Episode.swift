@@ -1,0 +1,166 @@
+import Model
+
+/// The course of an episode.
+extension ExportGate {
+    /// The name of the running episode's alert.
+    public var alertName: String? { episode?.alertName(cluster: cluster) }
+
+    /// Whether the alert was acknowledged, as far as that is asked for.
+    public var isAcknowledged: Bool {
+        settings.resumeOn == .recovery || alert?.isAcknowledgedByPerson == true
+    }
+
+    /// What the store is to say. Its version is the keeper's affair.
+    var wanted: GateRecord {
+        let isOpen = state == .open || (state != .unknown && !settings.failClosed)
+        return GateRecord(
+            version: GateRecord.Version(term: term, sequence: 0), holder: isOpen ? keeper.identity : "",
+            durationSeconds: keeper.durationSeconds, state: state, reason: reason, since: sinceWall, episode: episode,
+            ended: ended)
+    }
+
+    /// Reads what the leader before us left, and goes on with it.
+    mutating func learn(_ wall: UInt64, _ now: Tick, _ effects: inout [Effect]) {
+        if !keeper.hasRead, gateRequest.begin(settings, now) { effects.append(.readGate) }
+        if alerts == nil, alertRequest.begin(settings, now) { effects.append(.readAlerts) }
+        guard keeper.hasRead, let alerts else { return }
+        ended = keeper.stored?.ended
+        episode = keeper.stored?.episode ?? untoldEpisode(alerts)
+        self.alerts = []
+        alertRequest = Request()
+        guard let episode else { return enter(.open, "a new leader found no running episode", wall, now, &effects) }
+        alert = alerts.first { $0.name == alertName }
+        begun = now
+        if episode.id.term == term { episodesOfTerm = max(episodesOfTerm, episode.id.number) }
+        // Which targets were broken is not known, so all of them have to show that they work.
+        for target in targets.indices { targets[target].demandProof() }
+        let next: State = settings.failClosed && keeper.stored?.isOpen == false ? .halted : .degraded
+        enter(next, "a new leader goes on with the episode that began with: \(episode.cause)", wall, now, &effects)
+    }
+
+    /// The latest episode of which only its alert tells, because the gate's record was lost or never written.
+    private func untoldEpisode(_ alerts: [SystemAlert]) -> Episode? {
+        let ours = alerts.compactMap { alert in Episode.named(alert.name).map { (episode: $0, alert: alert) } }
+            .filter { $0.alert.name == $0.episode.alertName(cluster: cluster) }
+        guard let last = ours.max(by: { $0.episode.id < $1.episode.id }), !last.alert.isAcknowledgedByPerson,
+            ended.map({ $0 < last.episode.id }) ?? true
+        else { return nil }
+        return last.episode
+    }
+
+    /// Everything that is wrong.
+    mutating func troubles(_ trusted: Set<String>, _ now: Tick) -> [Cause] {
+        var causes: [Cause] = []
+        let idle = now.milliseconds(since: noWorkerSince)
+        if trusted.isEmpty, idle >= settings.noWorkerLimit { causes.append(.noWorker(milliseconds: idle)) }
+        for target in targets.indices {
+            guard let cause = targets[target].trouble(trusted, now: now) else { continue }
+            targets[target].demandProof()
+            causes.append(cause)
+        }
+        return causes
+    }
+
+    /// Goes from state to state as far as it can.
+    mutating func advance(
+        _ causes: [Cause], _ trusted: Set<String>, _ wall: UInt64, _ now: Tick, _ effects: inout [Effect]
+    ) {
+        let isWell =
+            causes.isEmpty && !trusted.isEmpty && targets.allSatisfy { $0.isProven && $0.isCalm(trusted, now: now) }
+        calmSince = isWell ? calmSince ?? now : nil
+        let isStable = calmSince.map { now >= $0.adding(milliseconds: settings.stability) } ?? false
+        // No state is entered twice in one tick, so this ends.
+        for _ in State.allCases {
+            guard let (next, why) = step(causes, isStable, wall, now) else { return }
+            enter(next, why, wall, now, &effects)
+        }
+    }
+
+    private mutating func step(
+        _ causes: [Cause], _ isStable: Bool, _ wall: UInt64, _ now: Tick
+    ) -> (State, String)? {
+        switch state {
+        case .unknown: return nil
+        case .open:
+            guard let cause = causes.first else { return nil }
+            begin(cause, wall, now)
+            return (.degraded, Self.words(causes))
+        case .degraded:
+            if settings.failClosed {
+                return keeper.isClosed(now: now) ? (.halted, "no probe is admitted any more: \(reason)") : nil
+            }
+            return causes.isEmpty ? (.recovering, "nothing fails any more") : nil
+        case .halted: return causes.isEmpty ? (.recovering, "nothing fails any more") : nil
+        case .recovering, .awaitingAcknowledgement:
+            if !causes.isEmpty { return (settings.failClosed ? .halted : .degraded, Self.words(causes)) }
+            if !isStable {
+                return state == .recovering ? nil : (.recovering, "a backlog has grown, or a worker is missing")
+            }
+            // An episode that nobody was told of does not end.
+            if alert != nil, isAcknowledged {
+                end()
+                let by = alert?.acknowledgedBy.map { "; acknowledged by \($0)" } ?? ""
+                return (.open, "every target works and the backlog is small" + by)
+            }
+            return state == .awaitingAcknowledgement
+                ? nil : (.awaitingAcknowledgement, "everything works; the alert waits for a person's acknowledgement")
+        }
+    }
+
+    private mutating func begin(_ cause: Cause, _ wall: UInt64, _ now: Tick) {
+        episodesOfTerm += 1
+        let id = Episode.ID(term: term, number: episodesOfTerm)
+        episode = Episode(id: id, since: wall, cause: "\(cause)")
+        begun = now
+        alert = nil
+        alertRequest = Request()
+    }
+
+    private mutating func end() {
+        ended = episode?.id
+        for target in targets.indices { targets[target].acquit() }
+    }
+
+    private mutating func enter(
+        _ next: State, _ cause: String, _ wall: UInt64, _ now: Tick, _ effects: inout [Effect]
+    ) {
+        effects.append(
+            .record(
+                Transition(
+                    from: state, to: next, cause: cause, episode: episode?.id, term: term, wallMilliseconds: wall)))
+        entered[next, default: 0] += 1
+        if next == .open { episode = nil }
+        state = next
+        reason = next == .open ? "" : cause
+        since = now
+        sinceWall = wall
+    }
+
+    /// Raises the alert once the episode is on record, or cannot be put there in time; then looks whether somebody has
+    /// acknowledged it.
+    mutating func askAboutAlert(_ now: Tick, _ effects: inout [Effect]) {
+        guard let episode, let name = alertName, let begun else { return }
+        guard let alert else {
+            let late = begun.adding(milliseconds: UInt64(settings.leaseSeconds) * 1_000)
+            guard keeper.stored?.episode == episode || now >= late else { return }
+            if alertRequest.begin(settings, now) {
+                effects.append(.raise(SystemAlert(name: name, message: message(episode))))
+            }
+            return
+        }
+        guard settings.resumeOn == .acknowledgement, !alert.isAcknowledgedByPerson else { return }
+        if alertRequest.begin(settings, now) { effects.append(.readAlert(name: name)) }
+    }
+
+    private func message(_ episode: Episode) -> String {
+        let probing = settings.failClosed ? "Probing is halted." : "Probing goes on: fail-closed is off."
+        let resume =
+            settings.resumeOn == .acknowledgement
+            ? " Mend it, then set acknowledged, acknowledgedBy, acknowledgedAt and remediationAction of this alert;"
+                + " the episode ends when every target works and the backlog is small."
+            : " Mend it; the episode ends when every target works and the backlog is small."
+        return "Export to the SIEM does not work: \(episode.cause). \(probing)\(resume)"
+    }
+
+    private static func words(_ causes: [Cause]) -> String { causes.map(\.description).joined(separator: "; ") }
+}

@@ -1,0 +1,175 @@
+import Model
+import Protocol
+
+/// How one target fares, put together from what all workers say of it.
+///
+/// 1. A success of any worker ends the row of failures, whoever it is and whatever it owns: it is a fact.
+/// 2. A failure counts only from a worker that holds shards, is not fenced and not shunned; and what a worker did while
+///    that was not so does not count when it comes back.
+/// 3. What failed before this leader's term never breaks a target by itself; one more failure has to be seen.
+struct TargetWatch: Sendable {
+    /// What one worker says.
+    struct View: Sendable {
+        fileprivate var attempts: UInt64
+        fileprivate var successes: UInt64
+        /// Failures in a row, as far as they count.
+        var failures: UInt64
+        var failingSince: Tick?
+        var lastSuccess: Tick?
+        /// Whether its last report of any attempt had a success in it.
+        fileprivate var isFine: Bool
+        /// The next report that could count is only where counting begins.
+        fileprivate var isStale = false
+        fileprivate var oldest: UInt64?
+        fileprivate var reported: Tick
+    }
+
+    let name: String
+    private let settings: ExportGateSettings
+    private(set) var workers: [String: View] = [:]
+    /// Failures since the last success of anybody.
+    private(set) var failures: UInt64 = 0
+    private(set) var lastSuccess: Tick?
+    /// Why the last attempt failed.
+    private(set) var reason = ""
+    private(set) var pending: UInt64?
+    private var oldest: (age: UInt64, at: Tick)?
+    /// Successes since the target was last found broken.
+    private(set) var successes: UInt64 = 0
+    /// Whether it has to show that it works before the episode can end.
+    private(set) var mustProve = false
+
+    init(name: String, settings: ExportGateSettings) {
+        self.name = name
+        self.settings = settings
+    }
+
+    /// Takes a worker's report. `counts` says whether its failures count, `carries` whether it may be known from an
+    /// earlier leader's term.
+    mutating func report(_ worker: String, _ health: TargetHealth, counts: Bool, carries: Bool, now: Tick) {
+        guard let view = workers[worker] else { return meet(worker, health, counts, carries, now) }
+        // Counters that shrank are those of a new process.
+        let isNew = health.attempts < view.attempts || health.successes < view.successes
+        let attempts = health.attempts - (isNew ? 0 : view.attempts)
+        let successes = health.successes - (isNew ? 0 : view.successes)
+        let failed = attempts > successes ? attempts - successes : 0
+        var next = view
+        next.attempts = health.attempts
+        next.successes = health.successes
+        if counts { next.isStale = false }
+        next.oldest = health.oldestMilliseconds
+        next.reported = now
+        let mayCount = counts && !view.isStale
+        if successes > 0 {
+            succeeded(successes, at: now)
+            next.lastSuccess = now
+            next.isFine = true
+            next.failures = 0
+            next.failingSince = nil
+        }
+        let row = successes > 0 ? min(failed, UInt64(health.consecutiveFailures)) : failed
+        if row > 0, mayCount {
+            next.isFine = successes > 0
+            next.failures += row
+            next.failingSince = next.failingSince ?? now
+            failures += row
+            reason = health.reason
+        }
+        workers[worker] = next
+    }
+
+    private mutating func meet(
+        _ worker: String, _ health: TargetHealth, _ counts: Bool, _ carries: Bool, _ now: Tick
+    ) {
+        let success = health.sinceSuccessMilliseconds.map { now.subtracting(milliseconds: $0) }
+        let carried = carries && counts ? min(UInt64(health.consecutiveFailures), settings.failureThreshold - 1) : 0
+        workers[worker] = View(
+            attempts: health.attempts, successes: health.successes, failures: carried,
+            failingSince: carried > 0 ? now : nil, lastSuccess: success, isFine: health.consecutiveFailures == 0,
+            oldest: health.oldestMilliseconds, reported: now)
+        let isLatest = success.map { mine in lastSuccess.map { mine > $0 } ?? true } ?? (lastSuccess == nil)
+        if let success, isLatest { lastSuccess = success }
+        if isLatest, carried > failures {
+            failures = carried
+            reason = health.reason
+        }
+    }
+
+    private mutating func succeeded(_ count: UInt64, at now: Tick) {
+        failures = 0
+        lastSuccess = now
+        reason = ""
+        successes += count
+    }
+
+    /// What the worker does from here until its next report does not count.
+    mutating func distrust(_ worker: String) { workers[worker]?.isStale = true }
+
+    /// It has to fail anew to be suspect.
+    mutating func pardon(_ worker: String) {
+        workers[worker]?.failures = 0
+        workers[worker]?.failingSince = nil
+        workers[worker]?.isStale = true
+    }
+
+    /// It counts as one that was never heard of.
+    mutating func forget(_ worker: String) { workers[worker] = nil }
+
+    /// Takes the coordinator's own knowledge: records not delivered here, and the age of the oldest in milliseconds.
+    mutating func backlog(_ records: UInt64, oldest age: UInt64?, now: Tick) {
+        pending = records
+        oldest = age.map { ($0, now) }
+        // With nothing left to send, nothing can show that the target works again.
+        if records == 0 { failures = 0 }
+    }
+
+    /// Whether this worker's word is evidence that the target works.
+    func isEvidence(_ worker: String, now: Tick) -> Bool {
+        guard let view = workers[worker], view.isFine, let success = view.lastSuccess else { return false }
+        return now < success.adding(milliseconds: settings.evidence)
+    }
+
+    /// Age of the oldest undelivered record, by the coordinator's knowledge or that of the workers given, which remember
+    /// it when a leader changes.
+    func oldestAge(_ serving: Set<String>, now: Tick) -> UInt64? {
+        if pending == 0 { return nil }
+        var age = oldest.map { $0.age + now.milliseconds(since: $0.at) }
+        for (worker, view) in workers {
+            guard let waited = view.oldest, serving.contains(worker) else { continue }
+            // Not grown by the time since the report: it may have been delivered since.
+            age = max(age ?? 0, waited)
+        }
+        return age
+    }
+
+    /// What is wrong with it.
+    func trouble(_ serving: Set<String>, now: Tick) -> ExportGate.Cause? {
+        if failures >= settings.failureThreshold, !serving.contains(where: { isEvidence($0, now: now) }) {
+            return .failures(target: name, count: failures, reason: reason)
+        }
+        if let age = oldestAge(serving, now: now), age >= settings.ageLimit {
+            return .age(target: name, milliseconds: age)
+        }
+        return nil
+    }
+
+    /// It was found broken, or nobody knows whether it was.
+    mutating func demandProof() {
+        mustProve = true
+        successes = 0
+    }
+
+    /// The episode is over.
+    mutating func acquit() { mustProve = false }
+
+    /// Whether enough has succeeded, or nothing is left that could.
+    var isProven: Bool { !mustProve || successes >= settings.recoverySuccesses || pending == 0 }
+
+    /// Whether what is left to send is little, or young.
+    func isCalm(_ serving: Set<String>, now: Tick) -> Bool {
+        guard let pending else { return false }
+        if pending == 0 { return true }
+        let age = oldestAge(serving, now: now) ?? 0
+        return age < settings.recoveryAge || (pending <= settings.backlogMark && age < settings.ageLimit)
+    }
+}

@@ -1,0 +1,132 @@
+import Model
+import Testing
+
+@testable import ExportCore
+
+@Suite struct GateRecordTests {
+    private let episode = Episode(id: Episode.ID(term: 7, number: 2), since: 1_764_129_672_000, cause: "5 attempts")
+
+    private func record(_ term: UInt64, _ sequence: UInt64, holder: String = "a") -> GateRecord {
+        GateRecord(
+            version: GateRecord.Version(term: term, sequence: sequence), holder: holder, durationSeconds: 45,
+            state: .halted, reason: "a\nb", since: 5, episode: episode, ended: Episode.ID(term: 3, number: 1))
+    }
+
+    @Test func annotationsCarryEverything() {
+        let first = record(7, 9)
+        let second = GateRecord(holder: "a", durationSeconds: 45, annotations: first.annotations)
+        #expect(first == second)
+        var bare = first
+        bare.episode = nil
+        bare.ended = nil
+        #expect(GateRecord(holder: "a", durationSeconds: 45, annotations: bare.annotations) == bare)
+    }
+
+    @Test func aLeaseOfSomebodyElseIsTheOldest() {
+        let foreign = GateRecord(
+            holder: "admin", durationSeconds: 9,
+            annotations: ["export.sidereal.cloud/episode": "x.y", "export.sidereal.cloud/gate-term": "-1"])
+        #expect(foreign.version == GateRecord.Version(term: 0, sequence: 0) && foreign.episode == nil)
+        #expect(record(1, 1).mayReplace(foreign) && record(1, 1).mayReplace(nil))
+    }
+
+    @Test func onlyTheNewerReplaces() {
+        #expect(record(2, 1).mayReplace(record(1, 9)))
+        #expect(record(2, 10).mayReplace(record(2, 9)))
+        #expect(!record(2, 9).mayReplace(record(2, 9)))
+        #expect(!record(1, 99).mayReplace(record(2, 1)))
+    }
+
+    @Test func alertNamesAreDNSNamesAndLeadBack() {
+        let name = episode.alertName(cluster: "Prod_East/Ünï.1")
+        #expect(name == "siem-export-degraded-prod-east---n---1-1764129672-7-2")
+        #expect(Episode.named(name)?.id == episode.id && Episode.named(name)?.since == episode.since)
+        #expect(Episode.named("siem-export-degraded-x-1-2") == nil)
+        #expect(Episode.named("other-1-2-3") == nil)
+        #expect(Episode.named("siem-export-degraded-a-99999999999999999999-1-1") == nil)
+        #expect(episode.alertName(cluster: String(repeating: "x", count: 400)).utf8.count < 253)
+    }
+
+    @Test func onlyAPersonAcknowledges() {
+        var alert = SystemAlert(name: "n", message: "m")
+        #expect(!alert.isAcknowledgedByPerson && alert.acknowledgementFlaw == nil)
+        alert.acknowledged = true
+        #expect(alert.acknowledgementFlaw?.contains("acknowledgedBy, acknowledgedAt, remediationAction") == true)
+        alert.acknowledgedBy = "jane"
+        alert.acknowledgedAt = "2026-11-26T04:00:00Z"
+        alert.remediationAction = "  "
+        #expect(!alert.isAcknowledgedByPerson)
+        alert.remediationAction = "restarted"
+        #expect(alert.isAcknowledgedByPerson && alert.acknowledgementFlaw == nil)
+        alert.acknowledged = false
+        #expect(!alert.isAcknowledgedByPerson)
+        alert.acknowledged = true
+        alert.acknowledgedBy = " System:ServiceAccount:ops:robot"
+        #expect(!alert.isAcknowledgedByPerson)
+    }
+}
+
+@Suite struct GateKeeperTests {
+    private func wanted(open: Bool, _ reason: String = "") -> GateRecord {
+        GateRecord(
+            version: GateRecord.Version(term: 0, sequence: 0), holder: open ? "me" : "", durationSeconds: 30,
+            state: open ? .open : .halted, reason: reason, since: 1)
+    }
+
+    private func keeper(_ now: Tick) -> GateKeeper {
+        var settings = ExportGateSettings()
+        settings.leaseSeconds = 30
+        var keeper = GateKeeper(term: 5, identity: "me", settings: settings, now: now)
+        keeper.read(
+            GateRecord(
+                version: GateRecord.Version(term: 4, sequence: 70), holder: "old", durationSeconds: 30, state: .open,
+                reason: "", since: 1))
+        return keeper
+    }
+
+    private func tick(_ seconds: UInt64) -> Tick { Tick(nanoseconds: seconds * 1_000_000_000) }
+
+    @Test func aCloseDoesNotWaitForARenewalUnderWay() {
+        var keeper = keeper(tick(100))
+        let renewal = keeper.next(wanted(open: true), mayOpen: true, now: tick(100))
+        #expect(renewal?.version == GateRecord.Version(term: 5, sequence: 71))
+        #expect(keeper.next(wanted(open: true), mayOpen: true, now: tick(101)) == nil)
+        let close = keeper.next(wanted(open: false), mayOpen: false, now: tick(101))
+        #expect(close?.version == GateRecord.Version(term: 5, sequence: 72) && close?.mayReplace(renewal) == true)
+        keeper.wrote(GateRecord.Version(term: 5, sequence: 71), now: tick(102))
+        #expect(!keeper.isClosed(now: tick(102)) && keeper.stored?.version.term == 4)
+        keeper.wrote(GateRecord.Version(term: 5, sequence: 72), now: tick(103))
+        #expect(keeper.isClosed(now: tick(103)) && !keeper.isOpen(now: tick(103)))
+    }
+
+    @Test func aFailedWriteIsTriedAgainAndThenRunsOut() {
+        var keeper = keeper(tick(100))
+        let first = keeper.next(wanted(open: true), mayOpen: true, now: tick(100))
+        keeper.failed(first?.version ?? GateRecord.Version(term: 0, sequence: 0), now: tick(101))
+        #expect(keeper.next(wanted(open: false), mayOpen: false, now: tick(102)) == nil)
+        let close = keeper.next(wanted(open: false), mayOpen: false, now: tick(103))
+        #expect(close != nil)
+        // The lost renewal may have been begun until the tenth second, and counts for thirty.
+        #expect(!keeper.isClosed(now: tick(139)) && keeper.isClosed(now: tick(140)))
+        #expect(keeper.next(wanted(open: false), mayOpen: false, now: tick(113)) != nil)
+    }
+
+    @Test func aLaterTermSilencesIt() {
+        var keeper = keeper(tick(100))
+        #expect(keeper.next(wanted(open: true), mayOpen: true, now: tick(100)) != nil)
+        var other = wanted(open: true)
+        other.version = GateRecord.Version(term: 6, sequence: 1)
+        keeper.refused(by: other)
+        #expect(keeper.isOutranked && keeper.next(wanted(open: false), mayOpen: false, now: tick(101)) == nil)
+    }
+
+    @Test func renewedWhenAThirdHasPassed() {
+        var keeper = keeper(tick(100))
+        let first = keeper.next(wanted(open: true), mayOpen: true, now: tick(100))
+        keeper.wrote(first?.version ?? GateRecord.Version(term: 0, sequence: 0), now: tick(101))
+        #expect(keeper.next(wanted(open: true), mayOpen: true, now: tick(109)) == nil)
+        #expect(keeper.next(wanted(open: true), mayOpen: false, now: tick(110)) == nil)
+        #expect(keeper.next(wanted(open: true), mayOpen: true, now: tick(110)) != nil)
+        #expect(keeper.next(wanted(open: true, "news"), mayOpen: true, now: tick(110)) != nil)
+    }
+}
