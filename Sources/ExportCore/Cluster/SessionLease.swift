@@ -1,0 +1,254 @@
+public import Model
+public import Protocol
+
+/// A worker's side of its session: whom to dial, when to send heartbeats, and until when it may act.
+///
+/// Promises:
+/// 1. The lease runs from when the heartbeat (or hello) was *sent* whose echo (or welcome) came, never from when that
+///    came: the leader cannot have heard it earlier, so it takes the worker for dead only after the worker has stopped.
+/// 2. ``isFenced(at:)`` is a comparison with a clock: a process that was paused is fenced when it wakes, whatever still
+///    waits in its sockets.
+/// 3. A leader of an older term than one that welcomed the worker before is left at once.
+/// 4. A session without an echo for half of the lease is given up, so that another coordinator can be found in the rest.
+/// 5. What was granted in an earlier session may be acted on until that session's lease ends; from the welcome on only the
+///    leader's confirmation (`assign`) renews it.
+public struct SessionLease: Sendable {
+    /// Times of the worker's own.
+    public struct Settings: Sendable, Equatable {
+        /// Longest time to connect, handshakes included, milliseconds.
+        public var dialMilliseconds: UInt64 = 3_000
+        /// Longest wait for the answer to hello, milliseconds.
+        public var helloMilliseconds: UInt64 = 3_000
+        /// Heartbeats that may be without an echo; more are not remembered.
+        public var maxUnanswered = 16
+
+        /// The documented ones.
+        public init() {}
+    }
+
+    /// What it is told.
+    public enum Event: Sendable, Equatable {
+        /// The connection that was asked for is up.
+        case connected(SessionID)
+        /// It could not be made, or is gone.
+        case closed(SessionID)
+        /// The leader's answer to hello.
+        case welcome(SessionID, Welcome)
+        /// The answer of one that does not lead.
+        case notLeader(SessionID, NotLeader)
+        /// The leader's heartbeat.
+        case echo(SessionID, term: UInt64, number: UInt64)
+        /// ``SessionLease/nextDeadline`` has passed.
+        case timer
+    }
+
+    /// What is to be done.
+    public enum Effect: Sendable, Equatable {
+        /// Connect to `address`; the connection is to be known by this number.
+        case dial(SessionID, address: String)
+        /// Send a hello with ``SessionLease/term`` and all that is held.
+        case hello(SessionID)
+        /// Send a heartbeat.
+        case heartbeat(SessionID, term: UInt64, number: UInt64)
+        /// Send the fault and close.
+        case close(SessionID, PeerFault)
+        /// The session is up: nothing of it may be sent before.
+        case established(SessionID, Welcome)
+        /// The session is gone.
+        case ended(SessionID)
+    }
+
+    enum Phase: Sendable, Equatable {
+        case idle
+        case dialling(SessionID, since: Tick)
+        case greeting(SessionID, since: Tick)
+        case established(SessionID)
+    }
+
+    /// The highest term that a leader or standby told of.
+    public private(set) var term: UInt64
+    private let settings: Settings
+    private var dial: CoordinatorDial
+    private var phase = Phase.idle
+    private var sessionCount: UInt64 = 0
+    private var leaseMilliseconds: UInt64 = 0
+    /// When the last heartbeat was sent that was echoed.
+    private var base: Tick?
+    private var formerEnd: Tick?
+    private var sessionTerm: UInt64 = 0
+    private var nextNumber: UInt64 = 1
+    private var heartbeatDue: Tick?
+    /// Whether the session was of use; one that ends before counts as a failed attempt.
+    private var wasEchoed = false
+    /// Sent and not echoed, oldest first.
+    private var unanswered: [(number: UInt64, sent: Tick)] = []
+
+    /// - Parameters:
+    ///   - dial: whom to dial.
+    ///   - term: the highest term known from before.
+    public init(dial: CoordinatorDial, term: UInt64 = 0, settings: Settings = Settings()) {
+        self.dial = dial
+        self.term = term
+        self.settings = settings
+    }
+
+    // MARK: Queries
+
+    /// The session that is up; nil if none is.
+    public var session: SessionID? {
+        guard case .established(let session) = phase else { return nil }
+        return session
+    }
+
+    /// When the session's lease ends; nil without a session.
+    public var leaseEnd: Tick? {
+        guard case .established = phase, let base else { return nil }
+        return base.adding(milliseconds: leaseMilliseconds)
+    }
+
+    /// When what was granted in earlier sessions, and is not confirmed in this one, may be acted on no longer; nil if there
+    /// was none. Without a session it holds for everything.
+    public var formerLeaseEnd: Tick? { formerEnd }
+
+    /// Whether no request may be started under a grant of this session.
+    public func isFenced(at now: Tick) -> Bool { leaseEnd.map { $0 <= now } ?? true }
+
+    /// Whether no request may be started under a grant of an earlier session that is not confirmed in this one.
+    public func isFormerFenced(at now: Tick) -> Bool { formerEnd.map { $0 <= now } ?? true }
+
+    /// When ``Event/timer`` is due.
+    public var nextDeadline: Tick? {
+        switch phase {
+        case .idle: return dial.notBefore
+        case .dialling(_, let since): return since.adding(milliseconds: settings.dialMilliseconds)
+        case .greeting(_, let since): return since.adding(milliseconds: settings.helloMilliseconds)
+        case .established: return [heartbeatDue, giveUpTick].compactMap { $0 }.min()
+        }
+    }
+
+    private var giveUpTick: Tick? { base?.adding(milliseconds: max(1, leaseMilliseconds / 2)) }
+
+    // MARK: Events
+
+    /// Takes in what happened. Effects are in the order in which they have to be carried out.
+    public mutating func handle(_ event: Event, now: Tick, rng: inout PRNG) -> [Effect] {
+        switch event {
+        case .connected(let session):
+            guard case .dialling(session, _) = phase else { return [] }
+            phase = .greeting(session, since: now)
+            return [.hello(session)]
+        case .closed(let session):
+            guard session == current else { return [] }
+            return leave(now, &rng)
+        case .welcome(let session, let welcome):
+            guard case .greeting(session, let since) = phase else { return [] }
+            guard welcome.term >= term else {
+                return staleTerm(session, welcome.term) + leave(now, &rng)
+            }
+            return establish(session, welcome, helloSent: since, now)
+        case .notLeader(let session, let answer):
+            guard case .greeting(session, _) = phase else { return [] }
+            let isOutdated = answer.term < term
+            term = max(term, answer.term)
+            phase = .idle
+            dial.redirected(to: answer.address, isOutdated: isOutdated, now: now, rng: &rng)
+            return [.ended(session)] + dialNext(now)
+        case .echo(let session, let term, let number):
+            guard case .established(session) = phase, term == sessionTerm else { return [] }
+            answered(number, now)
+            return []
+        case .timer: return expire(now, &rng)
+        }
+    }
+
+    private var current: SessionID? {
+        switch phase {
+        case .idle: nil
+        case .dialling(let session, _), .greeting(let session, _), .established(let session): session
+        }
+    }
+
+    private mutating func establish(
+        _ session: SessionID, _ welcome: Welcome, helloSent: Tick, _ now: Tick
+    ) -> [Effect] {
+        term = welcome.term
+        sessionTerm = welcome.term
+        leaseMilliseconds = UInt64(welcome.leaseMilliseconds)
+        base = helloSent
+        phase = .established(session)
+        unanswered = []
+        wasEchoed = false
+        return [.established(session, welcome)] + beat(session, now)
+    }
+
+    private mutating func answered(_ number: UInt64, _ now: Tick) {
+        guard let place = unanswered.lastIndex(where: { $0.number == number }) else { return }
+        base = unanswered[place].sent
+        if !wasEchoed { dial.welcomed(now: now) }
+        wasEchoed = true
+        unanswered.removeSubrange(...place)
+    }
+
+    private mutating func beat(_ session: SessionID, _ now: Tick) -> [Effect] {
+        let number = nextNumber
+        nextNumber += 1
+        if unanswered.count >= settings.maxUnanswered { unanswered.removeFirst() }
+        unanswered.append((number, now))
+        heartbeatDue = now.adding(milliseconds: max(1, leaseMilliseconds / 4))
+        return [.heartbeat(session, term: sessionTerm, number: number)]
+    }
+
+    private mutating func expire(_ now: Tick, _ rng: inout PRNG) -> [Effect] {
+        switch phase {
+        case .idle: return dialNext(now)
+        case .dialling(let session, let since):
+            guard since.adding(milliseconds: settings.dialMilliseconds) <= now else { return [] }
+            return giveUp(session, "no connection within \(settings.dialMilliseconds) ms", now, &rng)
+        case .greeting(let session, let since):
+            guard since.adding(milliseconds: settings.helloMilliseconds) <= now else { return [] }
+            return giveUp(session, "no answer to hello within \(settings.helloMilliseconds) ms", now, &rng)
+        case .established(let session):
+            if let tick = giveUpTick, tick <= now {
+                return giveUp(session, "no echo of a heartbeat within \(leaseMilliseconds / 2) ms", now, &rng)
+            }
+            guard let due = heartbeatDue, due <= now else { return [] }
+            return beat(session, now)
+        }
+    }
+
+    private mutating func giveUp(
+        _ session: SessionID, _ why: String, _ now: Tick, _ rng: inout PRNG
+    ) -> [Effect] {
+        [.close(session, PeerFault(code: .unexpected, message: "\(why); the next coordinator is tried"))]
+            + leave(now, &rng)
+    }
+
+    private func staleTerm(_ session: SessionID, _ old: UInt64) -> [Effect] {
+        [
+            .close(
+                session,
+                PeerFault(code: .staleTerm, message: "term \(old) is over; the worker has heard of term \(term)"))
+        ]
+    }
+
+    /// The session, or the attempt at one, is over; the next is tried.
+    private mutating func leave(_ now: Tick, _ rng: inout PRNG) -> [Effect] {
+        guard let session = current else { return [] }
+        if let end = leaseEnd { formerEnd = max(formerEnd ?? end, end) }
+        if !wasEchoed { dial.failed(now: now, rng: &rng) }
+        wasEchoed = false
+        phase = .idle
+        base = nil
+        unanswered = []
+        heartbeatDue = nil
+        return [.ended(session)] + dialNext(now)
+    }
+
+    private mutating func dialNext(_ now: Tick) -> [Effect] {
+        guard let address = dial.address(now: now) else { return [] }
+        sessionCount += 1
+        let session = SessionID(sessionCount)
+        phase = .dialling(session, since: now)
+        return [.dial(session, address: address)]
+    }
+}
