@@ -2,7 +2,7 @@ public import Protocol
 
 extension Dispatch {
     /// A worker told what became of records.
-    public mutating func outcomes(_ told: Outcomes, from worker: WorkerNumber) -> [Effect] {
+    public mutating func outcomes(_ told: Outcomes, from worker: WorkerID) -> [Effect] {
         let target = Int(told.target)
         guard target < targetCount, worker.index < workers.count, workers[worker.index].isOpen else { return [] }
         if told.kind == .failed { return failures(told, target, worker) }
@@ -34,7 +34,7 @@ extension Dispatch {
 
     /// Takes a fact down. False if `target` has not read the record's page yet.
     private mutating func settle(
-        _ slot: UInt64, _ target: Int, _ told: Outcomes, _ worker: WorkerNumber, _ facts: inout [Facts]
+        _ slot: UInt64, _ target: Int, _ told: Outcomes, _ worker: WorkerID, _ facts: inout [Facts]
     ) -> Bool {
         let place = Int(Slot.page(slot) - firstPage)
         let (offset, bit) = (Slot.offset(slot), UInt32(1) << UInt32(target))
@@ -60,7 +60,7 @@ extension Dispatch {
         return true
     }
 
-    private mutating func failures(_ told: Outcomes, _ target: Int, _ worker: WorkerNumber) -> [Effect] {
+    private mutating func failures(_ told: Outcomes, _ target: Int, _ worker: WorkerID) -> [Effect] {
         guard told.term == term else { return [] }
         let bit = UInt32(1) << UInt32(target)
         var facts: [Facts] = []
@@ -79,7 +79,7 @@ extension Dispatch {
     }
 
     /// Keeps what was said of a record that was not read yet; 1 if it was kept.
-    private mutating func keep(_ told: Outcomes, _ key: RecordKey, _ worker: WorkerNumber) -> Int {
+    private mutating func keep(_ told: Outcomes, _ key: RecordKey, _ worker: WorkerID) -> Int {
         guard hints.count < bounds.maxHints else { return 0 }
         hints[key, default: []].append(
             Hint(
@@ -109,7 +109,7 @@ extension Dispatch {
         var effects: [Effect] = []
         for number in workers.indices where workers[number].isOpen {
             guard let last = workers[number].rows.takeSettled(writtenThrough) else { continue }
-            effects.append(.settled(WorkerNumber(number), through: last))
+            effects.append(.settled(WorkerID(UInt32(number)), through: last))
         }
         return effects
     }

@@ -3,7 +3,7 @@ import Protocol
 
 extension Dispatch {
     /// Sends a worker what waits for it, as far as it has room.
-    mutating func pump(_ worker: WorkerNumber) -> [Effect] {
+    mutating func pump(_ worker: WorkerID) -> [Effect] {
         let number = worker.index
         guard number < workers.count, workers[number].isOpen, !workers[number].shards.isEmpty else { return [] }
         var room: UInt32 = 0
@@ -50,7 +50,7 @@ extension Dispatch {
         }
     }
 
-    private func frames(_ mask: UInt32, _ slots: [UInt64], _ worker: WorkerNumber) -> [Effect] {
+    private func frames(_ mask: UInt32, _ slots: [UInt64], _ worker: WorkerID) -> [Effect] {
         var effects: [Effect] = []
         var begin = 0
         while begin < slots.count {
@@ -127,4 +127,9 @@ extension Dispatch {
         let all = firstPage..<firstPage + UInt64(pages.count)
         return all.flatMap { close($0) }
     }
+}
+
+extension WorkerID {
+    /// Its place in lists by worker.
+    var index: Int { Int(number) }
 }

@@ -1,18 +1,6 @@
 public import Model
 public import Protocol
 
-/// A worker by the number that the leader gave it for this term.
-public struct WorkerNumber: Hashable, Sendable, Comparable {
-    /// From 0, in the order of their first appearance.
-    public var index: Int
-
-    /// Worker `index`.
-    @inlinable public init(_ index: Int) { self.index = index }
-
-    /// Orders by number.
-    @inlinable public static func < (a: WorkerNumber, b: WorkerNumber) -> Bool { a.index < b.index }
-}
-
 /// Records in the leader's hand: which worker gets which, what became of them, and what is to be written down.
 ///
 /// Promises:
@@ -56,13 +44,13 @@ public struct Dispatch: Sendable {
     /// What is to be done.
     public enum Effect: Sendable {
         /// Records go to a worker.
-        case send(WorkerNumber, RecordsFrame)
+        case send(WorkerID, RecordsFrame)
         /// Facts are to be written, in the order of their numbers; ``written(through:)`` is to be called afterwards.
         case write(number: UInt64, [Facts])
         /// Everything of a source is settled for all targets.
         case finished(source: UInt64, number: UInt64)
         /// A worker may forget its rows up to this one.
-        case settled(WorkerNumber, through: UInt64)
+        case settled(WorkerID, through: UInt64)
     }
 
     /// How one target stands.
@@ -80,7 +68,7 @@ public struct Dispatch: Sendable {
     }
 
     struct Owner: Sendable, Equatable {
-        var worker: WorkerNumber
+        var worker: WorkerID
         var epoch: UInt32
     }
 
@@ -152,8 +140,8 @@ public struct Dispatch: Sendable {
 
     // MARK: Shards and workers
 
-    /// A worker's session began. What it had is sent again: it knows what it still holds.
-    public mutating func opened(_ worker: WorkerNumber, windowBytes: Int) -> [Effect] {
+    /// A worker's session began. It has no shard before ``assigned(_:to:)``.
+    public mutating func opened(_ worker: WorkerID, windowBytes: Int) {
         while workers.count <= worker.index {
             workers.append(Worker(outstanding: Array(repeating: 0, count: targetCount)))
         }
@@ -161,34 +149,37 @@ public struct Dispatch: Sendable {
         workers[worker.index].isOpen = true
         workers[worker.index].windowBytes = windowBytes
         workers[worker.index].rows = RowLedger(session: sessions)
-        return takeBack(shards: workers[worker.index].shards) + pump(worker)
     }
 
-    /// A worker's session ended. Its shards stay its own until they are given to another.
-    public mutating func closed(_ worker: WorkerNumber) -> [Effect] {
+    /// A worker's session ended: what it was sent is sent again, to it or another.
+    public mutating func closed(_ worker: WorkerID) -> [Effect] {
         guard worker.index < workers.count else { return [] }
         workers[worker.index].isOpen = false
-        return takeBack(shards: workers[worker.index].shards)
+        return unassigned(owners.indices.filter { owners[$0]?.worker == worker }.map { UInt16($0) })
     }
 
-    /// Shards are a worker's from now on, in place of whoever had them.
-    public mutating func assigned(_ grants: [ShardGrant], to worker: WorkerNumber) -> [Effect] {
-        let taken = grants.map(\.shard).filter { shard in owners[Int(shard)].map { $0.worker != worker } ?? false }
-        let effects = unassigned(taken)
+    /// Shards are a worker's from now on, under these grants, in place of whatever was before.
+    public mutating func assigned(_ grants: [ShardGrant], to worker: WorkerID) -> [Effect] {
+        let effects = unassigned(grants.map(\.shard))
         for grant in grants {
-            if owners[Int(grant.shard)] == nil { workers[worker.index].shards.append(grant.shard) }
+            workers[worker.index].shards.append(grant.shard)
             owners[Int(grant.shard)] = Owner(worker: worker, epoch: grant.epoch)
         }
         return effects + pump(worker)
     }
 
-    /// Shards are nobody's: they were released, or their owner is dead.
-    public mutating func unassigned(_ shards: [UInt16]) -> [Effect] {
-        let effects = takeBack(shards: shards)
+    /// Shards are being given back: nothing more of them is sent, what was sent may still come to an end.
+    public mutating func revoked(_ shards: [UInt16]) {
         let lost = Set(shards)
         for worker in Set(shards.compactMap { owners[Int($0)]?.worker }) {
             workers[worker.index].shards.removeAll { lost.contains($0) }
         }
+    }
+
+    /// Shards are nobody's: they were released, or their owner is dead.
+    public mutating func unassigned(_ shards: [UInt16]) -> [Effect] {
+        revoked(shards)
+        let effects = takeBack(shards: shards)
         for shard in shards { owners[Int(shard)] = nil }
         return effects
     }
@@ -207,7 +198,7 @@ public struct Dispatch: Sendable {
         if page.isLast { ends[page.source] = page.range.upperBound }
         let known = open(id, for: page.targets)
         var effects = write(known) + close(id)
-        for worker in workers.indices { effects += pump(WorkerNumber(worker)) }
+        for worker in workers.indices { effects += pump(WorkerID(UInt32(worker))) }
         return (true, effects)
     }
 

@@ -39,7 +39,7 @@ struct Hint: Sendable {
     var target: Int
     var kind: Outcomes.Kind
     var reason: String
-    var worker: WorkerNumber
+    var worker: WorkerID
     /// The session that said it.
     var session: UInt64
     var row: UInt64
