@@ -169,16 +169,16 @@ public struct Dispatch: Sendable {
     }
 
     /// Shards are being given back: nothing more of them is sent, what was sent may still come to an end.
-    public mutating func revoked(_ shards: [UInt16]) {
+    /// What `worker` only claimed, and another owns, stays as it is.
+    public mutating func revoked(_ shards: [UInt16], of worker: WorkerID) {
+        guard worker.index < workers.count else { return }
         let lost = Set(shards)
-        for worker in Set(shards.compactMap { owners[Int($0)]?.worker }) {
-            workers[worker.index].shards.removeAll { lost.contains($0) }
-        }
+        workers[worker.index].shards.removeAll { lost.contains($0) }
     }
 
     /// Shards are nobody's: they were released, or their owner is dead.
     public mutating func unassigned(_ shards: [UInt16]) -> [Effect] {
-        revoked(shards)
+        for worker in Set(shards.compactMap { owners[Int($0)]?.worker }) { revoked(shards, of: worker) }
         let effects = takeBack(shards: shards)
         for shard in shards { owners[Int(shard)] = nil }
         return effects

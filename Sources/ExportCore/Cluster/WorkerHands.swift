@@ -204,6 +204,11 @@ public struct WorkerHands: Sendable {
         return [.forget(through: last)]
     }
 
+    /// The leases of earlier sessions are over: what they granted and the present one has not is carried no further.
+    public func withdrawUnconfirmed() -> [Effect] {
+        withdraw(Set(held.filter { $0.value.term != session?.term }.keys))
+    }
+
     private func withdraw(_ shards: Set<UInt16>) -> [Effect] {
         (0..<targetCount).compactMap { target in
             var ranges: [Range<UInt64>] = []

@@ -135,7 +135,7 @@ extension HandsBench {
             let grant = ShardGrant(shard: UInt16(shard), epoch: epochs[shard])
             revoking.insert(grant)
             workers[worker].down.append(.revoke(term: term, grants: [grant]))
-            dispatch.revoked([grant.shard])
+            dispatch.revoked([grant.shard], of: WorkerID(UInt32(worker)))
         } else {
             owner[shard] = nil
             run(dispatch.unassigned([UInt16(shard)]))

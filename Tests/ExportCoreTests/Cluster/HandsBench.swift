@@ -101,3 +101,8 @@ struct HandsBench {
 
     mutating func violate(_ text: String) { if violations.count < 5 { violations.append(text) } }
 }
+
+extension WorkerID {
+    /// Its place in the bench.
+    var index: Int { Int(number) }
+}

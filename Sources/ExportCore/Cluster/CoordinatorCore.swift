@@ -1,0 +1,341 @@
+public import Model
+public import Protocol
+
+/// The leader of one term: sessions, shards, records in hand and the gate, as one machine. It begins with the term and is
+/// thrown away with it.
+///
+/// Promises:
+/// 1. From `leadUntil` on nothing happens: no heartbeat is echoed, nothing is assigned, sent, or written (invariant 2).
+/// 2. Records go only to the owner of their shard, under its present grant (invariant 4).
+/// 3. What a worker tells is believed or refused by `Dispatch`, by who owns what at that moment.
+public struct CoordinatorCore: Sendable {
+    /// What it needs to know.
+    public struct Settings: Sendable {
+        /// Sessions and workers.
+        public var membership: Membership.Settings
+        /// Whether no leader ever was before.
+        public var isFirstTerm: Bool
+        /// Name of the cluster.
+        public var cluster: String
+        /// When exporting counts as failed, and what follows.
+        public var gate: ExportGateSettings
+        /// Bounds of what is in hand.
+        public var bounds: Dispatch.Bounds
+
+        /// All parts.
+        public init(
+            membership: Membership.Settings, isFirstTerm: Bool, cluster: String, gate: ExportGateSettings,
+            bounds: Dispatch.Bounds = Dispatch.Bounds()
+        ) {
+            self.membership = membership
+            self.isFirstTerm = isFirstTerm
+            self.cluster = cluster
+            self.gate = gate
+            self.bounds = bounds
+        }
+    }
+
+    /// What happens to it.
+    public enum Event: Sendable {
+        /// Some time has passed: at least every quarter of the shortest lease. The leader may act until `leadUntil`; the
+        /// wall clock is for what people read.
+        case tick(leadUntil: Tick, wallMilliseconds: UInt64)
+        /// Somebody connected; the name is its certificate's.
+        case connected(SessionID, name: String?)
+        /// The connection is gone.
+        case closed(SessionID)
+        /// A message came.
+        case received(SessionID, Message)
+        /// The feed read a page.
+        case page(FeedPage)
+        /// The feed has shown `target` everything that there was.
+        case passed(target: Int)
+        /// What of each target the feed has not read: records, if it knows, and how long the oldest has waited.
+        case backlog(target: Int, records: UInt64, oldestMilliseconds: UInt64?)
+        /// Writes up to this one are kept for good.
+        case written(through: UInt64)
+        /// An answer of the gate's or the alerts' store.
+        case gate(ExportGate.Event)
+    }
+
+    /// What is to be done, in this order.
+    public enum Effect: Sendable {
+        /// A message is to be sent.
+        case send(SessionID, Message)
+        /// The fault is to be sent, and the connection closed.
+        case close(SessionID, PeerFault)
+        /// Facts are to be written down for good, in the order of their numbers.
+        case write(number: UInt64, [Dispatch.Facts])
+        /// A source is settled for all targets; to be written like facts.
+        case finished(source: UInt64, number: UInt64)
+        /// Something of the gate.
+        case gate(ExportGate.Effect)
+        /// Somebody speaks of a later term: the lease is to be looked at.
+        case superseded(term: UInt64)
+        /// The feed gave pages that cross one another: this leader cannot go on.
+        case broken(String)
+        /// For the log.
+        case note(String)
+    }
+
+    /// Sessions and workers.
+    public private(set) var membership: Membership
+    /// Who owns what.
+    public private(set) var table: ShardTable
+    /// Records in hand.
+    public private(set) var dispatch: Dispatch
+    /// Whether probing may go on.
+    public private(set) var gate: ExportGate
+    /// The last health that each worker told, in the session's order of targets.
+    public private(set) var health: [WorkerID: [TargetHealth]] = [:]
+    private let settings: Settings
+    private var hellos: [SessionID: Hello] = [:]
+    private var leadUntil: Tick
+    private var told: [WorkerID: WorkerWord] = [:]
+    private var unread: [(records: UInt64, oldest: UInt64?)?]
+    private var gateWord: Bool?
+
+    /// What the gate was told of a worker.
+    private struct WorkerWord: Equatable {
+        var boot: RecordKey
+        var ability: ExportGate.Ability
+    }
+
+    /// The leader of a term that begins.
+    ///
+    /// - Parameters:
+    ///   - index: what the store remembers as settled.
+    ///   - leadUntil: until when it may act.
+    public init(_ settings: Settings, index: SettledIndex, leadUntil: Tick, now: Tick) {
+        let about = settings.membership
+        self.settings = settings
+        self.leadUntil = leadUntil
+        membership = Membership(about)
+        table = ShardTable(
+            .init(
+                shardCount: about.shardCount, term: about.term, isFirstTerm: settings.isFirstTerm, timing: about.timing),
+            now: now)
+        dispatch = Dispatch(
+            term: about.term, shardCount: about.shardCount, targetCount: about.targets.count, index: index,
+            bounds: settings.bounds)
+        gate = ExportGate(
+            cluster: settings.cluster, identity: about.leader, term: about.term, targets: about.targets,
+            settings: settings.gate, now: now)
+        unread = Array(repeating: nil, count: about.targets.count)
+    }
+
+    /// Its term.
+    public var term: UInt64 { settings.membership.term }
+
+    /// When the next tick is due, if that is before the regular one.
+    public var nextDeadline: Tick? {
+        [membership.nextDeadline, table.nextDeadline].compactMap { $0 }.min()
+    }
+
+    /// Takes an event and returns what to do.
+    public mutating func handle(_ event: Event, now: Tick) -> [Effect] {
+        if case .tick(let until, _) = event { leadUntil = until }
+        guard now < leadUntil else { return [] }
+        switch event {
+        case .tick(_, let wall): return tick(wall, now)
+        case .connected(let session, let name):
+            return run(membership.handle(.connected(session, name: name), now: now), now)
+        case .closed(let session):
+            hellos[session] = nil
+            return run(membership.handle(.closed(session), now: now), now)
+        case .received(let session, let message): return receive(session, message, now)
+        case .page(let page):
+            let (isTaken, effects) = dispatch.take(page, now: now)
+            guard isTaken else { return [.broken("page \(page.range) of \(page.source) crosses another")] }
+            return run(effects)
+        case .passed(let target): return run(dispatch.passed(target: target))
+        case .backlog(let target, let records, let oldest):
+            unread[target] = (records, oldest)
+            return []
+        case .written(let number): return run(dispatch.written(through: number))
+        case .gate(let event): return run(gate.handle(event, now: now), now)
+        }
+    }
+
+    // MARK: Messages
+
+    private mutating func receive(_ session: SessionID, _ message: Message, _ now: Tick) -> [Effect] {
+        if case .hello(let hello) = message {
+            hellos[session] = hello
+            return run(membership.handle(.hello(session, hello), now: now), now)
+        }
+        guard let worker = membership.worker(of: session) else {
+            return refuse(session, "\(message.name) before hello", now)
+        }
+        switch message {
+        case .heartbeat(let beat):
+            guard beat.term == term else { return [] }
+            health[worker] = beat.health
+            if let member = membership.member(worker), beat.health.count == settings.membership.targets.count {
+                _ = gate.handle(.health(member.identity, beat.health), now: now)
+            }
+            return run(membership.handle(.heartbeat(session, term: beat.term, number: beat.number), now: now), now)
+        case .released(let term, let grants):
+            return term == self.term ? release(worker, grants, now) : []
+        case .outcomes(let told):
+            guard Int(told.target) < settings.membership.targets.count else {
+                return refuse(session, "outcomes of target \(told.target)", now)
+            }
+            return run(dispatch.outcomes(told, from: worker))
+        case .drain: return run(membership.handle(.drain(session), now: now), now)
+        case .error(let fault):
+            let name = membership.member(worker)?.identity ?? ""
+            return [.note("worker \(name) ended its session: \(fault.message)")]
+        case .hello, .welcome, .notLeader, .assign, .revoke, .records, .settled, .gate:
+            return refuse(session, message.name, now)
+        }
+    }
+
+    private mutating func refuse(_ session: SessionID, _ what: String, _ now: Tick) -> [Effect] {
+        let fault = PeerFault(
+            code: .unexpected, message: "a worker does not say this here: \(what). The session is closed; dial again")
+        hellos[session] = nil
+        return [.close(session, fault)] + run(membership.handle(.closed(session), now: now), now)
+    }
+
+    private mutating func release(_ worker: WorkerID, _ grants: [ShardGrant], _ now: Tick) -> [Effect] {
+        let holders = grants.filter { grant in
+            table.holder(of: ShardID(grant.shard)).map { $0.worker == worker && $0.epoch == grant.epoch } ?? false
+        }
+        let effects = run(dispatch.unassigned(holders.map(\.shard)))
+        return effects + run(table.handle(.released(worker, grants), now: now), now)
+    }
+
+    // MARK: Effects of the machines
+
+    private mutating func run(_ effects: [Membership.Effect], _ now: Tick) -> [Effect] {
+        effects.flatMap { effect -> [Effect] in
+            switch effect {
+            case .welcome(let session, let welcome): return [.send(session, .welcome(welcome))]
+            case .joined(let worker, let session): return join(worker, session, now)
+            case .refuse(let session, let fault), .close(let session, let fault):
+                hellos[session] = nil
+                return [.close(session, fault)]
+            case .echo(let session, let number):
+                return [.send(session, .heartbeat(Heartbeat(term: term, number: number, health: [])))]
+            case .draining(let worker): return run(table.handle(.drain(worker), now: now), now)
+            case .lost(let worker):
+                let given = run(dispatch.closed(worker))
+                return given + run(table.handle(.lost(worker), now: now), now)
+            case .dead(let worker):
+                health[worker] = nil
+                return run(table.handle(.dead(worker), now: now), now)
+            case .superseded(let term): return [.superseded(term: term)]
+            }
+        }
+    }
+
+    private mutating func join(_ worker: WorkerID, _ session: SessionID, _ now: Tick) -> [Effect] {
+        guard let hello = hellos.removeValue(forKey: session) else { return [] }
+        dispatch.opened(worker, windowBytes: Int(clamping: hello.windowBytes))
+        let word: [Effect] = gateWord.map { [.send(session, gateMessage(isOpen: $0))] } ?? []
+        let placed = table.handle(
+            .joined(worker, identity: hello.identity, capacity: max(1, hello.capacity), claims: hello.claims), now: now)
+        return word + run(placed, now)
+            + (gate.shunned.contains(hello.identity)
+                ? run(table.handle(.reweigh(worker, capacity: 0), now: now), now) : [])
+    }
+
+    private mutating func run(_ effects: [ShardTable.Effect], _ now: Tick) -> [Effect] {
+        effects.flatMap { effect -> [Effect] in
+            switch effect {
+            case .assign(let worker, let grants):
+                let message = Message.assign(term: term, grants: grants)
+                return send(worker, message) + run(dispatch.assigned(grants, to: worker))
+            case .revoke(let worker, let grants):
+                dispatch.revoked(grants.map(\.shard), of: worker)
+                return send(worker, .revoke(term: term, grants: grants))
+            case .expel(let worker, let reason):
+                return run(membership.handle(.expel(worker, reason: reason), now: now), now)
+            case .drained(let worker):
+                return send(worker, .drain(term: term, reason: "nothing is left with you"))
+            }
+        }
+    }
+
+    private func run(_ effects: [Dispatch.Effect]) -> [Effect] {
+        effects.flatMap { effect -> [Effect] in
+            switch effect {
+            case .send(let worker, let frame): send(worker, .records(frame))
+            case .settled(let worker, let row): send(worker, .settled(term: term, through: row))
+            case .write(let number, let facts): [.write(number: number, facts)]
+            case .finished(let source, let number): [.finished(source: source, number: number)]
+            }
+        }
+    }
+
+    private mutating func run(_ effects: [ExportGate.Effect], _ now: Tick) -> [Effect] {
+        effects.flatMap { effect -> [Effect] in
+            switch effect {
+            case .shun(let name, _, _): return [.gate(effect)] + reweigh(name, shunned: true, now)
+            case .forgive(let name): return [.gate(effect)] + reweigh(name, shunned: false, now)
+            default: return [.gate(effect)]
+            }
+        }
+    }
+
+    private mutating func reweigh(_ name: String, shunned: Bool, _ now: Tick) -> [Effect] {
+        guard let member = membership.members.first(where: { $0.identity == name }) else { return [] }
+        let capacity = shunned ? 0 : max(1, member.capacity)
+        return run(table.handle(.reweigh(member.id, capacity: capacity), now: now), now)
+    }
+
+    private func send(_ worker: WorkerID, _ message: Message) -> [Effect] {
+        membership.session(of: worker).map { [.send($0, message)] } ?? []
+    }
+
+    // MARK: Time
+
+    private mutating func tick(_ wall: UInt64, _ now: Tick) -> [Effect] {
+        var effects = run(membership.handle(.timer, now: now), now)
+        effects += run(table.handle(.timer, now: now), now)
+        tellGate(now)
+        effects += run(gate.handle(.tick(leadUntil: leadUntil, wallMilliseconds: wall), now: now), now)
+        return effects + announceGate(now)
+    }
+
+    /// What the gate has to know of workers and targets.
+    private mutating func tellGate(_ now: Tick) {
+        var gone = told
+        for member in membership.members {
+            let ability: ExportGate.Ability =
+                member.session == nil ? .fenced : table.load(of: member.id) > 0 ? .serving : .idle
+            let word = WorkerWord(boot: member.boot, ability: ability)
+            gone[member.id] = nil
+            guard told[member.id] != word else { continue }
+            told[member.id] = word
+            names[member.id] = member.identity
+            _ = gate.handle(.worker(member.identity, boot: member.boot, ability), now: now)
+        }
+        for worker in gone.keys {
+            told[worker] = nil
+            guard let name = names.removeValue(forKey: worker) else { continue }
+            _ = gate.handle(.workerGone(name), now: now)
+        }
+        for target in unread.indices {
+            guard let rest = unread[target] else { continue }
+            let inHand = dispatch.oldestMilliseconds(of: target, now: now)
+            _ = gate.handle(
+                .backlog(
+                    target: target, records: rest.records + UInt64(dispatch.targets[target].inHand),
+                    oldestMilliseconds: [inHand, rest.oldest].compactMap { $0 }.max()), now: now)
+        }
+    }
+
+    private mutating func announceGate(_ now: Tick) -> [Effect] {
+        let isOpen = gate.isAdmitting(now: now)
+        guard gateWord != isOpen else { return [] }
+        gateWord = isOpen
+        return membership.members.compactMap { member in
+            member.session.map { .send($0, gateMessage(isOpen: isOpen)) }
+        }
+    }
+
+    private func gateMessage(isOpen: Bool) -> Message { .gate(term: term, isOpen: isOpen, reason: gate.reason) }
+    private var names: [WorkerID: String] = [:]
+}
