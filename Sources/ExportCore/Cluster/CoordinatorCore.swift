@@ -94,6 +94,8 @@ public struct CoordinatorCore: Sendable {
     private var told: [WorkerID: WorkerWord] = [:]
     private var unread: [(records: UInt64, oldest: UInt64?)?]
     private var gateWord: Bool?
+    /// Names of workers that the gate was told of.
+    private var names: [WorkerID: String] = [:]
 
     /// What the gate was told of a worker.
     private struct WorkerWord: Equatable {
@@ -237,7 +239,7 @@ public struct CoordinatorCore: Sendable {
         let placed = table.handle(
             .joined(worker, identity: hello.identity, capacity: max(1, hello.capacity), claims: hello.claims), now: now)
         return word + run(placed, now)
-            + (gate.shunned.contains(hello.identity)
+            + (gate.shunned.contains { $0.worker == hello.identity }
                 ? run(table.handle(.reweigh(worker, capacity: 0), now: now), now) : [])
     }
 
@@ -337,5 +339,4 @@ public struct CoordinatorCore: Sendable {
     }
 
     private func gateMessage(isOpen: Bool) -> Message { .gate(term: term, isOpen: isOpen, reason: gate.reason) }
-    private var names: [WorkerID: String] = [:]
 }

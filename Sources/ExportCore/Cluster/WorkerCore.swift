@@ -226,7 +226,8 @@ public struct WorkerCore: Sendable {
         sessionTerm = welcome.term
         isConfirmed = false
         let told = run(hands.begin(term: welcome.term, order: order))
-        let leaving: [Effect] = stopDeadline == nil ? [] : [.send(session, .drain(term: sessionTerm, reason: Self.ends))]
+        let leaving: [Effect] =
+            stopDeadline == nil ? [] : [.send(session, .drain(term: sessionTerm, reason: Self.ends))]
         return [.note("\(welcome.leader) leads in term \(welcome.term)")] + told + leaving
     }
 
