@@ -23,7 +23,7 @@ COUNT ?= 10000
 SECONDS ?= 300
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage lint format build release deps acceptance soak bench bench-encode clean
+.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage lint format build release deps acceptance soak bench bench-encode bench-protocol clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,8 +88,8 @@ end-to-end: $(BINARY) .venv/ready .make/apt-peers ## The built program against l
 checkers: $(BINARY) .make/apt-checkers .venv-ocsf/ready .venv-ocsf-models/ready ## The formats before other people's parsers
 	@$(PYTHON) Tests/Checkers/run $(abspath $(BINARY))
 
-fuzz: .make/apt ## FUZZ_CASES (1000000) hostile and damaged records through the reader and every encoder
-	SIDEREAL_FUZZ_CASES=$(FUZZ_CASES) $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path $(RELEASE_DIR)-tests --filter FormatFuzzTests
+fuzz: .make/apt ## FUZZ_CASES (1000000) hostile and damaged records through every encoder, and as many frames
+	SIDEREAL_FUZZ_CASES=$(FUZZ_CASES) $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path $(RELEASE_DIR)-tests --filter 'FormatFuzzTests|ProtocolFuzzTests'
 
 # Compiled without the package manager: the modules under test are instrumented, and nothing else.
 FUZZ_DIR := .build-fuzz
@@ -98,12 +98,20 @@ FUZZ_FLAGS := -O -wmo -parse-as-library -sanitize=fuzzer -enable-testing -swift-
 	-enable-experimental-feature Lifetimes -enable-upcoming-feature MemberImportVisibility \
 	-enable-upcoming-feature InternalImportsByDefault -enable-upcoming-feature ExistentialAny
 FUZZ_GRAMMARS := $(wildcard Tests/FormatsTests/LineGrammar.swift Tests/FormatsTests/LineGrammar+*.swift)
+FUZZ_MESSAGES := Tests/ProtocolTests/Mending.swift
 
-fuzz-coverage: $(FUZZ_DIR)/fuzz-formats ## The same reader and encoders under libFuzzer for FUZZ_SECONDS (600)
+fuzz-coverage: $(FUZZ_DIR)/fuzz-formats $(FUZZ_DIR)/fuzz-protocol ## The same under libFuzzer for FUZZ_SECONDS (600): formats, then frames
 	@mkdir -p $(FUZZ_DIR)/corpus
 	@cd $(FUZZ_DIR)/corpus && cat $(abspath Tests/FormatsTests/Golden)/*records*.ndjson | split -l 1 -a 3 - golden-
 	cd $(FUZZ_DIR) && ./fuzz-formats -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10 -print_final_stats=1 \
 		-dict=$(abspath Tests/FormatsFuzz/record.dict) corpus
+	@mkdir -p $(FUZZ_DIR)/frames
+	@$(FUZZ_FRAMES) Sources/Protocol/PROTOCOL.md | while read -r name bytes; do printf "$$bytes" > $(FUZZ_DIR)/frames/golden-$$name; done
+	cd $(FUZZ_DIR) && ./fuzz-protocol -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -print_final_stats=1 frames
+
+# The vectors of PROTOCOL.md, one a line: its name and its bytes as printf takes them.
+FUZZ_FRAMES = awk '/^```/ {if (on) print name, text; on = ($$1 == "```hex"); name = $$2; text = ""; next} \
+	on {sub(/\|.*/, ""); gsub(/ /, ""); gsub(/../, "\\x&"); text = text $$0}'
 
 $(FUZZ_DIR)/fuzz-formats: $(shell find Sources/Model Sources/Formats Tests/FormatsFuzz -name '*.swift') $(FUZZ_GRAMMARS)
 	@mkdir -p $(FUZZ_DIR)
@@ -112,6 +120,14 @@ $(FUZZ_DIR)/fuzz-formats: $(shell find Sources/Model Sources/Formats Tests/Forma
 	$(SWIFT)c $(FUZZ_FLAGS) -module-name Formats -emit-module-path $(FUZZ_DIR)/Formats.swiftmodule \
 		-c $(filter Sources/Formats/%,$^) -o $(FUZZ_DIR)/Formats.o
 	$(SWIFT)c $(FUZZ_FLAGS) -module-name FuzzFormats $(filter Tests/%,$^) $(FUZZ_DIR)/Model.o $(FUZZ_DIR)/Formats.o -o $@
+
+$(FUZZ_DIR)/fuzz-protocol: $(shell find Sources/Model Sources/Protocol Sources/CISAL Tests/ProtocolFuzz -type f) $(FUZZ_MESSAGES)
+	@mkdir -p $(FUZZ_DIR)
+	$(SWIFT)c $(FUZZ_FLAGS) -module-name Model -emit-module-path $(FUZZ_DIR)/Model.swiftmodule \
+		-c $(filter Sources/Model/%.swift,$^) -o $(FUZZ_DIR)/Model.o
+	$(SWIFT)c $(FUZZ_FLAGS) -I Sources/CISAL -module-name Protocol -emit-module-path $(FUZZ_DIR)/Protocol.swiftmodule \
+		-c $(filter Sources/Protocol/%.swift,$^) -o $(FUZZ_DIR)/Protocol.o
+	$(SWIFT)c $(FUZZ_FLAGS) -I Sources/CISAL -module-name FuzzProtocol $(filter Tests/%.swift,$^) $(FUZZ_DIR)/Model.o $(FUZZ_DIR)/Protocol.o -o $@
 
 soak: $(BINARY) .venv/ready .make/apt-peers ## SECONDS (300) of resets, refusals, poison, an outage and rotations on every backend
 	SOAK_SECONDS=$(SECONDS) SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -s -p no:cacheprovider Tests/EndToEnd/test_soak.py
@@ -125,6 +141,10 @@ bench: $(BINARY) ## CPU seconds per million results and peak memory, against a n
 bench-encode: .make/apt ## Nanoseconds and allocations per record of each encoder
 	@$(SWIFT) build -c release --static-swift-stdlib --product encode-bench --scratch-path $(RELEASE_DIR)
 	@$(RELEASE_DIR)/release/encode-bench
+
+bench-protocol: .make/apt ## Nanoseconds per record and allocations per frame of the cluster's codec
+	@$(SWIFT) build -c release --static-swift-stdlib --product protocol-bench --scratch-path $(RELEASE_DIR)
+	@$(RELEASE_DIR)/release/protocol-bench
 
 clean: ## Remove what was built
 	rm -rf .build .build-release .build-release-tests .build-fuzz .make .venv .venv-ocsf .venv-ocsf-models

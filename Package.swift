@@ -100,6 +100,9 @@ let package = Package(
         .executableTarget(
             name: "encode-bench", dependencies: ["AllocationCount", "Formats", "Model", "Synthetic"],
             path: "benchmarks/EncodeBench", swiftSettings: strict),
+        .executableTarget(
+            name: "protocol-bench", dependencies: ["AllocationCount", "Model", "Protocol"],
+            path: "benchmarks/ProtocolBench", swiftSettings: strict),
         // Tests.
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
         .testTarget(

@@ -83,8 +83,19 @@ enum MessageType: UInt8, CaseIterable, Sendable {
     /// Its name in errors and in PROTOCOL.md.
     var name: String {
         switch self {
+        case .hello: "hello"
+        case .welcome: "welcome"
         case .notLeader: "not-leader"
-        default: "\(self)"
+        case .heartbeat: "heartbeat"
+        case .assign: "assign"
+        case .revoke: "revoke"
+        case .released: "released"
+        case .records: "records"
+        case .outcomes: "outcomes"
+        case .settled: "settled"
+        case .gate: "gate"
+        case .drain: "drain"
+        case .error: "error"
         }
     }
 

@@ -33,21 +33,6 @@ func fault(_ frame: [UInt8], version: UInt8? = 1, release: ProtocolRelease = .cu
     }
 }
 
-/// Sets the length field to what is there, and the checksum of those frames that have one.
-func mended(_ frame: [UInt8]) -> [UInt8] {
-    var frame = frame
-    guard frame.count >= Frame.headerBytes else { return frame }
-    let length = UInt32(frame.count - Frame.lengthBytes)
-    for byte in 0..<4 { frame[byte] = UInt8(truncatingIfNeeded: length >> (24 - 8 * byte)) }
-    guard MessageType(rawValue: frame[5])?.hasChecksum == true, frame.count >= Frame.headerBytes + 4 else {
-        return frame
-    }
-    let end = frame.count - 4
-    let sum = CRC32C.of(frame.span, 0..<end)
-    for byte in 0..<4 { frame[end + byte] = UInt8(truncatingIfNeeded: sum >> (24 - 8 * byte)) }
-    return frame
-}
-
 func hex(_ bytes: [UInt8]) -> String {
     let digits = Array("0123456789abcdef")
     return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
