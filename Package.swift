@@ -52,7 +52,8 @@ let package = Package(
         .target(name: "Secrets", dependencies: ["Model", "Threading"], swiftSettings: strict),
         .target(
             name: "Configuration",
-            dependencies: ["Model", "Threading", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+            dependencies: ["Model", "ExportCore", "Threading", .product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
         // Layer 4.
         .target(
             name: "Backends",
@@ -115,7 +116,8 @@ let package = Package(
         .target(name: "CrashDisk", dependencies: ["CSQLite"], path: "Tests/CrashDisk"),
         .testTarget(name: "LedgerTests", dependencies: ["Ledger", "Model", "CrashDisk"], swiftSettings: strict),
         .testTarget(
-            name: "ConfigurationTests", dependencies: ["Configuration", "Secrets", "Model"], swiftSettings: strict),
+            name: "ConfigurationTests", dependencies: ["Configuration", "ExportCore", "Secrets", "Model"],
+            swiftSettings: strict),
         .testTarget(name: "SyntheticTests", dependencies: ["Synthetic", "Model"], swiftSettings: strict),
         .testTarget(
             name: "BackendsTests",

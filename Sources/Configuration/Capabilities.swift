@@ -43,9 +43,6 @@ public enum Capabilities {
         return formatKeys.contains { $0.key == key && $0.formats.contains(format) }
     }
 
-    /// Keys of other sections that a later version will know.
-    static let laterKeys: [(section: String, key: String)] = [("audit", "resumeOn")]
-
     private static let all = Set(BackendKind.allCases)
     private static let overHTTP: Set<BackendKind> = [.splunk, .elasticsearch, .s3]
     private static let remote: Set<BackendKind> = [.splunk, .elasticsearch, .s3, .syslog]

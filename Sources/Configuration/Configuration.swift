@@ -1,3 +1,4 @@
+public import ExportCore
 public import Model
 
 /// The exporter's settings, as they stand in the Helm values.
@@ -6,7 +7,7 @@ public import Model
 /// 2. All mistakes of a file are reported at once, each with its line, key and how to mend it.
 /// 3. Nothing that looks like a credential is repeated in a message.
 ///
-/// The top level has the sections `global`, `audit`, `tls`, `export` and `limits`. Any other key is a mistake, at every
+/// The top level has the sections `global`, `audit`, `tls`, `export`, `limits` and `cluster`. Any other key is a mistake, at every
 /// level, because a misspelt setting would otherwise be a setting not made; only top-level keys that start with `x-`
 /// are left alone, for whatever else the file has to hold. A known key without a value (`key:`, `~`, `null`) counts as
 /// not given, as it does for Helm.
@@ -17,8 +18,9 @@ public struct Configuration: Sendable {
     public var fips = false
     /// `global.clusterName`, default "default": stands in every record.
     public var clusterName = "default"
-    /// `audit.failClosedOnExportFailure`: halt probing while exporting fails. Default true at high, else false.
-    public var failClosedOnExportFailure = true
+    /// When probing halts and goes on: `audit.failClosedOnExportFailure`, `resumeOn`, `failureThreshold` and `ageLimit`,
+    /// by default as the impact level has it; its times follow those of ``cluster``.
+    public var gate = ExportGateSettings()
     /// `audit.retentionDays`: days that results stay in the cluster. Default 365 at high and moderate, 180 at low.
     public var retentionDays = 365
     /// `tls.required`, default true. False allows plain http towards this machine, and nothing else.
@@ -27,6 +29,8 @@ public struct Configuration: Sendable {
     public var targets: [Target] = []
     /// `limits`.
     public var limits = Limits()
+    /// `cluster`.
+    public var cluster = ClusterSettings()
 
     /// The file's name as it was given.
     public let file: String

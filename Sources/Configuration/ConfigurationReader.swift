@@ -1,3 +1,4 @@
+import ExportCore
 import Model
 
 /// Reads the whole file below its top level.
@@ -14,6 +15,10 @@ struct ConfigurationReader {
         configuration.limits = readLimits()
         readGlobal(&configuration)
         readAudit(&configuration)
+        configuration.cluster = ClusterReader(root: root).read()
+        configuration.gate.pace(
+            lease: configuration.cluster.leaseDuration, retryPeriod: configuration.cluster.retryPeriod,
+            workerLease: configuration.cluster.workerLease)
         let context = TargetContext(
             tlsRequired: configuration.tlsRequired, limits: configuration.limits, fips: configuration.fips,
             clusterName: configuration.clusterName, impactLevel: configuration.impactLevel,
@@ -23,7 +28,7 @@ struct ConfigurationReader {
     }
 
     private func refuseUnknownSections() {
-        let known = ["global", "audit", "tls", "export", "limits"]
+        let known = ["global", "audit", "tls", "export", "limits", "cluster"]
         let own = root.keys.filter { $0.hasPrefix("x-") }
         root.refuseUnknownKeys(known + own) { key in
             guard Suggestion.nearest(to: key, among: known) == nil else { return nil }
@@ -43,17 +48,24 @@ struct ConfigurationReader {
             if let fips = global.flag("fips") { configuration.fips = fips }
             if let name = global.text("clusterName", maxBytes: 253) { configuration.clusterName = name.value }
         }
-        configuration.failClosedOnExportFailure = configuration.impactLevel == .high
+        configuration.gate = ExportGateSettings(impactLevel: configuration.impactLevel)
         configuration.retentionDays = configuration.impactLevel == .low ? 180 : 365
     }
 
     private func readAudit(_ configuration: inout Configuration) {
         guard let audit = root.section("audit") else { return }
-        audit.refuseUnknownKeys(["failClosedOnExportFailure", "retentionDays"]) { key in
-            guard Capabilities.laterKeys.contains(where: { $0 == ("audit", key) }) else { return nil }
-            return ("is \(Capabilities.notAvailable)", "remove the key")
+        audit.refuseUnknownKeys([
+            "failClosedOnExportFailure", "resumeOn", "failureThreshold", "ageLimit", "retentionDays",
+        ])
+        if let closed = audit.flag("failClosedOnExportFailure") { configuration.gate.failClosed = closed }
+        if let resume = audit.choice("resumeOn", as: ResumeOn.self) { configuration.gate.resumeOn = resume.value }
+        if let failures = audit.whole("failureThreshold", in: 1...1_000, unit: " failed attempts") {
+            configuration.gate.failureThreshold = UInt64(failures.value)
         }
-        if let closed = audit.flag("failClosedOnExportFailure") { configuration.failClosedOnExportFailure = closed }
+        if let age = audit.duration("ageLimit", in: 10_000...604_800_000) {
+            configuration.gate.ageLimit = age.value
+            configuration.gate.recoveryAge = age.value / 15
+        }
         if let days = audit.whole("retentionDays", in: 1...36_500, unit: " days") {
             configuration.retentionDays = days.value
         }

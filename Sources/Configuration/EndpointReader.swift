@@ -1,9 +1,14 @@
 import Model
 
 /// Why an address was refused.
-struct AddressMistake: Error {
-    var message: String
-    var hint: String?
+public struct AddressMistake: Error, Sendable, Equatable, CustomStringConvertible {
+    /// What is wrong.
+    public var message: String
+    /// How to mend it.
+    public var hint: String?
+
+    /// Both in one line.
+    public var description: String { hint.map { "\(message); \($0)" } ?? message }
 }
 
 /// An address of the form `scheme://host:port/path`, taken apart more strictly than RFC 3986 allows, so that nothing
@@ -51,7 +56,8 @@ struct Address {
         return Self.octets(host)?.first == 127
     }
 
-    private static func hostAndPort(_ authority: Substring) throws(AddressMistake) -> (String, Int?) {
+    /// Takes `host`, `host:port` or `[address]:port` apart; the host comes in lower case.
+    static func hostAndPort(_ authority: Substring) throws(AddressMistake) -> (String, Int?) {
         var host: Substring
         var tail: Substring
         if authority.hasPrefix("[") {

@@ -6,26 +6,49 @@ extension Section {
 
     /// A single line of text that is not empty.
     func text(_ key: String, maxBytes: Int = maxTextBytes) -> Located<String>? {
-        guard let (scalar, position) = scalar(key, "text") else { return nil }
+        guard let field = field(key) else { return nil }
+        return text(field, path(key), maxBytes)
+    }
+
+    /// A list of such texts; those that are none are reported and left out. Nil if the key is not given.
+    func texts(_ key: String, limit: Int, maxBytes: Int = maxTextBytes) -> [Located<String>]? {
+        guard let field = field(key) else { return nil }
+        guard case .sequence(let nodes) = field.node else {
+            problems.add(
+                place(field), path(key), "expected a list, found \(Self.kind(of: field.node))",
+                hint: "start each entry with `- `, or write the list as `[a, b]`")
+            return nil
+        }
+        guard nodes.count <= limit else {
+            problems.add(place(field), path(key), "\(nodes.count) entries; at most \(limit) are possible")
+            return nil
+        }
+        return nodes.enumerated().compactMap { index, node in
+            text(Field(position: place(field), node: node), "\(path(key))[\(index)]", maxBytes)
+        }
+    }
+
+    private func text(_ field: Field, _ path: String, _ maxBytes: Int) -> Located<String>? {
+        guard let (scalar, position) = scalar(field, path, "text") else { return nil }
         let kind = Self.kind(of: .scalar(scalar))
         guard kind == "text" else {
             let hint = "put it in quotes: " + shown("\"\(scalar.string)\"")
-            problems.add(position, path(key), "expected text, found \(kind)", hint: hint)
+            problems.add(position, path, "expected text, found \(kind)", hint: hint)
             return nil
         }
         guard !scalar.string.isEmpty else {
-            problems.add(position, path(key), "is empty", hint: "give a value or remove the key")
+            problems.add(position, path, "is empty", hint: "give a value or remove the key")
             return nil
         }
         guard scalar.string.utf8.count <= maxBytes else {
-            problems.add(position, path(key), "is longer than \(maxBytes) bytes")
+            problems.add(position, path, "is longer than \(maxBytes) bytes")
             return nil
         }
         guard !scalar.string.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
-            problems.add(position, path(key), "holds a line break or another control character")
+            problems.add(position, path, "holds a line break or another control character")
             return nil
         }
-        return Located(value: scalar.string, position: position, keyPath: path(key))
+        return Located(value: scalar.string, position: position, keyPath: path)
     }
 
     /// `true` or `false`.
@@ -106,14 +129,18 @@ extension Section {
     /// The scalar below `key`, without a tag of its own.
     private func scalar(_ key: String, _ expected: String) -> (Node.Scalar, Position)? {
         guard let field = field(key) else { return nil }
+        return scalar(field, path(key), expected)
+    }
+
+    private func scalar(_ field: Field, _ path: String, _ expected: String) -> (Node.Scalar, Position)? {
         guard case .scalar(let scalar) = field.node else {
             problems.add(
-                place(field), path(key), "expected \(expected), found \(Self.kind(of: field.node))")
+                place(field), path, "expected \(expected), found \(Self.kind(of: field.node))")
             return nil
         }
         guard ["", "!", "tag:yaml.org,2002:str"].contains(scalar.tag.description) else {
             problems.add(
-                place(field), path(key), "has the tag \(shown(scalar.tag.description)), and tags are not used here",
+                place(field), path, "has the tag \(shown(scalar.tag.description)), and tags are not used here",
                 hint: "write the value without it")
             return nil
         }

@@ -1,4 +1,5 @@
 import Configuration
+import ExportCore
 import Model
 import Testing
 
@@ -22,7 +23,7 @@ import Testing
         #expect(configuration.impactLevel == .high)
         #expect(configuration.fips == false)
         #expect(configuration.clusterName == "prod-east")
-        #expect(configuration.failClosedOnExportFailure)
+        #expect(configuration.gate.failClosed)
         #expect(configuration.retentionDays == 365)
         #expect(configuration.tlsRequired)
         #expect(configuration.limits == Limits())
@@ -38,7 +39,7 @@ import Testing
     func defaultsFollowTheImpactLevel(_ level: String, _ failClosed: Bool, _ days: Int) throws {
         let text = file(head: "global: {impactLevel: \(level)}\n")
         let configuration = try Configuration.parse(text, name: "f")
-        #expect(configuration.failClosedOnExportFailure == failClosed)
+        #expect(configuration.gate.failClosed == failClosed)
         #expect(configuration.retentionDays == days)
         #expect(configuration.clusterName == "default")
         #expect(!configuration.fips)
@@ -53,7 +54,7 @@ import Testing
 
                 """)
         let configuration = try Configuration.parse(text, name: "f")
-        #expect(configuration.failClosedOnExportFailure)
+        #expect(configuration.gate.failClosed)
         #expect(configuration.retentionDays == 30)
         #expect(configuration.fips)
     }

@@ -127,11 +127,13 @@ import Testing
             file(head: "global: {cluster_name: a}"), at: (5, 10), "global.cluster_name", "unknown key",
             hint: "did you mean `clusterName`?")
         try expect(
-            file(head: "audit: {resumeOn: recovery}"), at: (5, 9), "audit.resumeOn",
-            "not available in this version (0.1.0)", hint: "remove")
+            file(head: "audit: {resumeOn: recovry}"), at: (5, 19), "audit.resumeOn",
+            "unknown value `recovry`; expected one of `acknowledgement`, `recovery`", hint: "did you mean `recovery`?")
         try expect(
             file(head: "audit: {zzz: 1}"), at: (5, 9), "audit.zzz", "unknown key",
-            hint: "known keys here: `failClosedOnExportFailure`, `retentionDays`")
+            hint:
+                "known keys here: `failClosedOnExportFailure`, `resumeOn`, `failureThreshold`, `ageLimit`, `retentionDays`"
+        )
         try expect(file(head: "tls: {require: true}"), at: (5, 7), "tls.require", "unknown key", hint: "`required`")
         try expect(
             file(head: "limits: {maxRecordBytess: 1}"), at: (5, 10), "limits.maxRecordBytess", "unknown key",

@@ -59,4 +59,23 @@ public struct ExportGateSettings: Sendable, Equatable {
         failClosed = impactLevel == .high
         resumeOn = impactLevel == .low ? .recovery : .acknowledgement
     }
+
+    /// Sets the times that follow from the cluster's, so that a cluster with shorter leases has a faster gate. With the
+    /// default leases they are the defaults above.
+    ///
+    /// - Parameters:
+    ///   - lease: duration of the leader's lease.
+    ///   - retryPeriod: its retry period.
+    ///   - workerLease: the lease of a worker's session.
+    public mutating func pace(lease: UInt64, retryPeriod: UInt64, workerLease: UInt64) {
+        leaseSeconds = UInt32(clamping: max(2, (lease * 3 + 999) / 1_000))
+        noWorkerLimit = max(lease * 4, workerLease * 3)
+        evidence = workerLease * 6
+        suspicion = workerLease / 2
+        shun = workerLease * 6
+        maxShun = shun * 15
+        stability = workerLease
+        retry = retryPeriod
+        answer = max(retryPeriod, lease * 2 / 3)
+    }
 }
