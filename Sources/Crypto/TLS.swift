@@ -50,14 +50,14 @@ public import Model
     /// Settings of a client: the server's certificate is always checked, its name by SAN alone (RFC 9525).
     /// - Parameters:
     ///   - authorities: PEM certificates to trust **instead of** the system's; nil: the system's. A certificate in it is
-    ///     trusted as it stands, whether it is a root or not; with `checksRevocation` a chain must end at a root.
-    ///   - checksRevocation: `authorities` also holds revocation lists, and a chain is good only if there is a current one
-    ///     of every authority in it (RFC 5280, section 6.3).
+    ///     trusted as it stands, whether it is a root or not; with `revocations` a chain must end at a root.
+    ///   - revocations: PEM revocation lists. With them a chain is good only if there is a current one of every authority
+    ///     in it (RFC 5280, section 6.3).
     ///   - certificateChain: PEM, the client's own certificate first; nil: none is shown.
     ///   - privateKey: PEM, the key of that certificate, without a passphrase.
-    /// - Throws: ``CryptoError`` of kind `tlsConfiguration` that says which of the three is unusable.
+    /// - Throws: ``CryptoError`` of kind `tlsConfiguration` that says which of them is unusable.
     public init(
-        client authorities: SealedBytes?, checksRevocation: Bool = false, certificateChain: SealedBytes?,
+        client authorities: SealedBytes?, revocations: SealedBytes? = nil, certificateChain: SealedBytes?,
         privateKey: SealedBytes?
     ) throws(CryptoError) {
         OpenSSLErrorQueue.clear()
@@ -74,8 +74,8 @@ public import Model
             "TLS: this OpenSSL lacks the algorithms that FIPS 140 approves; look at the provider")
         unsafe SSL_CTX_set_verify(handle, SSL_VERIFY_PEER, nil)
         if let authorities {
-            try trust(authorities, wholeChains: checksRevocation)
-            if checksRevocation { try checkRevocation(authorities) }
+            try trust(authorities, wholeChains: revocations != nil)
+            if let revocations { try checkRevocation(revocations) }
         } else {
             try unsafe Self.check(
                 SSL_CTX_set_default_verify_paths(handle) == 1, "TLS: the system's authorities cannot be found")

@@ -64,13 +64,13 @@ extension EasyHandle {
         // Contents instead of paths: libcurl compares them when it looks for a connection to use again, so a
         // connection made with replaced files is not found any more. Of the key it compares nothing, but a new key
         // comes with a new certificate.
-        if let authorities = pem.authorities {
+        if let authorities = pem.trusted {
             set(CURLOPT_CAINFO_BLOB, blob: authorities)
             // The distribution's default directory would stay trusted beside the given authorities.
             set(CURLOPT_CAPATH, nil)
         }
-        // The list's contents are among the authorities' too, so that a connection made with an older one is not found.
-        if let list = pem.revocationFile { set(CURLOPT_CRLFILE, list) }
+        // Its path alone is compared; the authorities name its version.
+        if let list = pem.revocation?.file { set(CURLOPT_CRLFILE, list) }
         if let authorities = pem.proxyAuthorities {
             set(CURLOPT_PROXY_CAINFO_BLOB, blob: authorities)
             set(CURLOPT_PROXY_CAPATH, nil)

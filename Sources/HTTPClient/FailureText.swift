@@ -144,11 +144,16 @@ struct Trouble {
         let place = withProxy ? "TLS with the proxy, whose authority belongs into proxy-ca.crt" : "TLS"
         let refusal: TLSRefusal
         switch code {
-        case CURLE_SSL_CERTPROBLEM, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CRL_BADFILE:
+        case CURLE_SSL_CRL_BADFILE:
+            refusal = TLSRefusal(.localFile, "crl.pem holds no revocation list, or one that is damaged; it must be PEM")
+        case CURLE_SSL_CACERT_BADFILE:
+            refusal = TLSRefusal(
+                .localFile, "\(withProxy ? "proxy-ca.crt" : "ca.crt") holds no usable certificates; it must be PEM")
+        case CURLE_SSL_CERTPROBLEM:
             refusal = TLSRefusal(
                 .localFile,
-                "a file of the target's secret is unusable; ca.crt must hold PEM certificates, crl.pem revocation"
-                    + " lists, tls.crt a PEM chain and tls.key its key without a passphrase")
+                "the client certificate of the target's secret is unusable; tls.crt must hold a PEM chain and tls.key its"
+                    + " key without a passphrase")
         case CURLE_PEER_FAILED_VERIFICATION:
             refusal = TLSRefusal(verifyResult: withProxy ? proxyVerifyResult : verifyResult)
         default:

@@ -10,17 +10,19 @@ public struct PEMContents: Sendable {
     public var certificate: SealedBytes?
     /// The client certificate's key.
     public var key: SealedBytes?
+    /// Revocation lists of the authorities.
+    public var revocations: SealedBytes?
     var proxyAuthorities: SealedBytes?
-    /// Path of the revocation lists, which also stand at the end of `authorities`.
-    var revocationFile: String?
-
-    /// Whether revocation lists stand at the end of ``authorities``.
-    public var hasRevocations: Bool { revocationFile != nil }
+    /// Path of the revocation lists, and the authorities with a comment behind them that names this version of the lists.
+    var revocation: (file: String, authorities: SealedBytes)?
 
     /// None of them.
     public init() {}
 
-    var all: [SealedBytes] { [authorities, certificate, key, proxyAuthorities].compactMap(\.self) }
+    var all: [SealedBytes] { [trusted, certificate, key, proxyAuthorities].compactMap(\.self) }
+
+    /// What libcurl takes for the authorities: other bytes whenever they or the revocation lists have changed.
+    var trusted: SealedBytes? { revocation?.authorities ?? authorities }
 }
 
 /// Reads certificate files and keeps what it read until they change: as long as a file is the same, so are the bytes.
@@ -61,8 +63,8 @@ public struct PEMFiles {
         var contents = PEMContents()
         if let path = settings.caFile { contents.authorities = try entry(path).bytes }
         if let path = settings.caFile, let list = settings.revocationFile {
-            contents.authorities = try joined(path, list)
-            contents.revocationFile = list
+            contents.revocations = try entry(list).bytes
+            contents.revocation = (list, try marked(path, list))
         }
         if let path = settings.proxyCAFile { contents.proxyAuthorities = try entry(path).bytes }
         if let path = settings.certificateFile { contents.certificate = try entry(path).bytes }
@@ -70,12 +72,13 @@ public struct PEMFiles {
         return contents
     }
 
-    /// Authorities and revocation lists in one, made anew only when either has changed.
-    private mutating func joined(_ authorities: String, _ list: String) throws(Unreadable) -> SealedBytes {
+    /// Authorities, and which revocation lists belong to them as a comment (text outside of the marks is passed over; RFC
+    /// 7468, section 2). Made anew only when either has changed.
+    private mutating func marked(_ authorities: String, _ list: String) throws(Unreadable) -> SealedBytes {
         let (first, second) = (try entry(authorities), try entry(list))
         let pair = [authorities, list]
         if let both = both[pair], both.first == first.identity, both.second == second.identity { return both.bytes }
-        let bytes = SealedBytes(first.bytes.array + [0x0A] + second.bytes.array)
+        let bytes = SealedBytes(first.bytes.array + Array("\n# with \(second.identity)\n".utf8))
         if both.count >= PEMFiles.maxFiles { both.removeAll() }
         both[pair] = (first.identity, second.identity, bytes)
         return bytes

@@ -217,10 +217,12 @@ def test_revocation_lists_of_a_chain(
     config = configure(bench, rsyslog.port)
     finished = bench.run_export(config, results(200))
     assert finished.code == OK, finished
-    bench.secret("soc", "crl.pem", f"{lists}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
-    again = bench.run_export(config, results(200), "--deadline", "1s", state=bench.directory / "damaged")
-    assert again.code == UNDELIVERED
-    assert "crl.pem" in again.targets["soc"]["lastFailure"]
+    for number, rest in enumerate(("AAAA\n-----END X509 CRL-----\n", "!!!!\n-----END X509 CRL-----\n", "")):
+        bench.secret("soc", "crl.pem", f"{lists}-----BEGIN X509 CRL-----\n{rest}")
+        again = bench.run_export(config, results(200), "--deadline", "1s", state=bench.directory / f"damaged-{number}")
+        assert again.code == UNDELIVERED
+        failure = again.targets["soc"]["lastFailure"]
+        assert "crl.pem holds" in failure and "ca.crt" not in failure
 
 
 def test_no_tls_at_the_other_end(bench: Workbench, authority: Authority, results: Results) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -16,7 +17,7 @@ import pytest
 from authority import Authority, Pair, chain
 from evidence import assert_delivered_everywhere, assert_each_once, probe_ids, uids
 from exporter import OK, PASSWORD, TOKEN, UNDELIVERED, USERNAME, Target, Workbench, wait_until
-from peers import HEC, Bulk, Peer, Stage, Store
+from peers import HEC, Bulk, Exchange, Peer, Stage, Store, honest
 from sandbox import Sandbox
 
 Results = Callable[[int], Path]
@@ -144,6 +145,9 @@ def refused(bench: Workbench, ours: Authority) -> dict[str, Case]:
         "stale-list": Case(
             context(good), "revocationList", ("crl.pem", "current one"), {"crl.pem": ours.revocations(-0.5)}
         ),
+        "damaged-list": Case(
+            context(good), "localFile", ("crl.pem holds", "damaged"), {"crl.pem": damaged(ours.revocations())}
+        ),
         "half-a-list": Case(context(whole), "revocationList", ("every", "crl.pem"), {"crl.pem": ours.revocations()}),
         "purpose": Case(
             context(ours.issue("purpose", "IP:127.0.0.1", usage="clientAuth")), "badCertificate", ("purpose",)
@@ -177,6 +181,12 @@ def refused(bench: Workbench, ours: Authority) -> dict[str, Case]:
         ),
         "plain": Case(None, "notTLS", ("does not speak TLS on this port",)),
     }
+
+
+def damaged(text: str) -> str:
+    """With what is no base64 in its middle."""
+    lines = text.splitlines(keepends=True)
+    return "".join([*lines[: len(lines) // 2], "!!!!\n", *lines[len(lines) // 2 :]])
 
 
 def _below(bench: Workbench, middle: Authority) -> Pair:
@@ -270,6 +280,32 @@ def test_authority_is_replaced_while_running(
     finished = running.wait()
     assert finished.code == OK, finished
     assert_each_once(uids(results(COUNT)), peer.store.received, "splunk")
+
+
+def test_a_revocation_ends_open_connections(
+    bench: Workbench, stage: Stage, authority: Authority, results: Results
+) -> None:
+    """The connection was made before the list named its certificate: it carries nothing more."""
+    pair = authority.issue("server", "IP:127.0.0.1")
+    bench.secret("hec", "crl.pem", authority.revocations())
+    peer = Peer(stage, HEC(), tls=context(pair))
+
+    async def slow(exchange: Exchange) -> None:
+        await asyncio.sleep(0.05)
+        await honest(exchange)
+
+    peer.habit = slow
+    target = bench.splunk(peer.port, batch={"maxRecords": 1}) | {"endpoint": f"https://127.0.0.1:{peer.port}"}
+    config = bench.make_config([target], tls={"required": True})
+    running = bench.start_export(config, results(COUNT), "--json", "--deadline", "1s")
+    wait_until(lambda: peer.exchanges > 5, "it delivers")
+    assert peer.connections == 1
+    authority.revoke(pair)
+    bench.secret("hec", "crl.pem", authority.revocations())
+    finished = running.wait()
+    assert finished.code == UNDELIVERED, finished
+    assert "has been revoked" in finished.targets["splunk"]["lastFailure"]
+    assert peer.store.received.total() < COUNT
 
 
 def test_plain_http_behind_https(bench: Workbench, results: Results) -> None:

@@ -49,7 +49,7 @@ struct SyslogAccess {
         if let known, let contents, Self.isSame(contents, found) { return known }
         do throws(CryptoError) {
             let context = try TLSContext(
-                client: found.authorities, checksRevocation: found.hasRevocations,
+                client: found.authorities, revocations: found.revocations,
                 certificateChain: found.certificate, privateKey: found.key)
             generation += 1
             let made = Material(
@@ -78,6 +78,7 @@ struct SyslogAccess {
 
     /// Bytes of a file that did not change are the same object.
     private static func isSame(_ a: PEMContents, _ b: PEMContents) -> Bool {
-        a.authorities === b.authorities && a.certificate === b.certificate && a.key === b.key
+        a.authorities === b.authorities && a.revocations === b.revocations && a.certificate === b.certificate
+            && a.key === b.key
     }
 }
