@@ -86,12 +86,28 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ], swiftSettings: strict),
+        .target(
+            name: "StatusEndpoint",
+            dependencies: [
+                "Model", "Formats", "ExportCore", "Telemetry", "Threading",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            // Into the binary, which stands alone: no directory of resources beside it.
+            resources: [
+                .embedInCode("Page/index.html"), .embedInCode("Page/style.css"), .embedInCode("Page/page.js"),
+                .embedInCode("Page/draw.js"), .embedInCode("Page/favicon.svg"),
+            ], swiftSettings: strict),
         // Layer 6.
         .executableTarget(
             name: "SiderealExport",
             dependencies: [
                 "CMalloc", "Model", "Formats", "ExportCore", "Crypto", "HTTPClient", "Ledger", "Configuration",
-                "Secrets", "Backends", "Coordinator", "ShardWorker", "Sandbox", "Synthetic", "Telemetry", "Threading",
+                "Secrets", "Backends", "Coordinator", "ShardWorker", "Sandbox", "StatusEndpoint", "Synthetic",
+                "Telemetry",
+                "Threading",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
@@ -139,6 +155,12 @@ let package = Package(
         .testTarget(
             name: "TelemetryTests",
             dependencies: ["Telemetry", .product(name: "CoreMetrics", package: "swift-metrics")], swiftSettings: strict),
+        .testTarget(
+            name: "StatusEndpointTests",
+            dependencies: [
+                "StatusEndpoint", "ExportCore", "HTTPClient", "Model", "Telemetry", "Threading",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

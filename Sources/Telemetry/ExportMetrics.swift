@@ -100,11 +100,12 @@ public enum ExportMetrics {
         "Unix time at which records were last delivered; absent before the first time.")
 
     /// All of them, in the order they are written.
-    public static let all = [
-        buildInfo, targetInfo, recordsRead, recordsRefused, deadLettersKept, recordsTaken, recordsDelivered,
-        bytesDelivered, batchesSettled, deadLetters, attempts, attemptOutcomes, retries, failures, unconfirmed,
-        requestDuration,
-        queueBatches, queueBytes, oldestAge, consecutiveFailures, breakerState, breakerOpenings, concurrencyLimit,
-        requestsInFlight, lastSuccess,
-    ]
+    public static let all =
+        [
+            buildInfo, targetInfo, recordsRead, recordsRefused, deadLettersKept, recordsTaken, recordsDelivered,
+            bytesDelivered, batchesSettled, deadLetters, attempts, attemptOutcomes, retries, failures, unconfirmed,
+            requestDuration,
+            queueBatches, queueBytes, oldestAge, consecutiveFailures, breakerState, breakerOpenings, concurrencyLimit,
+            requestsInFlight, lastSuccess,
+        ] + cluster
 }

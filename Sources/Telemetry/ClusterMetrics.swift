@@ -1,0 +1,78 @@
+/// What a coordinator says about its cluster, in ``ExportMetrics/all`` too.
+extension ExportMetrics {
+    /// Who leads.
+    public static let clusterLeader = MetricDefinition(
+        .gauge, "sidereal_cluster_leader", "1 if this coordinator leads, 0 if it does not.")
+    /// The term.
+    public static let clusterTerm = MetricDefinition(
+        .gauge, "sidereal_cluster_term", "Term of the leader that this coordinator knows; 0 if it knows none.")
+    /// How old everything below is.
+    public static let clusterStatusAge = MetricDefinition(
+        .gauge, "sidereal_cluster_status_age_seconds", "How long ago the coordinator last said how the cluster fares.")
+    /// The gate, as one number.
+    public static let clusterGateAdmits = MetricDefinition(
+        .gauge, "sidereal_cluster_gate_admits", "1 if probes are admitted, 0 if they are not.")
+    /// The gate's state.
+    public static let clusterGateState = MetricDefinition(
+        .gauge, "sidereal_cluster_gate_state", labels: ["state"],
+        "1 for the state the gate is in, 0 for the others.")
+    /// Whether somebody has to act.
+    public static let clusterAcknowledgement = MetricDefinition(
+        .gauge, "sidereal_cluster_gate_acknowledgement_needed",
+        "1 if the gate opens only after a person has acknowledged the alert.")
+    /// Workers.
+    public static let clusterWorkers = MetricDefinition(
+        .gauge, "sidereal_cluster_workers", labels: ["state"], "Workers by how they stand to the cluster.")
+    /// Shards.
+    public static let clusterShards = MetricDefinition(
+        .gauge, "sidereal_cluster_shards", labels: ["state"], "Shards by who has them.")
+    /// The longest without an owner.
+    public static let clusterUnowned = MetricDefinition(
+        .gauge, "sidereal_cluster_shard_unowned_seconds",
+        "How long the shard that has been without an owner the longest has been so; 0 if all have one.")
+    /// The largest share.
+    public static let clusterLoad = MetricDefinition(
+        .gauge, "sidereal_cluster_load_ratio",
+        "Shards of the worker with the largest load over its fair share; 0 without live workers.")
+    /// Records in hand.
+    public static let clusterInHand = MetricDefinition(
+        .gauge, "sidereal_cluster_records_in_hand", "Records that the leader has read and not settled.")
+    /// Bytes in hand.
+    public static let clusterBytesInHand = MetricDefinition(
+        .gauge, "sidereal_cluster_bytes_in_hand", "Bytes of the records in hand.")
+    /// Delivered.
+    public static let clusterDelivered = MetricDefinition(
+        .counter, "sidereal_cluster_records_delivered_total", labels: ["target"],
+        "Records that the target accepted, as the leader counted them.")
+    /// Bytes delivered.
+    public static let clusterBytes = MetricDefinition(
+        .counter, "sidereal_cluster_bytes_delivered_total", labels: ["target"],
+        "Encoded bytes that the target accepted, as the leader counted them.")
+    /// Given up.
+    public static let clusterDead = MetricDefinition(
+        .counter, "sidereal_cluster_dead_letters_total", labels: ["target"],
+        "Records that workers gave up for the target.")
+    /// Failed attempts.
+    public static let clusterFailures = MetricDefinition(
+        .counter, "sidereal_cluster_failures_total", labels: ["target"],
+        "Attempts that failed for reasons of the target, at any worker.")
+    /// Backlog.
+    public static let clusterBacklog = MetricDefinition(
+        .gauge, "sidereal_cluster_backlog_records", labels: ["target"],
+        "Records that the leader knows and the target has not.")
+    /// Oldest.
+    public static let clusterOldest = MetricDefinition(
+        .gauge, "sidereal_cluster_oldest_undelivered_age_seconds", labels: ["target"],
+        "Age of the oldest record that the leader knows and the target has not; 0 if there is none.")
+    /// Breakers.
+    public static let clusterBreakers = MetricDefinition(
+        .gauge, "sidereal_cluster_open_breakers", labels: ["target"],
+        "Workers whose breaker for the target is not closed.")
+
+    /// All of them, in the order they are written.
+    static let cluster = [
+        clusterLeader, clusterTerm, clusterStatusAge, clusterGateAdmits, clusterGateState, clusterAcknowledgement,
+        clusterWorkers, clusterShards, clusterUnowned, clusterLoad, clusterInHand, clusterBytesInHand, clusterDelivered,
+        clusterBytes, clusterDead, clusterFailures, clusterBacklog, clusterOldest, clusterBreakers,
+    ]
+}
