@@ -18,7 +18,7 @@ struct SiderealExport: AsyncParsableCommand {
         version: ExporterVersion.current,
         subcommands: [
             RunCommand.self, ValidateCommand.self, EncodeCommand.self, GenerateCommand.self, SandboxCommand.self,
-            DeadLettersCommand.self,
+            DeadLettersCommand.self, StatusCommand.self,
         ])
 }
 
@@ -30,4 +30,8 @@ enum Exit {
     static let deadLetters = ExitCode(3)
     /// Some records were not delivered in time; they are kept for the next run.
     static let undelivered = ExitCode(4)
+    /// No probe is admitted.
+    static let notAdmitted = ExitCode(5)
+    /// No coordinator answers.
+    static let noAnswer = ExitCode(6)
 }

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -15,9 +16,9 @@ from pathlib import Path
 
 
 def at_terminal(
-    arguments: Sequence[str | Path], *, columns: int = 100, typed: str = "", seconds: float = 60
+    arguments: Sequence[str | Path], *, columns: int = 100, typed: str = "", seconds: float = 60, until: str = ""
 ) -> tuple[int, str]:
-    """The exit code, and everything the terminal was sent; `typed` is what the person types."""
+    """The exit code, and everything the terminal was sent; `typed` is what the person types. Interrupted at `until`."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
@@ -30,7 +31,7 @@ def at_terminal(
     os.close(slave)
     try:
         os.write(master, typed.encode())
-        shown = _read(master, process, seconds)
+        shown = _read(master, process, seconds, until.encode())
         return process.wait(10), shown
     finally:
         if process.poll() is None:
@@ -39,7 +40,7 @@ def at_terminal(
         os.close(master)
 
 
-def _read(master: int, process: subprocess.Popen[bytes], seconds: float) -> str:
+def _read(master: int, process: subprocess.Popen[bytes], seconds: float, until: bytes) -> str:
     seen = b""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -52,6 +53,9 @@ def _read(master: int, process: subprocess.Popen[bytes], seconds: float) -> str:
             if not piece:
                 break
             seen += piece
+            if until and until in seen:
+                process.send_signal(signal.SIGINT)
+                until = b""
         elif process.poll() is not None:
             break
     return seen.decode()
