@@ -16,6 +16,8 @@ PY_PACKAGES := pytest==8.3.4 "moto[server]==5.2.5" prometheus-client==0.26.0
 CHECKER_APT := liblognorm-utils rsyslog
 # Real receivers for the end-to-end tests.
 PEER_APT := rsyslog rsyslog-openssl
+# Sees the status page.
+BROWSER_APT := chromium fonts-dejavu-core
 OCSF_PACKAGES := pydantic-ocsf==3.0.0 syslog-rfc5424-parser==0.3.2
 OCSF_MODELS_PACKAGES := py-ocsf-models==0.10.0
 FUZZ_CASES ?= 1000000
@@ -46,6 +48,10 @@ deps: .make/apt ## Install missing Debian packages (root or sudo)
 
 .make/apt-peers: Makefile .make/apt
 	@deploy/local/install-packages $(PEER_APT)
+	@touch $@
+
+.make/apt-browser: Makefile .make/apt
+	@deploy/local/install-packages $(BROWSER_APT)
 	@touch $@
 
 .venv-ocsf/ready: Makefile .make/apt
@@ -82,7 +88,7 @@ format: ## Formatting, applied
 unit: .make/apt ## Unit, property and simulation tests
 	$(SWIFT) test
 
-end-to-end: $(BINARY) .venv/ready .make/apt-peers ## The built program against look-alikes, TLS servers, full disks and kill -9
+end-to-end: $(BINARY) .venv/ready .make/apt-peers .make/apt-browser ## The built program against look-alikes, TLS servers, full disks and kill -9
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -p no:cacheprovider Tests/EndToEnd
 
 checkers: $(BINARY) .make/apt-checkers .venv-ocsf/ready .venv-ocsf-models/ready ## The formats before other people's parsers
@@ -147,4 +153,4 @@ bench-protocol: .make/apt ## Nanoseconds per record and allocations per frame of
 	@$(RELEASE_DIR)/release/protocol-bench
 
 clean: ## Remove what was built
-	rm -rf .build .build-release .build-release-tests .build-fuzz .make .venv .venv-ocsf .venv-ocsf-models
+	rm -rf .build .build-release .build-release-tests .build-fuzz .make .venv .venv-ocsf .venv-ocsf-models .artefacts
