@@ -34,18 +34,24 @@ public struct Parcel: Sendable {
     public let receipt: Receipt?
     /// Writes a receipt for these records down, for good, or that the one before is worth nothing.
     public let remember: Remember?
+    /// Tells at once that the receiver wishes for less, where its verdict on these records takes longer.
+    public let slowDown: SlowDown?
 
     /// Returns when the ledger has the receipt, or none; false if it could not take that.
     public typealias Remember = @Sendable (Receipt?) async -> Bool
+    /// Returns when it is known.
+    public typealias SlowDown = @Sendable () async -> Void
 
     /// Some records of `batch`.
     public init(
-        batch: EncodedBatch, items: [Range<Int>], receipt: Receipt? = nil, remember: Remember? = nil
+        batch: EncodedBatch, items: [Range<Int>], receipt: Receipt? = nil, remember: Remember? = nil,
+        slowDown: SlowDown? = nil
     ) {
         self.batch = batch
         self.items = items
         self.receipt = receipt
         self.remember = remember
+        self.slowDown = slowDown
     }
 
     /// How many records.

@@ -25,6 +25,8 @@ actor TargetLane {
     private var outputFiles: [BatchID: OutputFile] = [:]
     /// Batches of which a request has left.
     private var departed: Set<BatchID> = []
+    /// Batches whose request was told that the receiver wishes for less, before its verdict.
+    private var wishes: Set<BatchID> = []
     private var nextNumber: UInt64 = 0
     /// Commits under way of stretches without records.
     private var coverings = 0
@@ -123,7 +125,8 @@ actor TargetLane {
         let isFirst = departed.insert(id).inserted
         let parcel = Parcel(
             batch: batch.encoded, items: items, receipt: isFirst ? batch.earlier?.receipt : nil,
-            remember: { await self.remember($0, of: items, in: batch) })
+            remember: { await self.remember($0, of: items, in: batch) },
+            slowDown: { await self.heed(id) })
         let backend = backend
         let mustBeKnown = isFirst && gauge.target.backend.recognisesBatches && batch.earlier == nil
         Task {
@@ -135,11 +138,17 @@ actor TargetLane {
             let sent = SystemClock.now()
             let answer = await backend.deliver(parcel)
             let took = answer.requestNanoseconds ?? SystemClock.now().nanoseconds - sent.nanoseconds
-            gauge.metrics.hears(answer.verdict.outcome, nanoseconds: took)
+            let wished = wishes.remove(id) != nil && answer.verdict.outcome == .delivered
+            gauge.metrics.hears(wished ? .slowDown : answer.verdict.outcome, nanoseconds: took)
             noteUnconfirmed(answer.unconfirmed)
             if let file = answer.outputFile { outputFiles[id] = file }
             handle(.answered(id, answer.verdict, nanoseconds: took))
         }
+    }
+
+    private func heed(_ id: BatchID) {
+        wishes.insert(id)
+        handle(.slowDown(id))
     }
 
     /// Writes down what is under way, so that the next process can form the same batch, or ask for it.

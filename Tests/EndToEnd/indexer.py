@@ -17,6 +17,10 @@ class Indexer(HEC):
 
     plays_on: str = EVENTS
     numbers: Counter[str] = field(default_factory=Counter)
+    # Whether it asks for less with every number it gives (code 24).
+    is_busy: bool = False
+    # Whether it calls anything true.
+    confirms: bool = True
     # By channel, what was not called true yet.
     waiting: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
@@ -25,8 +29,9 @@ class Indexer(HEC):
         place, _, channel = path.partition("?channel=")
         if place == "/services/collector/ack":
             asked = json.loads(body)["acks"]
-            told = {str(number): number in self.waiting[channel] for number in asked}
-            self.waiting[channel] -= set(asked)
+            true = self.waiting[channel] & set(asked) if self.confirms else set()
+            self.waiting[channel] -= true
+            told = {str(number): number in true for number in asked}
             return reply(200, {"acks": told})
         status, content, more = super().answer(method, path, fields, body)
         if status != 200:
@@ -35,7 +40,8 @@ class Indexer(HEC):
         number = self.numbers[channel]
         self.numbers[channel] += 1
         self.waiting[channel].add(number)
-        return reply(200, {"text": "Success", "code": 0, "ackId": number})
+        said = ("Queue at capacity soon", 24) if self.is_busy else ("Success", 0)
+        return reply(200, {"text": said[0], "code": said[1], "ackId": number})
 
 
 @dataclass

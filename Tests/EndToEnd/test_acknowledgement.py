@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 from balancer import Balancer
 from evidence import duplicates
 from exporter import OK, UNDELIVERED, Finished, Target, Workbench, wait_until
+from indexer import Indexer
+from peers import Peer, Stage
 from sandbox import Sandbox
 
 COUNT = 2_000
@@ -73,6 +77,34 @@ def test_a_true_that_is_lost(bench: Workbench, results: Callable[[int], Path]) -
     wait_until(lambda: sandbox.stats("hec")["ackConfirmed"] > told, "a true that is lost")
     sandbox.fault("hec", ackLoseRate=0)
     assert_sent_again(sandbox, running.wait())
+
+
+def test_a_wish_for_less_is_heeded_before_the_acknowledgement(
+    bench: Workbench, stage: Stage, results: Callable[[int], Path]
+) -> None:
+    """The first request hears it and is not confirmed yet: a batch that comes then waits all the same."""
+    indexer = Indexer(is_busy=True, confirms=False)
+    peer = Peer(stage, indexer)
+    retry = {"initial": "4s", "max": "8s", "window": "24h"}
+    target = bench.splunk(peer.port, acknowledge=True, retry=retry, batch={"maxRecords": BATCH})
+    metrics = bench.directory / "slow.prom"
+    config = bench.make_config([target])
+    running = bench.start_export(config, "-", "--json", "--metrics", metrics, stdin=subprocess.PIPE)
+    lines = results(2 * BATCH).read_bytes().splitlines(keepends=True)
+    assert running.process.stdin is not None
+    running.process.stdin.write(b"".join(lines[:BATCH]))
+    running.process.stdin.flush()
+    wait_until(lambda: len(indexer.requests) == 1, "the first request")
+    running.process.stdin.write(b"".join(lines[BATCH:]))
+    running.process.stdin.close()
+    time.sleep(1.2)
+    assert len(indexer.requests) == 1, "the pause is at least 2 s"
+    indexer.is_busy, indexer.confirms = False, True
+    finished = running.wait()
+    assert finished.code == OK, finished
+    assert not peer.faults
+    assert (indexer.received.total(), finished.targets["splunk"]["unconfirmed"]) == (2 * BATCH, 0)
+    assert 'outcomes_total{target="splunk",outcome="slow_down"} 1\n' in metrics.read_text()
 
 
 def test_no_refusal_is_an_acknowledgement(bench: Workbench, results: Callable[[int], Path]) -> None:

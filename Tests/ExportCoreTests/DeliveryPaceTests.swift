@@ -146,6 +146,26 @@ import Testing
         #expect(1_000...2_000 ~= bench.pause ?? 0)
     }
 
+    /// The verdict of the one that heard it may take minutes: what leaves meanwhile heeds the wish, and the verdict, when
+    /// it comes, neither ends nor repeats it.
+    @Test func aWishIsHeededBeforeItsVerdict() {
+        let bench = DeliveryBench(initial: 1_000, max: 600_000, concurrency: 8, floor: 2)
+        _ = bench.submit(0, items: 1)
+        bench.now = bench.now.adding(milliseconds: 1)
+        #expect(bench.handle(.slowDown(BatchID(0))) == [])
+        #expect(bench.submit(1, items: 1) == [])
+        #expect(500...1_000 ~= bench.pause ?? 0)
+        let due = bench.delivery.nextTick
+        #expect(bench.answer(0, delivered) == [commit(0)])
+        #expect(bench.delivery.nextTick == due)
+        #expect(bench.delivery.status.concurrencyLimit == 2)
+        #expect(bench.wait() == [send(1, 0..<1)])
+        #expect(bench.handle(.slowDown(BatchID(1))) == [])
+        _ = bench.submit(2, items: 1)
+        #expect(1_000...2_000 ~= bench.pause ?? 0, "it left after the first wish, so this is a second one")
+        #expect(bench.handle(.slowDown(BatchID(2))) == [], "nobody asked on its behalf")
+    }
+
     @Test func slowDownIsNoFailure() {
         let bench = DeliveryBench()
         _ = bench.submit(0, items: 1)

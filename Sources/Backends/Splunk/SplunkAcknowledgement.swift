@@ -135,10 +135,12 @@ actor SplunkAcknowledgement {
         }
         // In the ledger before anybody asks: the answer that says true is the only one there will be.
         _ = await parcel.remember?(Receipt(channel: guid, id: id))
+        // The acknowledgement may take minutes, in which others would leave as if nothing had been said.
+        if verdict == .delivered(slowDown: true) { await parcel.slowDown?() }
         leave()
         let outcome = await wait { .accepted($0, id: id, on: channel) }
         if case .unconfirmed(let cause) = outcome { await forget(cause, parcel) }
-        var answer = finish(outcome, verdict, count)
+        var answer = finish(outcome, count)
         answer.requestNanoseconds = took
         return answer
     }
@@ -148,9 +150,9 @@ actor SplunkAcknowledgement {
         if cause == .ambiguous { _ = await parcel.remember?(nil) }
     }
 
-    private func finish(_ outcome: Outcome, _ verdict: Verdict, _ count: Int) -> DeliveryAnswer {
+    private func finish(_ outcome: Outcome, _ count: Int) -> DeliveryAnswer {
         switch outcome {
-        case .confirmed: return DeliveryAnswer(verdict)
+        case .confirmed: return DeliveryAnswer(.delivered(slowDown: false))
         case .closed: return closedAnswer
         case .unconfirmed(let cause):
             let why =

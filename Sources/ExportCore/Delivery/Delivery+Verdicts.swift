@@ -88,7 +88,7 @@ extension Delivery {
     ///
     /// Answers to requests that left before the pause began know nothing of it: many at once are one wish, which the
     /// late ones keep alive and do not double.
-    private mutating func hear(slowDown: Bool, sentAt: Tick, _ now: Tick, _ rng: inout PRNG) {
+    mutating func hear(slowDown: Bool, sentAt: Tick, _ now: Tick, _ rng: inout PRNG) {
         let knowsOfPause = pauseBegan.map { sentAt > $0 } ?? true
         guard slowDown else {
             if knowsOfPause { slowDowns = 0 }

@@ -37,6 +37,8 @@ public struct Delivery: Sendable {
         case submit(BatchID, items: Int)
         /// The answer to a request, and what it took.
         case answered(BatchID, Verdict, nanoseconds: UInt64)
+        /// The receiver of a request wishes for less, though its verdict is still to come.
+        case slowDown(BatchID)
         /// What ``Effect/send(_:items:)`` asked for did not leave, for reasons of ours: nobody was asked, so nobody is
         /// blamed. It is due again after a pause.
         case notSent(BatchID)
@@ -188,6 +190,12 @@ public struct Delivery: Sendable {
             finish(&batch, id, &effects)
             batches[id] = batch
             return effects + sendDue(now)
+        case .slowDown(let id):
+            guard let batch = batches[id], batch.phase == .inFlight else { return [] }
+            let records = batch.parcels[0].items.itemCount
+            concurrency.answered(.overloaded, records: records, sentAt: batch.sentAt, nanoseconds: 0, now: now)
+            hear(slowDown: true, sentAt: batch.sentAt, now, &rng)
+            return []
         case .notSent(let id):
             guard var batch = batches[id], batch.phase == .inFlight else { return [] }
             inFlight -= 1
