@@ -64,7 +64,8 @@ let package = Package(
         .target(
             name: "PeerTransport",
             dependencies: [
-                "Model", "Crypto", .product(name: "NIOCore", package: "swift-nio"),
+                "Model", "Crypto", "HTTPClient", "Threading", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
         // Layer 5: the shells.
         .target(
@@ -143,6 +144,12 @@ let package = Package(
             ], exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),
+        .testTarget(
+            name: "PeerTransportTests",
+            dependencies: [
+                "PeerTransport", "Crypto", "Model", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ], swiftSettings: strict),
         .testTarget(
             name: "CoordinatorTests", dependencies: ["Coordinator", "ExportCore", "Ledger", "Model", "Threading"],
             swiftSettings: strict),

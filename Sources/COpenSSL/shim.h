@@ -65,6 +65,32 @@ static inline X509 *sidereal_read_certificate(BIO *pem)
     return PEM_read_bio_X509(pem, NULL, sidereal_no_passphrase, NULL);
 }
 
+// Alternative names of a certificate: NULL if there are none or the extension is there twice.
+static inline GENERAL_NAMES *sidereal_alternative_names(X509 *certificate)
+{
+    return X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+}
+
+static inline int sidereal_name_count(const GENERAL_NAMES *names)
+{
+    return names == NULL ? 0 : sk_GENERAL_NAME_num(names);
+}
+
+// The bytes of a name if it is a `type` (GEN_URI, GEN_DNS), else NULL.
+static inline const unsigned char *sidereal_name(const GENERAL_NAMES *names, int index, int type, int *length)
+{
+    const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
+    if (name == NULL || name->type != type || (type != GEN_URI && type != GEN_DNS))
+        return NULL;
+    *length = ASN1_STRING_length(name->d.ia5);
+    return ASN1_STRING_get0_data(name->d.ia5);
+}
+
+static inline void sidereal_names_free(GENERAL_NAMES *names)
+{
+    GENERAL_NAMES_free(names);
+}
+
 static inline int sidereal_SSL_CTX_set1_groups_list(SSL_CTX *context, const char *list)
 {
     return SSL_CTX_set1_groups_list(context, (char *)list);

@@ -2,7 +2,7 @@ public import Crypto
 internal import Model
 public import NIOCore
 
-/// The server's side of TLS in a NIO pipeline, by the system's OpenSSL.
+/// One side of TLS in a NIO pipeline, by the system's OpenSSL.
 ///
 /// Promises:
 /// 1. Nothing passes to the next handler before the handshake is complete; writes wait for it, at most
@@ -10,9 +10,11 @@ public import NIOCore
 /// 2. A handshake that takes longer than its limit closes the channel.
 /// 3. Closing sends close_notify first. A peer that goes away without one is reported as an error before
 ///    `channelInactive`.
-/// 4. Every error is fired as `errorCaught` and closes the channel, after the alert was sent.
+/// 4. Every error is fired as `errorCaught` and closes the channel, after the alert was sent. Between peers the input is
+///    read and forgotten for a moment before that, since bytes nobody read would make the kernel send a reset, which can
+///    take the alert from the peer.
 ///
-/// `channelActive` is passed on at once, not after the handshake.
+/// `channelActive` is passed on at once, not after the handshake; ``Established`` tells of that.
 public final class TLSHandler: ChannelDuplexHandler {
     /// Ciphertext.
     public typealias InboundIn = ByteBuffer
@@ -23,11 +25,17 @@ public final class TLSHandler: ChannelDuplexHandler {
     /// Ciphertext.
     public typealias OutboundOut = ByteBuffer
 
+    /// Fired as a user event when the handshake is complete, before the first plaintext.
+    public struct Established: Sendable {}
+
     /// Plaintext bytes that may wait for the handshake and the next flush.
     public static let maxPendingBytes = 64 << 20
 
     private let connection: TLSConnection
     private let handshakeLimit: TimeAmount
+    private let speaksFirst: Bool
+    /// How long the input is still read after a failure.
+    private let linger: TimeAmount
     private var handshakeTimer: Scheduled<Void>?
     private var pending: [(bytes: ByteBuffer, promise: EventLoopPromise<Void>?)] = []
     private var pendingBytes = 0
@@ -42,11 +50,31 @@ public final class TLSHandler: ChannelDuplexHandler {
     public init(server context: TLSContext, handshakeLimit: TimeAmount = .seconds(10)) throws(CryptoError) {
         connection = try TLSConnection(server: context)
         self.handshakeLimit = handshakeLimit
+        speaksFirst = false
+        linger = .zero
     }
 
-    /// Starts the time limit if the channel is already active.
+    /// A handler for one channel between members of one system.
+    /// - Parameters:
+    ///   - handshakeLimit: longest time from activation to the end of the handshake.
+    ///   - admit: why the holder of this certificate is not let in; nil if it is.
+    /// - Throws: ``CryptoError``, only without memory.
+    public init(
+        peer context: TLSContext, side: TLSSide, handshakeLimit: TimeAmount,
+        admit: @escaping (CertificateFacts) -> String?
+    ) throws(CryptoError) {
+        connection = try TLSConnection(peer: context, side: side, admit: admit)
+        self.handshakeLimit = handshakeLimit
+        speaksFirst = side == .client
+        linger = .seconds(1)
+    }
+
+    /// What the check of the peer's certificate brought; nil before it.
+    public var peerVerdict: PeerVerdict? { connection.peerVerdict }
+
+    /// Begins if the channel is already active.
     public func handlerAdded(context: ChannelHandlerContext) {
-        if context.channel.isActive { limitHandshake(context) }
+        if context.channel.isActive { begin(context) }
     }
 
     /// Fails what still waits to be written.
@@ -55,9 +83,9 @@ public final class TLSHandler: ChannelDuplexHandler {
         failPending(ChannelError.ioOnClosedChannel)
     }
 
-    /// Starts the time limit.
+    /// Starts the time limit, and as a client the handshake.
     public func channelActive(context: ChannelHandlerContext) {
-        limitHandshake(context)
+        begin(context)
         context.fireChannelActive()
     }
 
@@ -82,6 +110,7 @@ public final class TLSHandler: ChannelDuplexHandler {
                 guard try connection.handshake() else { return sendCiphertext(context) }
                 handshakeTimer?.cancel()
                 sendCiphertext(context)
+                context.fireUserInboundEventTriggered(Established())
                 if flushWanted { flush(context: context) }
             }
             try deliver(context)
@@ -100,6 +129,9 @@ public final class TLSHandler: ChannelDuplexHandler {
             case .bytes: context.fireChannelRead(wrapInboundOut(Self.buffer(plaintext.span, context)))
             case .needsMore: return
             case .closed:
+                // Its input has ended, ours is to end for it as well.
+                connection.closeNotify()
+                sendCiphertext(context)
                 context.close(promise: nil)
                 return
             }
@@ -150,12 +182,19 @@ public final class TLSHandler: ChannelDuplexHandler {
         context.close(mode: mode, promise: promise)
     }
 
-    private func limitHandshake(_ context: ChannelHandlerContext) {
+    private func begin(_ context: ChannelHandlerContext) {
         guard handshakeTimer == nil, !connection.isEstablished else { return }
         let limit = handshakeLimit
         handshakeTimer = context.eventLoop.assumeIsolated().scheduleTask(in: limit) {
             guard !self.connection.isEstablished else { return }
             self.fail(ChannelError.connectTimeout(limit), context)
+        }
+        guard speaksFirst else { return }
+        do {
+            _ = try connection.handshake()
+            sendCiphertext(context)
+        } catch {
+            fail(error, context)
         }
     }
 
@@ -166,7 +205,9 @@ public final class TLSHandler: ChannelDuplexHandler {
         handshakeTimer?.cancel()
         failPending(error)
         context.fireErrorCaught(error)
-        context.close(promise: nil)
+        guard linger > .zero else { return context.close(promise: nil) }
+        context.close(mode: .output, promise: nil)
+        context.eventLoop.assumeIsolated().scheduleTask(in: linger) { context.close(promise: nil) }
     }
 
     private func failPending(_ error: any Error) {

@@ -7,7 +7,7 @@ public import Model
 /// choice, or those of ``TLSApproved`` in FIPS mode. Never changed after `init`, so any thread may use it.
 @safe public final class TLSContext: Sendable {
     // OpenSSL counts references to it atomically, and nothing changes its settings after init.
-    nonisolated(unsafe) fileprivate let handle: OpaquePointer
+    nonisolated(unsafe) private let handle: OpaquePointer
 
     /// Settings of a server.
     /// - Parameters:
@@ -88,6 +88,50 @@ public import Model
         try present(certificateChain, privateKey)
     }
 
+    /// Settings of one side of a connection between members of one system, where both show a certificate and each decides
+    /// by ``TLSConnection/init(peer:side:admit:)`` whom it admits. Names of hosts play no part.
+    /// - Parameters:
+    ///   - side: which side of the handshake.
+    ///   - authorities: PEM certificates to trust, and nothing else; with `checksRevocation` also revocation lists, as for
+    ///     a client.
+    ///   - certificateChain: PEM, the own certificate first.
+    ///   - privateKey: PEM, the key of that certificate, without a passphrase.
+    ///   - minimum: the lowest version that is agreed to.
+    /// - Throws: ``CryptoError`` of kind `tlsConfiguration` that says which of the three is unusable.
+    public init(
+        peer side: TLSSide, authorities: SealedBytes, checksRevocation: Bool, certificateChain: SealedBytes,
+        privateKey: SealedBytes, minimum: TLSVersion
+    ) throws(CryptoError) {
+        OpenSSLErrorQueue.clear()
+        guard let handle = unsafe SSL_CTX_new(side == .server ? TLS_server_method() : TLS_client_method()) else {
+            throw CryptoError(.tlsConfiguration, "TLS: OpenSSL cannot create a context; is there enough memory?")
+        }
+        unsafe self.handle = handle
+        switch side {
+        case .server: unsafe sidereal_SSL_CTX_restrict_server(handle)
+        case .client: unsafe sidereal_SSL_CTX_restrict_client(handle)
+        }
+        try unsafe Self.check(
+            TLSRules.apply(to: handle, approvedOnly: FIPS.isActive),
+            "TLS: this OpenSSL lacks the algorithms that FIPS 140 approves; look at the provider")
+        try unsafe Self.check(
+            minimum == .v12 || sidereal_SSL_CTX_set_min_proto_version(handle, TLS1_3_VERSION) == 1,
+            "TLS: this OpenSSL does not offer TLS 1.3; check MaxProtocol in openssl.cnf")
+        unsafe SSL_CTX_set_verify(handle, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
+        unsafe SSL_CTX_set_cert_verify_callback(handle, PeerCheck.callback, nil)
+        try trust(authorities, wholeChains: checksRevocation)
+        if checksRevocation { try checkRevocation(authorities) }
+        try present(certificateChain, privateKey)
+    }
+
+    /// What the own certificate says; nil if there is none.
+    public var ownCertificate: CertificateFacts? {
+        unsafe SSL_CTX_get0_certificate(handle).map { unsafe CertificateFacts($0) }
+    }
+
+    /// An `SSL` with these settings, which the caller frees; nil without memory.
+    @unsafe func makeSession() -> OpaquePointer? { unsafe SSL_new(handle) }
+
     private func trust(_ authorities: SealedBytes, wholeChains: Bool) throws(CryptoError) {
         let store = unsafe SSL_CTX_get_cert_store(handle)
         // A chain that ends at a trusted intermediate lacks the issuer of that one's own list, and is refused with it.
@@ -124,7 +168,7 @@ public import Model
                 ? SSL_CTX_use_certificate(handle, certificate) == 1
                 : sidereal_SSL_CTX_add1_chain_cert(handle, certificate) == 1
         }
-        try Self.check(count > 0, "TLS: tls.crt holds no usable certificates; expected PEM, the client's own first")
+        try Self.check(count > 0, "TLS: tls.crt holds no usable certificates; expected PEM, its holder's own first")
         let isUsed = unsafe key.withUnsafeBytes { bytes in
             let source = unsafe BIO_new_mem_buf(bytes.baseAddress, Int32(clamping: bytes.count))
             let parsed = unsafe sidereal_read_private_key(source)
@@ -172,190 +216,4 @@ public import Model
     deinit {
         unsafe SSL_CTX_free(handle)
     }
-}
-
-/// One side of a TLS connection, without a socket: ciphertext is fed and taken as bytes.
-///
-/// For one thread at a time. After an error only ``takeCiphertext(_:)`` is of use, for the alert that tells the peer.
-@safe public final class TLSConnection {
-    private let connection: OpaquePointer
-    // Owned by the connection.
-    private let incoming: OpaquePointer
-    private let outgoing: OpaquePointer
-
-    /// What reading gave.
-    public enum ReadResult: Sendable, Equatable {
-        /// So many bytes of plaintext were appended.
-        case bytes(Int)
-        /// Nothing until more ciphertext is fed.
-        case needsMore
-        /// The peer sent close_notify: all that it wrote has been read.
-        case closed
-    }
-
-    /// A connection that waits for the client's first message.
-    /// - Throws: ``CryptoError`` of kind `tlsConfiguration`, only without memory.
-    public convenience init(server context: TLSContext) throws(CryptoError) {
-        try self.init(context)
-        unsafe SSL_set_accept_state(connection)
-    }
-
-    /// A connection that begins the handshake at the first ``handshake()``.
-    /// - Parameter host: the name or address, without brackets, that must be among the certificate's alternative names.
-    /// - Throws: ``CryptoError`` of kind `tlsConfiguration`: no memory, or a name that can be in no certificate.
-    public convenience init(client context: TLSContext, host: String) throws(CryptoError) {
-        try self.init(context)
-        unsafe SSL_set_connect_state(connection)
-        let flags = UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS) | UInt32(X509_CHECK_FLAG_NEVER_CHECK_SUBJECT)
-        unsafe SSL_set_hostflags(connection, flags)
-        if unsafe X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(connection), host) == 1 { return }
-        OpenSSLErrorQueue.clear()
-        guard unsafe SSL_set1_host(connection, host) == 1, unsafe sidereal_SSL_set_server_name(connection, host) == 1
-        else { throw CryptoError(.tlsConfiguration, "TLS: \(host) cannot be the name of a server") }
-    }
-
-    private init(_ context: TLSContext) throws(CryptoError) {
-        OpenSSLErrorQueue.clear()
-        let connection = unsafe SSL_new(context.handle)
-        let incoming = unsafe BIO_new(BIO_s_mem())
-        let outgoing = unsafe BIO_new(BIO_s_mem())
-        guard let connection = unsafe connection, let incoming = unsafe incoming, let outgoing = unsafe outgoing
-        else {
-            unsafe SSL_free(connection)
-            _ = unsafe BIO_free(incoming)
-            _ = unsafe BIO_free(outgoing)
-            throw CryptoError(.tlsConfiguration, "TLS: no memory for a connection")
-        }
-        _ = unsafe sidereal_BIO_set_mem_eof_return(incoming, -1)
-        _ = unsafe sidereal_BIO_set_mem_eof_return(outgoing, -1)
-        unsafe SSL_set_bio(connection, incoming, outgoing)
-        unsafe self.connection = connection
-        unsafe self.incoming = incoming
-        unsafe self.outgoing = outgoing
-    }
-
-    deinit {
-        unsafe SSL_free(connection)
-    }
-
-    /// Whether the handshake is complete, so that plaintext can be written.
-    public var isEstablished: Bool { unsafe SSL_is_init_finished(connection) == 1 }
-
-    /// What the check of the peer's certificate brought: X509_V_ERR_* of openssl/x509_vfy.h, 0 if nothing was wrong.
-    public var verifyResult: Int { unsafe SSL_get_verify_result(connection) }
-
-    /// OpenSSL's words for a ``verifyResult``.
-    public static func verifyText(_ result: Int) -> String {
-        unsafe X509_verify_cert_error_string(result).map { unsafe String(cString: $0) } ?? "error \(result)"
-    }
-
-    /// The negotiated version, such as `TLSv1.3`.
-    public var version: String {
-        unsafe SSL_get_version(connection).map { unsafe String(cString: $0) } ?? "unknown"
-    }
-
-    /// Takes over what came from the peer. Read until ``ReadResult/needsMore`` after each call: what is fed and
-    /// not read is kept in memory.
-    /// - Throws: ``CryptoError`` of kind `tlsProtocol`, only without memory.
-    public func feed(_ ciphertext: borrowing Span<UInt8>) throws(CryptoError) {
-        OpenSSLErrorQueue.clear()
-        var fed = 0
-        while fed < ciphertext.count {
-            let part = ciphertext.extracting(fed..<min(fed + 1 << 20, ciphertext.count))
-            let written = unsafe part.withUnsafeBufferPointer { source in
-                unsafe BIO_write(incoming, source.baseAddress, Int32(source.count))
-            }
-            guard written > 0 else {
-                throw CryptoError(.tlsProtocol, "TLS: no memory for \(ciphertext.count) received bytes")
-            }
-            fed += Int(written)
-        }
-    }
-
-    /// Goes on with the handshake as far as what was fed allows.
-    /// - Returns: whether it is complete.
-    /// - Throws: ``CryptoError`` of kind `tlsProtocol`.
-    public func handshake() throws(CryptoError) -> Bool {
-        OpenSSLErrorQueue.clear()
-        let code = unsafe SSL_do_handshake(connection)
-        if code == 1 { return true }
-        guard unsafe SSL_get_error(connection, code) == SSL_ERROR_WANT_READ else {
-            throw failure("the handshake failed; check versions, certificates and that the peer speaks TLS")
-        }
-        return false
-    }
-
-    /// Appends decrypted bytes to `plaintext`, at most about `limit`.
-    /// - Throws: ``CryptoError`` of kind `tlsProtocol`: a damaged record, an alert.
-    public func read(into plaintext: inout ByteWriter, limit: Int = 64 << 10) throws(CryptoError) -> ReadResult {
-        OpenSSLErrorQueue.clear()
-        let before = plaintext.count
-        while plaintext.count - before < limit {
-            var code: Int32 = 0
-            // A record carries at most 16 KiB (RFC 8446, 5.1), and SSL_read gives no more than one.
-            unsafe plaintext.append(room: 16 << 10) { free in
-                var count = 0
-                code = unsafe SSL_read_ex(connection, free.baseAddress, free.count, &count)
-                return count
-            }
-            if code == 1 { continue }
-            switch unsafe SSL_get_error(connection, code) {
-            case SSL_ERROR_WANT_READ:
-                return plaintext.count > before ? .bytes(plaintext.count - before) : .needsMore
-            case SSL_ERROR_ZERO_RETURN:
-                return plaintext.count > before ? .bytes(plaintext.count - before) : .closed
-            default:
-                throw failure("a record could not be read; the connection is of no further use")
-            }
-        }
-        return .bytes(plaintext.count - before)
-    }
-
-    /// Encrypts all of `plaintext`; take the result with ``takeCiphertext(_:)``.
-    /// - Throws: ``CryptoError`` of kind `tlsProtocol`, also before ``isEstablished``.
-    public func write(_ plaintext: borrowing Span<UInt8>) throws(CryptoError) {
-        OpenSSLErrorQueue.clear()
-        var done = 0
-        while done < plaintext.count {
-            let rest = plaintext.extracting(done..<plaintext.count)
-            var written = 0
-            let code = unsafe rest.withUnsafeBufferPointer { source in
-                unsafe SSL_write_ex(connection, source.baseAddress, source.count, &written)
-            }
-            guard code == 1 else { throw failure("a record could not be written") }
-            done += written
-        }
-    }
-
-    /// Announces that nothing more will be written (RFC 8446, 6.1). Harmless before the handshake and twice.
-    public func closeNotify() {
-        OpenSSLErrorQueue.clear()
-        if isEstablished { _ = unsafe SSL_shutdown(connection) }
-        OpenSSLErrorQueue.clear()
-    }
-
-    /// Whether the peer has announced that it writes nothing more.
-    public var isClosedByPeer: Bool { unsafe SSL_get_shutdown(connection) & SSL_RECEIVED_SHUTDOWN != 0 }
-
-    /// Moves all bytes that are to be sent to the end of `ciphertext`.
-    /// - Returns: how many.
-    @discardableResult
-    public func takeCiphertext(_ ciphertext: inout ByteWriter) -> Int {
-        let pending = unsafe sidereal_BIO_pending(outgoing)
-        guard pending > 0 else { return 0 }
-        let before = ciphertext.count
-        unsafe ciphertext.append(room: pending) { free in
-            var count = 0
-            return unsafe BIO_read_ex(outgoing, free.baseAddress, free.count, &count) == 1 ? count : 0
-        }
-        return ciphertext.count - before
-    }
-
-    /// The error for a peer that went away without close_notify.
-    public static func truncated() -> CryptoError {
-        CryptoError(
-            .tlsTruncated, "TLS: the peer closed without close_notify; what it sent may be cut short", queue: [])
-    }
-
-    private func failure(_ what: String) -> CryptoError { CryptoError(.tlsProtocol, "TLS: " + what) }
 }
