@@ -64,7 +64,8 @@ let package = Package(
         .target(
             name: "PeerTransport",
             dependencies: [
-                "Model", "Crypto", "HTTPClient", "Threading", .product(name: "NIOCore", package: "swift-nio"),
+                "Model", "Protocol", "Crypto", "HTTPClient", "Threading",
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
         // Layer 5: the shells.
@@ -147,7 +148,7 @@ let package = Package(
         .testTarget(
             name: "PeerTransportTests",
             dependencies: [
-                "PeerTransport", "Crypto", "Model", .product(name: "NIOCore", package: "swift-nio"),
+                "PeerTransport", "Protocol", "Crypto", "Model", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
         .testTarget(

@@ -10,8 +10,6 @@ public struct Limits: Sendable, Equatable {
     public var maxQueuedBytesPerTarget = 16 << 20
     /// Longest response body that is read, bytes.
     public var maxResponseBytes = 16 << 20
-    /// Longest frame between members of a cluster, its length field included, bytes.
-    public var maxFrameBytes = 16 << 20
     /// Milliseconds from a stop signal until exit.
     public var stopMilliseconds: UInt64 = 25_000
     /// Records that are kept as dead letters are cut to this many bytes; not less than ``maxRecordBytes``, or they could

@@ -1,7 +1,6 @@
 internal import Crypto
 internal import Model
 internal import NIOCore
-internal import Threading
 
 /// The end of a peer's pipeline: frames in and out, patience, and the order in which a connection ends.
 final class PeerHandler: ChannelDuplexHandler {
@@ -35,7 +34,7 @@ final class PeerHandler: ChannelDuplexHandler {
     private let tls: TLSHandler?
     private let outcome: (Result<Peer, PeerError>) -> Void
     private var place = "peer"
-    private var decoder: FrameDecoder
+    private var cutter: FrameCutter
     private var phase = Phase.handshake
     private var isAnnounced = false
     private var inFlight = 0
@@ -59,7 +58,7 @@ final class PeerHandler: ChannelDuplexHandler {
         self.role = role
         self.tls = tls
         self.outcome = outcome
-        decoder = FrameDecoder(maxFrameBytes: settings.maxFrameBytes)
+        cutter = FrameCutter(firstLength: settings.maxFirstLength, maxLength: settings.maxFrameLength)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -110,16 +109,16 @@ final class PeerHandler: ChannelDuplexHandler {
         lastHeard = .now()
         let buffer = unwrapInboundIn(data)
         var frames: [SealedBytes] = []
-        do throws(FrameDecoder.TooLong) {
-            try decoder.feed(buffer.readableBytesUInt8Span, into: &frames)
-            let isFull = link.deliver(frames, bytes: buffer.readableBytes, partial: decoder.reservedBytes)
+        do throws(FrameCutter.TooLong) {
+            try cutter.feed(buffer.readableBytesUInt8Span, into: &frames)
+            let isFull = link.deliver(frames, bytes: buffer.readableBytes, partial: cutter.reservedBytes)
             if isFull { setReading(false, context) }
         } catch {
             _ = link.deliver(frames, bytes: buffer.readableBytes, partial: 0)
             fail(
                 PeerError(
                     .badFrame,
-                    "\(place): it announces a frame of \(error.length) bytes, and \(settings.maxFrameBytes) are allowed; it "
+                    "\(place): it announces a frame of \(error.length) bytes, and \(error.limit) are allowed here; it "
                         + "is out of step, or no \(role.other) of this system"), context)
         }
     }
@@ -148,7 +147,7 @@ final class PeerHandler: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        if !decoder.isAtBoundary, phase == .open || phase == .draining {
+        if !cutter.isAtBoundary, phase == .open || phase == .draining {
             end(PeerError(.truncated, "\(place): it went away in the middle of a frame"), isOrderly: false)
         } else if phase == .handshake {
             end(
@@ -273,7 +272,7 @@ final class PeerHandler: ChannelDuplexHandler {
                 ),
                 context)
         }
-        if let expiry, expiry <= SystemClock.unixMilliseconds() / 1_000 {
+        if let expiry, expiry <= settings.unixSeconds() {
             fail(PeerError(.expired, "\(place): its certificate has expired meanwhile; renew it"), context)
         }
     }

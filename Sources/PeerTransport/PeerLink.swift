@@ -1,5 +1,6 @@
 internal import Model
 internal import NIOCore
+internal import Protocol
 internal import Synchronization
 
 /// What the channel's event loop and the tasks on both ends of a connection share.
@@ -281,11 +282,12 @@ final class PeerLink: Sendable {
 
     /// A frame that would put the peer out of step must not leave.
     private func check(_ frame: SealedBytes) throws(PeerError) {
-        let prefix = FrameDecoder.prefixBytes
-        guard frame.count >= prefix, frame.count <= settings.maxFrameBytes else {
+        let prefix = Frame.lengthBytes
+        guard frame.count >= prefix, frame.count <= prefix + settings.maxFrameLength else {
             throw PeerError(
                 .badFrame,
-                "a frame of \(frame.count) bytes cannot be sent; it may have \(prefix) to \(settings.maxFrameBytes)")
+                "a frame of \(frame.count) bytes cannot be sent; it may have \(prefix) to \(prefix + settings.maxFrameLength)"
+            )
         }
         let bytes = frame.span
         var length = 0

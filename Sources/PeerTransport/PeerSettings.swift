@@ -1,5 +1,6 @@
 public import Crypto
-internal import Model
+internal import Protocol
+internal import Threading
 
 /// How peers prove who they are.
 public enum PeerSecurity: Sendable, Equatable {
@@ -14,7 +15,7 @@ public enum PeerSecurity: Sendable, Equatable {
 }
 
 /// Bounds and patience of connections to peers. Times in milliseconds, sizes in bytes.
-public struct PeerSettings: Sendable, Equatable {
+public struct PeerSettings: Sendable {
     /// Longest wait for TCP to connect, and longest handshake.
     public var handshakeTimeout: UInt64 = 10_000
     /// A peer of which nothing was heard for so long is given up; not while we do not read because our own consumer lags.
@@ -23,8 +24,10 @@ public struct PeerSettings: Sendable, Equatable {
     public var writeTimeout: UInt64 = 30_000
     /// How long ``PeerConnection/close()`` waits for the peer to see the end.
     public var lingerTimeout: UInt64 = 2_000
-    /// Longest frame, its length field included.
-    public var maxFrameBytes = Limits().maxFrameBytes
+    /// Highest value of the length field of a frame.
+    public var maxFrameLength = Frame.maxLength
+    /// The same of the first frame that a peer sends: all that it says before a version is agreed is short.
+    public var maxFirstLength = Frame.maxHandshakeLength
     /// Frames that wait to be sent, per connection; ``PeerConnection/send(_:)`` suspends past it. A single frame may be
     /// longer.
     public var maxQueuedBytes = 8 << 20
@@ -39,6 +42,9 @@ public struct PeerSettings: Sendable, Equatable {
     /// Threads of a server or client.
     public var threads = 1
 
+    /// Seconds since 1970 by this machine's clock, which expiry is judged by; a test brings its own.
+    var unixSeconds: @Sendable () -> Int64 = { SystemClock.unixMilliseconds() / 1_000 }
+
     /// The defaults.
     public init() {}
 
@@ -50,8 +56,8 @@ public struct PeerSettings: Sendable, Equatable {
             (writeTimeout > 0, "writeTimeout must be above 0"),
             (lingerTimeout > 0, "lingerTimeout must be above 0"),
             (
-                maxFrameBytes >= 64 && maxFrameBytes <= Limits().maxFrameBytes,
-                "maxFrameBytes must be 64 to \(Limits().maxFrameBytes)"
+                (64...Frame.maxLength).contains(maxFrameLength) && maxFirstLength >= 64,
+                "maxFrameLength must be 64 to \(Frame.maxLength), and maxFirstLength 64 at least"
             ),
             (maxQueuedBytes > 0, "maxQueuedBytes must be above 0"),
             (maxUrgentBytes > 0, "maxUrgentBytes must be above 0"),

@@ -89,7 +89,7 @@ final class Relay: Sendable {
 
 extension Certificates {
     /// Signs a certificate for `member` whose extensions are given.
-    private func sign(_ member: String, _ extensions: String, _ dates: [String]) async throws {
+    private func sign(_ member: String, _ extensions: String) async throws {
         try FileManager.default.createDirectory(atPath: path(member), withIntermediateDirectories: true)
         try Data(extensions.utf8).write(to: URL(fileURLWithPath: path("\(member)/extensions")))
         let request = try await Program.run([
@@ -103,7 +103,7 @@ extension Certificates {
                 "openssl", "ca", "-batch", "-notext", "-config", path("ca.cnf"), "-cert", path("ca.crt"), "-keyfile",
                 path("ca.key"), "-in", path("\(member)/request"), "-out", path("\(member)/tls.crt"), "-extfile",
                 path("\(member)/extensions"),
-            ] + dates)
+            ])
         try #require(signed.status == 0, "\(signed.output)")
         try FileManager.default.copyItem(atPath: path("ca.crt"), toPath: path("\(member)/ca.crt"))
     }
@@ -137,19 +137,7 @@ extension Certificates {
             basicConstraints = critical, CA:FALSE
             extendedKeyUsage = clientAuth, serverAuth
             subjectAltName = URI:spiffe://sidereal.local/sidereal-export/\(role)/\(member)
-            """, [])
-    }
-
-    /// A worker's certificate that expires soon.
-    func makeShort(_ member: String, seconds: Int) async throws {
-        let end = Date().addingTimeInterval(Double(seconds))
-        let form = DateFormatter()
-        form.timeZone = TimeZone(identifier: "UTC")
-        form.locale = Locale(identifier: "en_US_POSIX")
-        form.dateFormat = "yyyyMMddHHmmss'Z'"
-        try await sign(
-            member, "subjectAltName = URI:spiffe://sidereal.local/sidereal-export/worker/\(member)",
-            ["-enddate", form.string(from: end)])
+            """)
     }
 
     /// Puts a revocation list with the certificate of `member` into the directory of `other`.

@@ -211,12 +211,12 @@ import Testing
 
     @Test func settingsThatCannotBeAreNamed() async throws {
         var settings = PeerSettings()
-        settings.maxFrameBytes = 32 << 20
+        settings.maxFrameLength = 32 << 20
         let atClient = #expect(throws: PeerError.self) {
             _ = try PeerClient(security: .loopbackOnly, settings: settings)
         }
         #expect(atClient?.kind == .settings)
-        #expect(atClient?.message.contains("maxFrameBytes") == true)
+        #expect(atClient?.message.contains("maxFrameLength") == true)
         var none = PeerSettings()
         none.threads = 0
         let atServer = await #expect(throws: PeerError.self) {

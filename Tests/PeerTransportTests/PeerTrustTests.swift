@@ -211,13 +211,19 @@ import Testing
     }
 
     @Test func aConnectionEndsWithTheCertificateItWasMadeWith() async throws {
-        let files = try Certificates()
-        try await files.make(["coordinator/c"])
-        try await files.makeShort("w", seconds: 3)
-        let cluster = try await Cluster.start(files.security("c"))
-        let client = try PeerClient(security: files.security("w"))
+        let files = try await Certificates.shared.value
+        let days = Counter()
+        var settings = PeerSettings()
+        settings.unixSeconds = { Int64(time(nil)) + Int64(days.value) * 86_400 }
+        let cluster = try await Cluster.start(files.security("c0"), settings)
+        let client = try PeerClient(security: files.security("w0"))
         let near = try await client.connect(host: "127.0.0.1", port: cluster.server.port)
         let far = try await cluster.accept()
+        // Valid for seven days.
+        for _ in 0..<6 { days.count() }
+        try await Task.sleep(for: .milliseconds(1_500))
+        #expect(far.endReason == nil)
+        for _ in 0..<2 { days.count() }
         let reason = await #expect(throws: PeerError.self) { while try await far.receive() != nil {} }
         #expect(reason?.kind == .expired)
         withExtendedLifetime(near) {}

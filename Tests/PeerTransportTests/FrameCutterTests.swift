@@ -16,10 +16,10 @@ func frame(_ count: Int, seed: UInt64 = 1) -> SealedBytes {
     return writer.seal()
 }
 
-@Suite struct FrameDecoderTests {
-    private func feed(_ decoder: inout FrameDecoder, _ bytes: ArraySlice<UInt8>) throws -> [[UInt8]] {
+@Suite struct FrameCutterTests {
+    private func feed(_ cutter: inout FrameCutter, _ bytes: ArraySlice<UInt8>) throws -> [[UInt8]] {
         var frames: [SealedBytes] = []
-        try decoder.feed(Array(bytes).span, into: &frames)
+        try cutter.feed(Array(bytes).span, into: &frames)
         return frames.map(\.array)
     }
 
@@ -28,12 +28,12 @@ func frame(_ count: Int, seed: UInt64 = 1) -> SealedBytes {
         let stream = whole.flatMap(\.self)
         for first in 0...stream.count {
             for second in stride(from: first, through: stream.count, by: 7) {
-                var decoder = FrameDecoder(maxFrameBytes: 1_024)
-                var found = try feed(&decoder, stream[..<first])
-                found += try feed(&decoder, stream[first..<second])
-                found += try feed(&decoder, stream[second...])
+                var cutter = FrameCutter(firstLength: 1_020, maxLength: 1_020)
+                var found = try feed(&cutter, stream[..<first])
+                found += try feed(&cutter, stream[first..<second])
+                found += try feed(&cutter, stream[second...])
                 #expect(found == whole)
-                let isAtBoundary = decoder.isAtBoundary
+                let isAtBoundary = cutter.isAtBoundary
                 #expect(isAtBoundary)
             }
         }
@@ -41,49 +41,62 @@ func frame(_ count: Int, seed: UInt64 = 1) -> SealedBytes {
 
     @Test func byteByByte() throws {
         let whole = [frame(70), frame(0), frame(900)].map(\.array)
-        var decoder = FrameDecoder(maxFrameBytes: 1_024)
+        var cutter = FrameCutter(firstLength: 1_020, maxLength: 1_020)
         var found: [[UInt8]] = []
-        for byte in whole.flatMap(\.self) { found += try feed(&decoder, [byte]) }
+        for byte in whole.flatMap(\.self) { found += try feed(&cutter, [byte]) }
         #expect(found == whole)
     }
 
     @Test func aLengthPastTheLimitIsRefusedAtOnce() throws {
         for (length, isFine) in [(1_020, true), (1_021, false), (16 << 20, false), (0xFFFF_FFFF, false)] {
-            var decoder = FrameDecoder(maxFrameBytes: 1_024)
+            var cutter = FrameCutter(firstLength: 1_020, maxLength: 1_020)
             let prefix = [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: length >> $0) }
-            #expect(try feed(&decoder, prefix[..<3]).isEmpty)
+            #expect(try feed(&cutter, prefix[..<3]).isEmpty)
             var refused: Int?
             do {
-                #expect(try feed(&decoder, prefix[3...]).isEmpty)
-            } catch let error as FrameDecoder.TooLong {
+                #expect(try feed(&cutter, prefix[3...]).isEmpty)
+            } catch let error as FrameCutter.TooLong {
                 refused = error.length
             }
             #expect(refused == (isFine ? nil : length))
         }
     }
 
+    @Test func theFirstFrameIsShort() throws {
+        for (first, second, isFine) in [(10, 90, true), (11, 0, false), (10, 91, false)] {
+            var cutter = FrameCutter(firstLength: 10, maxLength: 90)
+            var frames: [SealedBytes] = []
+            var isRefused = false
+            do { try cutter.feed((frame(first).array + frame(second).array).span, into: &frames) } catch {
+                isRefused = true
+            }
+            #expect(isRefused == !isFine)
+            #expect(frames.count == (isFine ? 2 : first > 10 ? 0 : 1))
+        }
+    }
+
     /// A peer that announces the largest frame and sends little holds little.
     @Test func memoryGrowsWithWhatArrived() throws {
-        var decoder = FrameDecoder(maxFrameBytes: 16 << 20)
+        var cutter = FrameCutter(firstLength: 16 << 20, maxLength: 16 << 20)
         let whole = frame((16 << 20) - 4).array
-        #expect(try feed(&decoder, whole[..<4]).isEmpty)
-        var reserved = decoder.reservedBytes
+        #expect(try feed(&cutter, whole[..<4]).isEmpty)
+        var reserved = cutter.reservedBytes
         #expect(reserved <= 64)
         var arrived = 4
         while arrived < whole.count {
             let next = min(arrived + 1 + arrived / 3, whole.count)
-            let found = try feed(&decoder, whole[arrived..<next])
+            let found = try feed(&cutter, whole[arrived..<next])
             arrived = next
-            reserved = decoder.reservedBytes
+            reserved = cutter.reservedBytes
             #expect(reserved <= 2 * arrived)
             if arrived == whole.count { #expect(found == [whole]) }
         }
-        let isAtBoundary = decoder.isAtBoundary
+        let isAtBoundary = cutter.isAtBoundary
         #expect(isAtBoundary)
         #expect(reserved == 0)
     }
 
-    /// Against a decoder of another make, which knows the whole stream: the same frames, and the error at the same place.
+    /// Against a cutter of another make, which knows the whole stream: the same frames, and the error at the same place.
     @Test func randomBytesInRandomPieces() {
         for seed in 1...3_000 as ClosedRange<UInt64> {
             var rng = PRNG(seed: seed)
@@ -96,18 +109,18 @@ func frame(_ count: Int, seed: UInt64 = 1) -> SealedBytes {
                 stream += (0..<length).map { _ in UInt8(truncatingIfNeeded: rng.next()) }
             }
             let expected = reference(stream, limit: 64)
-            var decoder = FrameDecoder(maxFrameBytes: 64)
+            var cutter = FrameCutter(firstLength: 60, maxLength: 60)
             var frames: [SealedBytes] = []
             var tooLong: Int?
             var at = 0
             while at < stream.count, tooLong == nil {
                 let end = min(stream.count, at + 1 + Int(rng.next() % 17))
-                do throws(FrameDecoder.TooLong) {
-                    try decoder.feed(Array(stream[at..<end]).span, into: &frames)
+                do throws(FrameCutter.TooLong) {
+                    try cutter.feed(Array(stream[at..<end]).span, into: &frames)
                 } catch {
                     tooLong = error.length
                 }
-                let reserved = decoder.reservedBytes
+                let reserved = cutter.reservedBytes
                 #expect(reserved <= 64)
                 at = end
             }

@@ -1,29 +1,37 @@
 internal import Model
+internal import Protocol
 
-/// Cuts a stream of bytes into frames: four bytes of length, most significant first, which count what follows them.
+/// Cuts a stream of bytes into frames, by their length fields alone (PROTOCOL.md, "Frames").
 ///
 /// 1. A length past the limit is refused when its last byte is here, before anything is allocated for it.
 /// 2. Memory for a frame grows with what has really arrived, to less than twice as much; a peer that announces much and
 ///    sends little costs little.
 /// 3. What a frame holds is not looked at.
-struct FrameDecoder: ~Copyable {
+struct FrameCutter: ~Copyable {
     /// A length that is not accepted.
     struct TooLong: Error, Equatable {
         /// As announced: without the length field itself.
         let length: Int
+        let limit: Int
     }
 
-    static let prefixBytes = 4
-
-    private let maxFrameBytes: Int
+    /// Highest value of the length field of all frames but the first.
+    private let maxLength: Int
+    /// The same of the frame to come.
+    private var limit: Int
     private var prefix: UInt32 = 0
     private var prefixCount = 0
     private var partial: ByteWriter?
     private var partialCapacity = 0
     private var wanted = 0
 
-    /// - Parameter maxFrameBytes: longest frame, its length field included.
-    init(maxFrameBytes: Int) { self.maxFrameBytes = maxFrameBytes }
+    /// - Parameters:
+    ///   - firstLength: highest value of the length field of the first frame, by which the peer introduces itself.
+    ///   - maxLength: of all others.
+    init(firstLength: Int, maxLength: Int) {
+        self.maxLength = maxLength
+        limit = min(firstLength, maxLength)
+    }
 
     /// Whether no part of a frame is here.
     var isAtBoundary: Bool { prefixCount == 0 && wanted == 0 }
@@ -39,7 +47,7 @@ struct FrameDecoder: ~Copyable {
                 prefix = prefix << 8 | UInt32(bytes[at])
                 prefixCount += 1
                 at += 1
-                guard prefixCount == Self.prefixBytes else { continue }
+                guard prefixCount == Frame.lengthBytes else { continue }
                 try begin(arrived: bytes.count - at)
             }
             let have = partial?.count ?? 0
@@ -53,9 +61,9 @@ struct FrameDecoder: ~Copyable {
 
     private mutating func begin(arrived: Int) throws(TooLong) {
         let length = Int(prefix)
-        guard length <= maxFrameBytes - Self.prefixBytes else { throw TooLong(length: length) }
-        wanted = Self.prefixBytes + length
-        partialCapacity = min(wanted, Self.prefixBytes + arrived)
+        guard length <= limit else { throw TooLong(length: length, limit: limit) }
+        wanted = Frame.lengthBytes + length
+        partialCapacity = min(wanted, Frame.lengthBytes + arrived)
         var start = ByteWriter(capacity: partialCapacity)
         for shift in [24, 16, 8, 0] as [UInt32] { start.append(UInt8(truncatingIfNeeded: prefix >> shift)) }
         partial = consume start
@@ -74,6 +82,7 @@ struct FrameDecoder: ~Copyable {
 
     private mutating func finish(into frames: inout [SealedBytes]) {
         if let whole = partial.take() { frames.append(whole.seal()) }
+        limit = maxLength
         wanted = 0
         partialCapacity = 0
     }
