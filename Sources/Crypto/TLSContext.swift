@@ -92,14 +92,14 @@ public import Model
     /// by ``TLSConnection/init(peer:side:admit:)`` whom it admits. Names of hosts play no part.
     /// - Parameters:
     ///   - side: which side of the handshake.
-    ///   - authorities: PEM certificates to trust, and nothing else; with `checksRevocation` also revocation lists, as for
-    ///     a client.
+    ///   - authorities: PEM certificates to trust, and nothing else.
+    ///   - revocations: PEM revocation lists, as for a client; nil: none are looked at.
     ///   - certificateChain: PEM, the own certificate first.
     ///   - privateKey: PEM, the key of that certificate, without a passphrase.
     ///   - minimum: the lowest version that is agreed to.
-    /// - Throws: ``CryptoError`` of kind `tlsConfiguration` that says which of the three is unusable.
+    /// - Throws: ``CryptoError`` of kind `tlsConfiguration` that says which of them is unusable.
     public init(
-        peer side: TLSSide, authorities: SealedBytes, checksRevocation: Bool, certificateChain: SealedBytes,
+        peer side: TLSSide, authorities: SealedBytes, revocations: SealedBytes?, certificateChain: SealedBytes,
         privateKey: SealedBytes, minimum: TLSVersion
     ) throws(CryptoError) {
         OpenSSLErrorQueue.clear()
@@ -119,8 +119,8 @@ public import Model
             "TLS: this OpenSSL does not offer TLS 1.3; check MaxProtocol in openssl.cnf")
         unsafe SSL_CTX_set_verify(handle, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
         unsafe SSL_CTX_set_cert_verify_callback(handle, PeerCheck.callback, nil)
-        try trust(authorities, wholeChains: checksRevocation)
-        if checksRevocation { try checkRevocation(authorities) }
+        try trust(authorities, wholeChains: revocations != nil)
+        if let revocations { try checkRevocation(revocations) }
         try present(certificateChain, privateKey)
     }
 

@@ -88,7 +88,7 @@ final class PeerCredentials: Sendable {
         do throws(CryptoError) {
             context = try TLSContext(
                 peer: role == .coordinator ? .server : .client, authorities: authorities,
-                checksRevocation: contents.hasRevocations, certificateChain: certificate, privateKey: key,
+                revocations: contents.revocations, certificateChain: certificate, privateKey: key,
                 minimum: minimum)
         } catch {
             throw PeerError(.credentials, "the files in \(directory) cannot be used: \(error)")
@@ -112,6 +112,7 @@ final class PeerCredentials: Sendable {
 
     /// Bytes of a file that did not change are the same object.
     private static func isSame(_ a: PEMContents, _ b: PEMContents) -> Bool {
-        a.authorities === b.authorities && a.certificate === b.certificate && a.key === b.key
+        a.authorities === b.authorities && a.revocations === b.revocations && a.certificate === b.certificate
+            && a.key === b.key
     }
 }

@@ -20,7 +20,7 @@ final class RogueServer: Sendable {
             SealedBytes(Array(try Data(contentsOf: URL(fileURLWithPath: "\(directory)/\(name)"))))
         }
         let context = try TLSContext(
-            peer: .server, authorities: try file("ca.crt"), checksRevocation: false,
+            peer: .server, authorities: try file("ca.crt"), revocations: nil,
             certificateChain: try file("tls.crt"),
             privateKey: try file("tls.key"), minimum: .v13)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
