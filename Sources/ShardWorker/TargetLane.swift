@@ -30,7 +30,7 @@ actor TargetLane {
     private var nextNumber: UInt64 = 0
     /// Commits under way of stretches without records.
     private var coverings = 0
-    private var timer: (due: Tick, task: Task<Void, Never>)?
+    private var alarm = Alarm()
     private var isStopped = false
 
     init(
@@ -69,7 +69,7 @@ actor TargetLane {
     /// Ends: nothing more is sent. What is under way and has no answer yet was not acknowledged.
     func stop() async {
         isStopped = true
-        timer?.task.cancel()
+        alarm.cancel()
         await backend.close()
     }
 
@@ -86,7 +86,7 @@ actor TargetLane {
             batches[id] = first
             perform(delivery.handle(.submit(id, items: first.count), now: SystemClock.now(), rng: &rng))
         }
-        settleTimer()
+        alarm.set(for: delivery.nextTick) { await self.wake($0) }
         let isIdle = queue.isEmpty && delivery.isIdle && coverings == 0
         let isActive = delivery.isActive || coverings > 0
         let shown = delivery.status
@@ -293,19 +293,7 @@ actor TargetLane {
         log.warning("taken but not acknowledged: sent again, so they may be there twice", metadata: metadata)
     }
 
-    private func settleTimer() {
-        let due = delivery.nextTick
-        if timer?.due == due { return }
-        timer?.task.cancel()
-        timer = nil
-        guard let due else { return }
-        let task = Task {
-            let now = SystemClock.now()
-            let wait = due.nanoseconds > now.nanoseconds ? due.nanoseconds - now.nanoseconds : 0
-            guard (try? await Task.sleep(for: .nanoseconds(Int64(clamping: wait)))) != nil else { return }
-            timer = nil
-            handle(.tick)
-        }
-        timer = (due, task)
+    private func wake(_ time: Tick) {
+        if alarm.hasRung(time) { handle(.tick) }
     }
 }

@@ -35,7 +35,7 @@ actor SplunkAcknowledgement {
     /// Some request is under way; the others queue here, each a permit or a poll.
     private var isBusy = false
     private var line: [CheckedContinuation<Void, Never>] = []
-    private var timer: (due: Tick, task: Task<Void, Never>)?
+    private var alarm = Alarm()
     /// The token was seen to acknowledge.
     private var isChecked = false
     private var isClosed = false
@@ -83,7 +83,7 @@ actor SplunkAcknowledgement {
     /// Ends what waits: nothing of it is acknowledged.
     func close() async {
         isClosed = true
-        timer?.task.cancel()
+        alarm.cancel()
         let left = waiters.values
         waiters = [:]
         for waiter in left { waiter.resume(returning: .closed) }
@@ -223,7 +223,7 @@ actor SplunkAcknowledgement {
             }
         }
         if channels.count > 64 { forgetChannels() }
-        settleTimer()
+        alarm.set(for: tracker.nextTick) { await self.wake($0) }
     }
 
     /// Those that the tracker has forgotten, but for the one that a request may be under way on.
@@ -307,20 +307,8 @@ actor SplunkAcknowledgement {
         if line.isEmpty { isBusy = false } else { line.removeFirst().resume() }
     }
 
-    private func settleTimer() {
-        let due = tracker.nextTick
-        if timer?.due == due { return }
-        timer?.task.cancel()
-        timer = nil
-        guard let due else { return }
-        let task = Task {
-            let now = SystemClock.now()
-            let wait = due.nanoseconds > now.nanoseconds ? due.nanoseconds - now.nanoseconds : 0
-            guard (try? await Task.sleep(for: .nanoseconds(Int64(clamping: wait)))) != nil else { return }
-            timer = nil
-            handle(.tick)
-        }
-        timer = (due, task)
+    private func wake(_ time: Tick) {
+        if alarm.hasRung(time) { handle(.tick) }
     }
 
     /// A random UUID (RFC 9562, version 4), as channels are named by GUIDs.
