@@ -12,7 +12,9 @@ struct TargetWatch: Sendable {
     struct View: Sendable {
         fileprivate var attempts: UInt64
         fileprivate var successes: UInt64
-        /// Failures in a row, as far as they count.
+        /// Failures in a row as the worker tells them.
+        fileprivate var inRow: UInt64
+        /// The same, as far as they count.
         var failures: UInt64
         var failingSince: Tick?
         var lastSuccess: Tick?
@@ -50,11 +52,15 @@ struct TargetWatch: Sendable {
         guard let view = workers[worker] else { return meet(worker, health, counts, carries, now) }
         // Counters that shrank are those of a new process.
         let isNew = health.attempts < view.attempts || health.successes < view.successes
-        let attempts = health.attempts - (isNew ? 0 : view.attempts)
         let successes = health.successes - (isNew ? 0 : view.successes)
-        let failed = attempts > successes ? attempts - successes : 0
+        let inRow = UInt64(health.consecutiveFailures)
+        // A row that shrank without a success is one that the worker began anew, as after a refusal of a single record,
+        // which a receiver that works gives as well.
+        let began = successes > 0 || isNew || inRow < view.inRow
+        let row = began ? inRow : inRow - view.inRow
         var next = view
         next.attempts = health.attempts
+        next.inRow = inRow
         next.successes = health.successes
         if counts { next.isStale = false }
         next.oldest = health.oldestMilliseconds
@@ -64,10 +70,11 @@ struct TargetWatch: Sendable {
             succeeded(successes, at: now)
             next.lastSuccess = now
             next.isFine = true
+        }
+        if began {
             next.failures = 0
             next.failingSince = nil
         }
-        let row = successes > 0 ? min(failed, UInt64(health.consecutiveFailures)) : failed
         if row > 0, mayCount {
             next.isFine = successes > 0
             next.failures += row
@@ -84,7 +91,8 @@ struct TargetWatch: Sendable {
         let success = health.sinceSuccessMilliseconds.map { now.subtracting(milliseconds: $0) }
         let carried = carries && counts ? min(UInt64(health.consecutiveFailures), settings.failureThreshold - 1) : 0
         workers[worker] = View(
-            attempts: health.attempts, successes: health.successes, failures: carried,
+            attempts: health.attempts, successes: health.successes, inRow: UInt64(health.consecutiveFailures),
+            failures: carried,
             failingSince: carried > 0 ? now : nil, lastSuccess: success, isFine: health.consecutiveFailures == 0,
             oldest: health.oldestMilliseconds, reported: now)
         let isLatest = success.map { mine in lastSuccess.map { mine > $0 } ?? true } ?? (lastSuccess == nil)

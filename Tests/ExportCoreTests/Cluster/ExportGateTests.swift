@@ -299,6 +299,19 @@ struct GateBench {
         #expect(bench.gate.state == .halted && bench.gate.reason.contains("5 attempts"))
     }
 
+    /// A refusal of one record is an answer of a receiver that works; the worker does not count it.
+    @Test func refusedRecordsAreNoFailures() {
+        var bench = GateBench.working(["a"])
+        bench.attempt("a", 4, succeeds: false)
+        bench.health["a"]?[0].consecutiveFailures = 0
+        for _ in 0..<20 {
+            bench.health["a"]?[0].attempts += 1
+            bench.send(.health("a", bench.health["a"] ?? []))
+            bench.pass(1_000)
+        }
+        #expect(bench.gate.state == .open)
+    }
+
     @Test func anOldRecordHalts() {
         var bench = GateBench.working()
         bench.backlog(3, age: 899_000)
