@@ -25,7 +25,7 @@ COUNT ?= 10000
 SECONDS ?= 300
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage lint format build release deps acceptance soak bench bench-encode bench-protocol clean
+.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage lint format build release deps acceptance soak bench bench-encode bench-protocol bench-peers clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -151,6 +151,11 @@ bench-encode: .make/apt ## Nanoseconds and allocations per record of each encode
 bench-protocol: .make/apt ## Nanoseconds per record and allocations per frame of the cluster's codec
 	@$(SWIFT) build -c release --static-swift-stdlib --product protocol-bench --scratch-path $(RELEASE_DIR)
 	@$(RELEASE_DIR)/release/protocol-bench
+
+bench-peers: .make/apt ## Bytes per second and CPU seconds per gigabyte between coordinator and worker, plain and over TLS
+	@$(SWIFT) build -c release --static-swift-stdlib --product peer-bench --scratch-path $(RELEASE_DIR)
+	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && deploy/local/peer-certificates "$$directory" && \
+		$(RELEASE_DIR)/release/peer-bench "$$directory"
 
 clean: ## Remove what was built
 	rm -rf .build .build-release .build-release-tests .build-fuzz .make .venv .venv-ocsf .venv-ocsf-models .artefacts

@@ -122,6 +122,9 @@ let package = Package(
         .executableTarget(
             name: "protocol-bench", dependencies: ["AllocationCount", "Model", "Protocol"],
             path: "benchmarks/ProtocolBench", swiftSettings: strict),
+        .executableTarget(
+            name: "peer-bench", dependencies: ["Model", "PeerTransport", "Threading"], path: "benchmarks/PeerBench",
+            swiftSettings: strict),
         // Tests.
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
         .testTarget(

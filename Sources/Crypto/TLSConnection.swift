@@ -169,6 +169,28 @@ public import Model
         return .bytes(plaintext.count - before)
     }
 
+    /// Decrypts into `room`, of which 16 KiB at least must be free for each record.
+    /// - Throws: ``CryptoError`` of kind `tlsProtocol`: a damaged record, an alert.
+    @unsafe public func read(into room: UnsafeMutableRawBufferPointer) throws(CryptoError) -> ReadResult {
+        OpenSSLErrorQueue.clear()
+        var filled = 0
+        while room.count - filled >= 16 << 10 {
+            var count = 0
+            let free = unsafe UnsafeMutableRawBufferPointer(rebasing: room[filled...])
+            let code = unsafe SSL_read_ex(connection, free.baseAddress, free.count, &count)
+            if code == 1 {
+                filled += count
+                continue
+            }
+            switch unsafe SSL_get_error(connection, code) {
+            case SSL_ERROR_WANT_READ: return filled > 0 ? .bytes(filled) : .needsMore
+            case SSL_ERROR_ZERO_RETURN: return filled > 0 ? .bytes(filled) : .closed
+            default: throw failure("a record could not be read; the connection is of no further use")
+            }
+        }
+        return .bytes(filled)
+    }
+
     /// Encrypts all of `plaintext`; take the result with ``takeCiphertext(_:)``.
     /// - Throws: ``CryptoError`` of kind `tlsProtocol`, also before ``isEstablished``.
     public func write(_ plaintext: borrowing Span<UInt8>) throws(CryptoError) {
@@ -207,6 +229,16 @@ public import Model
             return unsafe BIO_read_ex(outgoing, free.baseAddress, free.count, &count) == 1 ? count : 0
         }
         return ciphertext.count - before
+    }
+
+    /// How many bytes are to be sent.
+    public var pendingCiphertext: Int { unsafe sidereal_BIO_pending(outgoing) }
+
+    /// Moves bytes that are to be sent into `room`, as many as fit.
+    /// - Returns: how many.
+    @unsafe public func takeCiphertext(into room: UnsafeMutableRawBufferPointer) -> Int {
+        var count = 0
+        return unsafe BIO_read_ex(outgoing, room.baseAddress, room.count, &count) == 1 ? count : 0
     }
 
     /// The error for a peer that went away without close_notify.

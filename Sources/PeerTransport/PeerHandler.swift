@@ -37,6 +37,8 @@ final class PeerHandler: ChannelDuplexHandler {
     private var cutter: FrameCutter
     private var phase = Phase.handshake
     private var isAnnounced = false
+    /// Used again once it was encrypted.
+    private var outgoing = ByteBuffer()
     private var inFlight = 0
     private var isPumping = false
     private var lastHeard = NIODeadline.now()
@@ -193,10 +195,10 @@ final class PeerHandler: ChannelDuplexHandler {
 
     private func write(_ pieces: [OutboundLanes.Piece], _ context: ChannelHandlerContext) {
         let count = pieces.reduce(0) { $0 + $1.range.count }
-        var buffer = context.channel.allocator.buffer(capacity: count)
+        outgoing.clear(minimumCapacity: count)
         for piece in pieces {
             unsafe piece.frame.withUnsafeBytes { bytes in
-                _ = unsafe buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[piece.range]))
+                _ = unsafe outgoing.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[piece.range]))
             }
         }
         if inFlight == 0 { lastProgress = .now() }
@@ -207,7 +209,7 @@ final class PeerHandler: ChannelDuplexHandler {
             self.lastProgress = .now()
             self.pump(context)
         }
-        context.writeAndFlush(wrapOutboundOut(buffer), promise: promise)
+        context.writeAndFlush(wrapOutboundOut(outgoing), promise: promise)
     }
 
     /// Says that nothing more comes, and reads on until the peer has seen it: bytes nobody read would make the kernel

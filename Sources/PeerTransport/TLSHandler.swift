@@ -31,6 +31,8 @@ public final class TLSHandler: ChannelDuplexHandler {
     /// Plaintext bytes that may wait for the handshake and the next flush.
     public static let maxPendingBytes = 64 << 20
 
+    private static let readBytes = 64 << 10
+
     private let connection: TLSConnection
     private let handshakeLimit: TimeAmount
     private let speaksFirst: Bool
@@ -41,8 +43,10 @@ public final class TLSHandler: ChannelDuplexHandler {
     private var pendingBytes = 0
     private var flushWanted = false
     private var isFailed = false
-    private var plaintext = ByteWriter(capacity: 16 << 10)
-    private var ciphertext = ByteWriter(capacity: 16 << 10)
+    // Used again once whoever they were handed to has done with them, which is mostly at once: no memory is asked for, and
+    // no page of it touched for the first time, with every piece.
+    private var plaintext = ByteBuffer()
+    private var ciphertext = ByteBuffer()
 
     /// A handler for one channel.
     /// - Parameter handshakeLimit: longest time from activation to the end of the handshake.
@@ -121,12 +125,11 @@ public final class TLSHandler: ChannelDuplexHandler {
 
     private func deliver(_ context: ChannelHandlerContext) throws(CryptoError) {
         while !isFailed {
-            plaintext.removeAll()
-            let result = try connection.read(into: &plaintext)
+            let result = try read()
             // Reading may also produce bytes to send: key updates, answers to close_notify.
             sendCiphertext(context)
             switch result {
-            case .bytes: context.fireChannelRead(wrapInboundOut(Self.buffer(plaintext.span, context)))
+            case .bytes: context.fireChannelRead(wrapInboundOut(plaintext))
             case .needsMore: return
             case .closed:
                 // Its input has ended, ours is to end for it as well.
@@ -136,6 +139,22 @@ public final class TLSHandler: ChannelDuplexHandler {
                 return
             }
         }
+    }
+
+    private func read() throws(CryptoError) -> TLSConnection.ReadResult {
+        plaintext.clear(minimumCapacity: Self.readBytes)
+        var result = Result<TLSConnection.ReadResult, CryptoError>.success(.needsMore)
+        unsafe plaintext.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.readBytes) { room in
+            do throws(CryptoError) {
+                let found = try unsafe connection.read(into: room)
+                result = .success(found)
+                if case .bytes(let count) = found { return count }
+            } catch {
+                result = .failure(error)
+            }
+            return 0
+        }
+        return try result.get()
     }
 
     /// Keeps plaintext until it is flushed and the handshake is complete.
@@ -218,17 +237,15 @@ public final class TLSHandler: ChannelDuplexHandler {
     }
 
     private func sendCiphertext(_ context: ChannelHandlerContext, promise: EventLoopPromise<Void>? = nil) {
-        ciphertext.removeAll()
-        guard connection.takeCiphertext(&ciphertext) > 0 else {
+        let pending = connection.pendingCiphertext
+        guard pending > 0 else {
             promise?.succeed(())
             return
         }
-        context.writeAndFlush(wrapOutboundOut(Self.buffer(ciphertext.span, context)), promise: promise)
-    }
-
-    private static func buffer(_ bytes: borrowing Span<UInt8>, _ context: ChannelHandlerContext) -> ByteBuffer {
-        var buffer = context.channel.allocator.buffer(capacity: bytes.count)
-        unsafe bytes.withUnsafeBytes { _ = unsafe buffer.writeBytes($0) }
-        return buffer
+        ciphertext.clear(minimumCapacity: pending)
+        unsafe ciphertext.writeWithUnsafeMutableBytes(minimumWritableBytes: pending) { room in
+            unsafe connection.takeCiphertext(into: room)
+        }
+        context.writeAndFlush(wrapOutboundOut(ciphertext), promise: promise)
     }
 }
