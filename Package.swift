@@ -72,7 +72,7 @@ let package = Package(
         .target(
             name: "Coordinator",
             dependencies: [
-                "Model", "ExportCore", "Crypto", "Ledger", "Threading",
+                "Model", "Formats", "Protocol", "ExportCore", "Crypto", "Ledger", "Threading",
             ], swiftSettings: strict),
         .target(
             name: "ShardWorker",
@@ -155,8 +155,10 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
         .testTarget(
-            name: "CoordinatorTests", dependencies: ["Coordinator", "ExportCore", "Ledger", "Model", "Threading"],
-            swiftSettings: strict),
+            name: "CoordinatorTests",
+            dependencies: [
+                "Coordinator", "ExportCore", "Formats", "Ledger", "Model", "Protocol", "Synthetic", "Threading",
+            ], swiftSettings: strict),
         .testTarget(
             name: "ShardWorkerTests",
             dependencies: [

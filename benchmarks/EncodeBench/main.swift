@@ -122,6 +122,16 @@ func measureReading(_ corpus: Corpus, rounds: Int, repeats: Int) throws(RecordEr
     return cost
 }
 
+/// What a coordinator does instead of reading: it looks for the uid.
+func measurePlacing(_ corpus: Corpus, rounds: Int, repeats: Int) -> Cost {
+    let span = corpus.bytes.span
+    return measure(corpus, rounds: rounds, repeats: repeats) {
+        var shards = 0
+        for line in corpus.lines { shards &+= Int(IdentityScan.uidHash(span, line)?.shard(of: 256).number ?? 0) }
+        return shards
+    }
+}
+
 func fixed(_ value: Double, _ digits: Int) -> String {
     var scale = 1.0
     for _ in 0..<digits { scale *= 10 }
@@ -161,6 +171,7 @@ do {
         print("\(corpus.name) records")
         print(row(["", "ns/record", "first ns", "times faster", "bytes", "allocations"]))
         if chosen.isEmpty {
+            report("placing", measurePlacing(corpus, rounds: 15, repeats: max(1, repeats)), first: nil)
             report("reading", try measureReading(corpus, rounds: 15, repeats: max(1, repeats)), first: nil)
         }
         for format in chosen.isEmpty ? FormatKind.allCases : chosen {

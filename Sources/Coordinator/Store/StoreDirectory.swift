@@ -1,0 +1,194 @@
+import Glibc
+import Model
+import Threading
+
+/// A directory that several processes of one machine share, changed only under its lock.
+///
+/// Promises:
+/// 1. What is written as a whole is there whole, or what was there before is: a new file, synchronized, renamed, and the
+///    directory synchronized (rename(2), fsync(2)).
+/// 2. What is appended is synchronized when the call returns. If it fails, the file is cut back to its length before.
+/// 3. Nobody waits for the lock longer than told. It is flock(2) on a file of its own, so the kernel frees it however its
+///    holder ends.
+///
+/// One object belongs to one thread.
+@safe final class StoreDirectory {
+    let path: String
+    private let lockMilliseconds: UInt64
+    private var lock: Int32 = -1
+
+    init(_ path: String, lockMilliseconds: UInt64) {
+        self.path = path
+        self.lockMilliseconds = lockMilliseconds
+    }
+
+    deinit {
+        if lock >= 0 { close(lock) }
+    }
+
+    /// Makes the directory and those within it that are missing.
+    func make(_ names: [String]) throws(StoreError) {
+        for directory in [path] + names.map({ path + "/" + $0 }) where unsafe mkdir(directory, 0o755) != 0 {
+            var status = stat()
+            let code = errno
+            guard code == EEXIST, unsafe stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+                throw Self.failure("cannot make the directory \(directory)", code)
+            }
+        }
+    }
+
+    /// Does `body` while nobody else has the lock.
+    func locked<Result>(_ body: () throws(StoreError) -> Result) throws(StoreError) -> Result {
+        try takeLock()
+        defer { flock(lock, LOCK_UN) }
+        return try body()
+    }
+
+    private func takeLock() throws(StoreError) {
+        let deadline = SystemClock.now().adding(milliseconds: lockMilliseconds)
+        while true {
+            if lock < 0 { try openLock() }
+            if flock(lock, LOCK_EX | LOCK_NB) == 0 {
+                if isPresent() { return }
+                // Somebody removed the file: others lock another one by now.
+                close(lock)
+                lock = -1
+                continue
+            }
+            let code = errno
+            guard code == EWOULDBLOCK || code == EINTR else { throw Self.failure("cannot lock \(path)/.lock", code) }
+            guard SystemClock.now() < deadline else {
+                throw StoreError(
+                    .busy, "\(path)/.lock is held by another coordinator for more than \(lockMilliseconds) ms; if that"
+                        + " goes on, look for one that hangs, or for a slow disk")
+            }
+            usleep(1_000)
+        }
+    }
+
+    private func openLock() throws(StoreError) {
+        lock = unsafe open(path + "/.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        guard lock >= 0 else { throw Self.failure("cannot open \(path)/.lock", errno) }
+    }
+
+    private func isPresent() -> Bool {
+        var (ours, named) = (stat(), stat())
+        guard unsafe fstat(lock, &ours) == 0, unsafe stat(path + "/.lock", &named) == 0 else { return false }
+        return ours.st_ino == named.st_ino && ours.st_dev == named.st_dev
+    }
+
+    /// All of a file; nil if there is none.
+    func read(_ name: String, limit: Int) throws(StoreError) -> [UInt8]? {
+        let descriptor = unsafe open("\(path)/\(name)", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { return nil }
+            throw Self.failure("cannot read \(path)/\(name)", errno)
+        }
+        defer { close(descriptor) }
+        var out = ByteWriter(capacity: 4_096)
+        while true {
+            var code: Int32 = 0
+            let got = unsafe out.append(room: 64 << 10) { room in
+                let count = unsafe Glibc.read(descriptor, room.baseAddress, room.count)
+                code = count < 0 ? errno : 0
+                return max(0, count)
+            }
+            if code == EINTR { continue }
+            guard code == 0 else { throw Self.failure("cannot read \(path)/\(name)", code) }
+            if got == 0 { return out.seal().array }
+            guard out.count <= limit else {
+                throw StoreError(.unusable, "\(path)/\(name) is longer than \(limit) bytes; it is not one of ours")
+            }
+        }
+    }
+
+    /// Puts a whole file in the place of `name`.
+    func replace(_ name: String, with bytes: [UInt8]) throws(StoreError) {
+        let parts = name.split(separator: "/")
+        let folder = parts.count > 1 ? "\(path)/\(parts[0])" : path
+        let new = "\(folder)/.\(parts.last ?? "")-\(getpid()).new"
+        let descriptor = unsafe open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw Self.failure("cannot make \(new)", errno) }
+        var code = Self.write(bytes, to: descriptor)
+        if code == 0, fsync(descriptor) != 0 { code = errno }
+        close(descriptor)
+        if code == 0, unsafe rename(new, "\(path)/\(name)") != 0 { code = errno }
+        guard code == 0 else {
+            unsafe unlink(new)
+            throw Self.failure("cannot write \(path)/\(name)", code)
+        }
+        try synchronize(folder)
+    }
+
+    /// Appends to a file, which begins with this if there is none.
+    func append(_ bytes: [UInt8], to name: String) throws(StoreError) {
+        let file = "\(path)/\(name)"
+        var isNew = false
+        var descriptor = unsafe open(file, O_RDWR | O_APPEND | O_CLOEXEC)
+        if descriptor < 0, errno == ENOENT {
+            isNew = true
+            descriptor = unsafe open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
+        }
+        guard descriptor >= 0 else { throw Self.failure("cannot open \(file)", errno) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { throw Self.failure("cannot look at \(file)", errno) }
+        var code: Int32 = 0
+        // Whoever wrote before may have died within a line.
+        if status.st_size > 0, Self.lastByte(descriptor, status.st_size) != 0x0A {
+            code = Self.write([0x0A], to: descriptor)
+        }
+        if code == 0 { code = Self.write(bytes, to: descriptor) }
+        if code == 0, fdatasync(descriptor) != 0 { code = errno }
+        guard code == 0 else {
+            ftruncate(descriptor, status.st_size)
+            throw Self.failure("cannot append to \(file)", code)
+        }
+        if isNew { try synchronize(path) }
+    }
+
+    /// Length of a file; nil if there is none.
+    func size(_ name: String) -> Int? {
+        var status = stat()
+        return unsafe stat("\(path)/\(name)", &status) == 0 ? Int(status.st_size) : nil
+    }
+
+    private func synchronize(_ folder: String) throws(StoreError) {
+        let opened = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard opened >= 0 else { throw Self.failure("cannot open \(folder)", errno) }
+        defer { close(opened) }
+        if fsync(opened) != 0 { throw Self.failure("cannot synchronize \(folder)", errno) }
+    }
+
+    private static func lastByte(_ descriptor: Int32, _ size: off_t) -> UInt8? {
+        var byte: UInt8 = 0
+        return unsafe pread(descriptor, &byte, 1, size - 1) == 1 ? byte : nil
+    }
+
+    /// Zero, or the error number.
+    private static func write(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
+        var done = 0
+        while done < bytes.count {
+            let (written, code) = unsafe bytes.withUnsafeBytes { all in
+                let count = unsafe Glibc.write(descriptor, all.baseAddress?.advanced(by: done), all.count - done)
+                return (count, errno)
+            }
+            if written < 0, code == EINTR { continue }
+            guard written > 0 else { return written < 0 ? code : EIO }
+            done += written
+        }
+        return 0
+    }
+
+    static func failure(_ what: String, _ code: Int32) -> StoreError {
+        switch code {
+        case ENOSPC, EDQUOT, EFBIG:
+            StoreError(.full, "\(what): \(systemErrorText(code)). Make room; nothing counts as written")
+        default:
+            StoreError(
+                .unusable,
+                "\(what): \(systemErrorText(code)). The directory must lie on a local disk and be writable for every"
+                    + " coordinator")
+        }
+    }
+}

@@ -1,0 +1,139 @@
+public import ExportCore
+
+/// In whose name something is written: the holder of the lease in one term. A store refuses it once the lease is
+/// anybody else's, or the same holder's in another term.
+public struct Fence: Sendable, Equatable {
+    /// The leader's identity, as in its lease.
+    public var holder: String
+    /// Its term.
+    public var term: UInt64
+
+    /// Both parts.
+    public init(holder: String, term: UInt64) {
+        self.holder = holder
+        self.term = term
+    }
+}
+
+/// Why a store did not do what it was asked for.
+public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// Kinds of reasons.
+    public enum Kind: Sendable, Equatable {
+        /// The lease is not ours any more. Nothing was written, and nothing more will be in this term.
+        case fenced
+        /// What is stored was written in a later term than ours: the lease must be taken again, in a higher one.
+        case superseded(by: UInt64)
+        /// It took too long. To be tried again.
+        case busy
+        /// There is no room. Nothing counts as written; to be tried again.
+        case full
+        /// Something else; to be tried again, but a person has to look.
+        case unusable
+    }
+
+    /// The kind.
+    public var kind: Kind
+    /// What happened, where, why, and what to do.
+    public var description: String
+
+    /// A refusal in words.
+    public init(_ kind: Kind, _ description: String) {
+        self.kind = kind
+        self.description = description
+    }
+}
+
+/// Where the lease of the leader lies.
+///
+/// Writes are atomic and conditional on a version; a reading sees every write that was carried out before it began.
+public protocol LeaseStore: Sendable {
+    /// The lease as of now.
+    func readLease() async throws(StoreError) -> LeaseState
+
+    /// Writes the lease if it still has the version `replacing`, or if `replacing` is nil and there is none. The version
+    /// written; nil if the lease is not what it was. After an error it may have been written all the same.
+    func writeLease(_ record: LeaseRecord, replacing: LeaseVersion?) async throws(StoreError) -> LeaseVersion?
+
+    /// Returns when the lease seems not to be in version `since` any more, or after a time, and says which.
+    func waitForLeaseChange(since: LeaseVersion?, milliseconds: UInt64) async -> Bool
+}
+
+/// Where the gate's record lies.
+public protocol GateStore: Sendable {
+    /// The record as of now; nil if there is none.
+    func readGate() async throws(StoreError) -> GateRecord?
+
+    /// Writes the record if it may replace what is stored (``GateRecord/mayReplace(_:)``), with the time of now if it
+    /// admits probes. Nil if it was written, else what is stored.
+    func writeGate(_ record: GateRecord, fence: Fence) async throws(StoreError) -> GateRecord?
+}
+
+/// Where alerts lie, and people acknowledge them.
+public protocol AlertStore: Sendable {
+    /// All alerts with our reason, the newest first, at most 100.
+    func readAlerts() async throws(StoreError) -> [SystemAlert]
+
+    /// The alert of this name.
+    func readAlert(name: String) async throws(StoreError) -> SystemAlert?
+
+    /// Makes the alert if there is none of its name, and answers with what is there. Never changes one that exists.
+    func createAlert(_ alert: SystemAlert, fence: Fence) async throws(StoreError) -> SystemAlert
+}
+
+/// One thing to write down about results.
+public enum StatusEntry: Sendable {
+    /// What became of records at a target.
+    case facts(Dispatch.Facts)
+    /// Everything of a source is settled for all targets.
+    case finished(source: UInt64)
+}
+
+/// Where it is kept for good what became of results.
+///
+/// Where every result is an object of its own, a fact becomes a patch of that object. What such a patch needs besides
+/// (name, namespace, the version last seen) is known to whoever reads the results, by the record's key; so a store of
+/// that kind and its ``ResultSource`` are made together, as ``FileClusterStore`` and ``ResultDirectory`` are.
+public protocol StatusStore: Sendable {
+    /// For a new leader: what is settled of the results at `targets`, as far as the store and not its source knows it.
+    func takeOver(fence: Fence, targets: [String]) async throws(StoreError) -> SettledSources
+
+    /// Writes entries down, all of them, in order. Kept for good when it returns. After an error nothing counts as
+    /// written, though some of it may be: facts are facts, so it does no harm to write them again.
+    func write(_ entries: [StatusEntry], fence: Fence) async throws(StoreError)
+}
+
+/// Where results come from, for one leader in one term.
+public protocol ResultSource: Sendable {
+    /// What comes next, for targets that have room; nil if there is nothing now.
+    func next(hasRoom: [Bool]) async throws(StoreError) -> ResultEvent?
+
+    /// What of each target was not handed over yet.
+    func backlog() async -> [SourceBacklog]
+
+    /// Everything of `source` is settled and written down: it may be forgotten.
+    func finished(source: UInt64) async
+}
+
+/// What a source has to say.
+public enum ResultEvent: Sendable {
+    /// Records to deliver.
+    case page(FeedPage)
+    /// The target was shown everything that there is.
+    case passed(target: Int)
+    /// Something for the log: what it is about, why, and what to do.
+    case note(String)
+}
+
+/// What of a target was not handed over yet.
+public struct SourceBacklog: Sendable, Equatable {
+    /// Records, by the average length of those read so far; zero only if there are none.
+    public var records: UInt64
+    /// How long the oldest has waited, milliseconds; nil if there is none.
+    public var oldestMilliseconds: UInt64?
+
+    /// Both parts.
+    public init(records: UInt64, oldestMilliseconds: UInt64?) {
+        self.records = records
+        self.oldestMilliseconds = oldestMilliseconds
+    }
+}
