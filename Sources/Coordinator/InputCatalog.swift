@@ -31,17 +31,11 @@ public struct InputCatalog: Sendable {
             throw InputError("cannot read \(input): \(systemErrorText(errno))")
         }
         guard status.st_mode & S_IFMT == S_IFDIR else { return [input] }
-        guard let stream = unsafe opendir(input) else {
-            throw InputError("cannot list \(input): \(systemErrorText(errno))")
+        let all: [String]
+        do throws(SystemError) { all = try DirectoryListing.read(input) } catch {
+            throw InputError("cannot list \(input): \(error)")
         }
-        defer { unsafe closedir(stream) }
-        var names: [String] = []
-        while let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { raw in
-                unsafe String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if [".ndjson", ".jsonl", ".json"].contains(where: name.hasSuffix) { names.append(name) }
-        }
+        let names = all.filter { name in [".ndjson", ".jsonl", ".json"].contains(where: name.hasSuffix) }
         return names.sorted().map { input.hasSuffix("/") ? input + $0 : "\(input)/\($0)" }
     }
 

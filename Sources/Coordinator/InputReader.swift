@@ -35,15 +35,10 @@ public actor InputReader {
         let growing = ref.file == catalog.entries.count - 1 ? spool?.progress : nil
         let size = growing?.written ?? entry.size
         let isFinal = growing?.isFinal ?? true
-        let boundary = (ref.offset / UInt64(limits.chunkBytes) + 1) * UInt64(limits.chunkBytes)
         var out = ByteWriter(capacity: limits.chunkBytes + (16 << 10))
-        var position = ref.offset
-        try read(entry, &out, &position, upTo: min(size, boundary))
-        if position < size, out.isEmpty || out.span[out.count - 1] != 0x0A {
-            position = try finishLine(entry, &out, position, size)
-        }
+        var position = try PageCut.read(entry.handle, &out, from: ref.offset, size: size, limits: limits)
         if position == size, !isFinal {
-            let kept = Self.lastLineEnd(out.span)
+            let kept = PageCut.lastLineEnd(out.span)
             guard kept > 0 else { return nil }
             out.truncate(to: kept)
             position = ref.offset + UInt64(kept)
@@ -84,54 +79,4 @@ public actor InputReader {
 
     /// Ends the thread; nothing may be asked after.
     public func close() { executor.stop() }
-
-    private func read(
-        _ entry: InputCatalog.Entry, _ out: inout ByteWriter, _ position: inout UInt64, upTo end: UInt64
-    ) throws(InputError) {
-        guard position < end else { return }
-        let wanted = Int(end - position)
-        let before = out.count
-        try unsafe out.append(room: wanted) { buffer throws(InputError) in
-            try unsafe entry.handle.read(at: position, into: buffer)
-        }
-        guard out.count - before == wanted else {
-            throw InputError("\(entry.path) became shorter while it was read; what was read before is safe")
-        }
-        position = end
-    }
-
-    /// Reads on to the end of the line that crosses the chunk's boundary. Of a line longer than a record may be, only
-    /// the beginning is kept.
-    private func finishLine(
-        _ entry: InputCatalog.Entry, _ out: inout ByteWriter, _ start: UInt64, _ size: UInt64
-    ) throws(InputError) -> UInt64 {
-        let lineStart = Self.lastLineEnd(out.span)
-        var position = start
-        while position < size {
-            let mark = out.count
-            let from = position
-            try read(entry, &out, &position, upTo: min(size, position + (16 << 10)))
-            let found = Self.firstLineEnd(out.span, from: mark)
-            if let found {
-                out.truncate(to: found)
-                position = from + UInt64(found - mark)
-            }
-            // One byte more than allowed tells the intake that the line is too long.
-            let most = lineStart + limits.maxRecordBytes + 1
-            if out.count > most + 2 { out.truncate(to: most) }
-            if found != nil { return position }
-        }
-        return position
-    }
-
-    private static func firstLineEnd(_ span: Span<UInt8>, from start: Int) -> Int? {
-        for index in start..<span.count where span[index] == 0x0A { return index + 1 }
-        return nil
-    }
-
-    private static func lastLineEnd(_ span: Span<UInt8>) -> Int {
-        var index = span.count
-        while index > 0, span[index - 1] != 0x0A { index -= 1 }
-        return index
-    }
 }

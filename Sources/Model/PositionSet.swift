@@ -48,6 +48,34 @@ public struct PositionSet: Sendable, Equatable {
         return index < ranges.count && ranges[index].lowerBound <= position
     }
 
+    /// Whether all of `range` is in the set.
+    public func covers(_ range: Range<UInt64>) -> Bool {
+        guard !range.isEmpty else { return true }
+        let index = firstEnding(atOrAfter: range.upperBound)
+        return index < ranges.count && ranges[index].lowerBound <= range.lowerBound
+    }
+
+    /// The positions that are not in `other`.
+    public func subtracting(_ other: PositionSet) -> PositionSet {
+        var rest = PositionSet()
+        var next = 0
+        for range in ranges {
+            var start = range.lowerBound
+            while next < other.ranges.count, other.ranges[next].upperBound <= start { next += 1 }
+            var at = next
+            while at < other.ranges.count, other.ranges[at].lowerBound < range.upperBound {
+                if other.ranges[at].lowerBound > start { rest.ranges.append(start..<other.ranges[at].lowerBound) }
+                start = max(start, other.ranges[at].upperBound)
+                at += 1
+            }
+            if start < range.upperBound { rest.ranges.append(start..<range.upperBound) }
+        }
+        return rest
+    }
+
+    /// How many positions are in the set.
+    public var total: UInt64 { ranges.reduce(0) { $0 + UInt64($1.count) } }
+
     /// Every position below this is in the set.
     public var highWaterMark: UInt64 {
         guard let first = ranges.first, first.lowerBound == 0 else { return 0 }

@@ -16,6 +16,27 @@ import Testing
     }
 
     @Test(arguments: Array(1...40) as [UInt64])
+    func differencesAndCoversAreThoseOfNumbers(seed: UInt64) {
+        var rng = PRNG(seed: seed)
+        for _ in 0..<50 {
+            var sets = [PositionSet(), PositionSet()]
+            var models: [Set<UInt64>] = [[], []]
+            for _ in 0..<rng.below(12) {
+                let which = Int(rng.below(2))
+                let low = rng.below(60)
+                let range = low..<low + rng.below(10)
+                sets[which].insert(range)
+                models[which].formUnion(range)
+            }
+            #expect(sets[0].subtracting(sets[1]).ranges == Self.ranges(of: models[0].subtracting(models[1])))
+            #expect(sets[0].total == UInt64(models[0].count))
+            let low = rng.below(60)
+            let range = low..<low + rng.below(10)
+            #expect(sets[0].covers(range) == models[0].isSuperset(of: range))
+        }
+    }
+
+    @Test(arguments: Array(1...40) as [UInt64])
     func behavesLikeASetOfNumbers(seed: UInt64) {
         var rng = PRNG(seed: seed)
         var set = PositionSet()

@@ -59,7 +59,8 @@ import Threading
             guard code == EWOULDBLOCK || code == EINTR else { throw Self.failure("cannot lock \(path)/.lock", code) }
             guard SystemClock.now() < deadline else {
                 throw StoreError(
-                    .busy, "\(path)/.lock is held by another coordinator for more than \(lockMilliseconds) ms; if that"
+                    .busy,
+                    "\(path)/.lock is held by another coordinator for more than \(lockMilliseconds) ms; if that"
                         + " goes on, look for one that hangs, or for a slow disk")
             }
             usleep(1_000)
@@ -88,14 +89,15 @@ import Threading
         var out = ByteWriter(capacity: 4_096)
         while true {
             var code: Int32 = 0
-            let got = unsafe out.append(room: 64 << 10) { room in
+            let before = out.count
+            unsafe out.append(room: 64 << 10) { room in
                 let count = unsafe Glibc.read(descriptor, room.baseAddress, room.count)
                 code = count < 0 ? errno : 0
                 return max(0, count)
             }
             if code == EINTR { continue }
             guard code == 0 else { throw Self.failure("cannot read \(path)/\(name)", code) }
-            if got == 0 { return out.seal().array }
+            if out.count == before { return out.seal().array }
             guard out.count <= limit else {
                 throw StoreError(.unusable, "\(path)/\(name) is longer than \(limit) bytes; it is not one of ours")
             }
@@ -151,6 +153,13 @@ import Threading
     func size(_ name: String) -> Int? {
         var status = stat()
         return unsafe stat("\(path)/\(name)", &status) == 0 ? Int(status.st_size) : nil
+    }
+
+    /// Names of what is in a directory, in no order.
+    static func names(_ path: String) throws(StoreError) -> [String] {
+        do throws(SystemError) { return try DirectoryListing.read(path) } catch {
+            throw failure("cannot list \(path)", error.code)
+        }
     }
 
     private func synchronize(_ folder: String) throws(StoreError) {

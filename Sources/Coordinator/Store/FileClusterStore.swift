@@ -1,0 +1,157 @@
+public import ExportCore
+import Glibc
+public import Model
+import Threading
+
+/// The store of a cluster on one machine: a directory that its coordinators share.
+///
+/// | in the directory | is |
+/// |---|---|
+/// | `results/*.ndjson` | results, whole files that arrive by rename; left where they are |
+/// | `lease.json` | who leads |
+/// | `highest-term.json` | the highest term ever, should the lease be deleted |
+/// | `status.log` | what became of results (``StatusLine``) |
+/// | `gate.json`, `alerts/*.json` | the gate and its alerts; people acknowledge by editing the alert |
+/// | `.lock` | held for every change |
+///
+/// Promises:
+/// 1. Nothing is written in the name of a term unless the lease says, under the same lock, that it is still that holder's
+///    in that term: a leader that was replaced changes nothing (invariant 2).
+/// 2. What was written survives the process and the machine once the call returned.
+/// 3. Lease, status, and gate with alerts each have a thread: a long journal does not cost the lease.
+public final class FileClusterStore: LeaseStore, GateStore, AlertStore, StatusStore {
+    /// Where everything lies.
+    public let directory: String
+    private let leases: LeaseLane
+    private let gates: GateLane
+    private let statuses: StatusLane
+    let names = SourceNames()
+
+    /// Opens the directory, or makes it.
+    ///
+    /// - Parameter lockMilliseconds: longest wait for another coordinator's change.
+    public init(directory: String, lockMilliseconds: UInt64 = 2_000) throws(StoreError) {
+        self.directory = directory
+        try StoreDirectory(directory, lockMilliseconds: lockMilliseconds).make(["results", "alerts"])
+        leases = LeaseLane(directory, lockMilliseconds)
+        gates = GateLane(directory, lockMilliseconds)
+        statuses = StatusLane(directory, lockMilliseconds, names)
+    }
+
+    /// Ends the threads; nothing may be asked after.
+    public func close() async {
+        await leases.close()
+        await gates.close()
+        await statuses.close()
+    }
+
+    /// Reads the results for one leader, which knows from ``takeOver(fence:targets:)`` what is settled.
+    public func results(settled: SettledSources, shardCount: UInt16, limits: Limits = Limits()) -> ResultDirectory {
+        ResultDirectory(
+            directory + "/results", settled: settled, shardCount: shardCount, limits: limits, names: names)
+    }
+
+    // MARK: Lease
+
+    /// The lease as of now.
+    public func readLease() async throws(StoreError) -> LeaseState { try await leases.read() }
+
+    /// See ``LeaseStore/writeLease(_:replacing:)``.
+    public func writeLease(
+        _ record: LeaseRecord, replacing: LeaseVersion?
+    ) async throws(StoreError) -> LeaseVersion? {
+        try await leases.write(record, replacing: replacing)
+    }
+
+    /// Looks 20 times a second.
+    public func waitForLeaseChange(since: LeaseVersion?, milliseconds: UInt64) async -> Bool {
+        let deadline = SystemClock.now().adding(milliseconds: milliseconds)
+        while true {
+            if let state = try? await leases.read(), state.stored?.version != since { return true }
+            guard SystemClock.now() < deadline else { return false }
+            do { try await Task.sleep(for: .milliseconds(50)) } catch { return false }
+        }
+    }
+
+    // MARK: Gate and alerts
+
+    /// The gate's record.
+    public func readGate() async throws(StoreError) -> GateRecord? { try await gates.read() }
+
+    /// See ``GateStore/writeGate(_:fence:)``.
+    public func writeGate(_ record: GateRecord, fence: Fence) async throws(StoreError) -> GateRecord? {
+        try await gates.write(record, fence)
+    }
+
+    /// All alerts of ours.
+    public func readAlerts() async throws(StoreError) -> [SystemAlert] { try await gates.alerts() }
+
+    /// One alert.
+    public func readAlert(name: String) async throws(StoreError) -> SystemAlert? { try await gates.alert(name) }
+
+    /// See ``AlertStore/createAlert(_:fence:)``.
+    public func createAlert(_ alert: SystemAlert, fence: Fence) async throws(StoreError) -> SystemAlert {
+        try await gates.create(alert, fence)
+    }
+
+    // MARK: Status
+
+    /// Reads the journal, and makes it short if it is long.
+    public func takeOver(fence: Fence, targets: [String]) async throws(StoreError) -> SettledSources {
+        try await statuses.takeOver(fence, targets)
+    }
+
+    /// Appends to the journal.
+    public func write(_ entries: [StatusEntry], fence: Fence) async throws(StoreError) {
+        try await statuses.write(entries, fence)
+    }
+}
+
+extension StoreDirectory {
+    private static let leaseName = "lease.json"
+    private static let termName = "highest-term.json"
+
+    /// The lease. What cannot be read as one is waited out like one that is missing: somebody may lead.
+    func lease() throws(StoreError) -> LeaseState {
+        let bytes = try read(Self.leaseName, limit: 64 << 10)
+        let highest = try read(Self.termName, limit: 64 << 10).flatMap { StoreText.highestTerm($0) } ?? 0
+        guard let bytes else { return LeaseState(stored: nil, highestTerm: highest) }
+        if let stored = StoreText.lease(bytes) {
+            return LeaseState(stored: stored, highestTerm: max(highest, stored.record.term))
+        }
+        let unreadable = LeaseRecord(
+            holder: LeaseRecord.vacant, address: "", term: highest, renewal: 0, durationMilliseconds: 0)
+        var hash = UInt64(bytes.count)
+        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+        return LeaseState(
+            stored: LeaseState.Stored(record: unreadable, version: LeaseVersion("unreadable-\(hash)")),
+            highestTerm: highest)
+    }
+
+    /// Writes the lease under the lock; nil if it is not in the version expected.
+    func writeLease(
+        _ record: LeaseRecord, replacing: LeaseVersion?, version: LeaseVersion, wall: Int64
+    ) throws(StoreError) -> LeaseVersion? {
+        let state = try lease()
+        guard state.stored?.version == replacing else { return nil }
+        // First, so that a lease of this term never lies where the term is not known otherwise.
+        if record.term > (try read(Self.termName, limit: 64 << 10).flatMap { StoreText.highestTerm($0) } ?? 0) {
+            try replace(Self.termName, with: StoreText.highestTerm(record.term))
+        }
+        let stored = LeaseState.Stored(record: record, version: version)
+        try replace(Self.leaseName, with: StoreText.lease(stored, renewedAt: wall))
+        return version
+    }
+
+    /// Refuses, under the lock, whoever does not hold the lease.
+    func require(_ fence: Fence) throws(StoreError) {
+        let record = try lease().stored?.record
+        guard let record, record.holder == fence.holder, record.term == fence.term else {
+            let now = record.map { $0.isHeld ? "\($0.holder) holds it in term \($0.term)" : "nobody holds it" }
+            throw StoreError(
+                .fenced,
+                "\(path)/lease.json is not that of \(fence.holder) in term \(fence.term) any more: "
+                    + (now ?? "it is gone") + ". Nothing was written")
+        }
+    }
+}

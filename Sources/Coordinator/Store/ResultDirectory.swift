@@ -1,0 +1,344 @@
+import ExportCore
+import Formats
+import Glibc
+import Model
+import Protocol
+import Threading
+
+/// The results in a directory, for one leader: whole files that arrive by rename, read in the order of their names as
+/// they are found, each by every target at its own pace.
+///
+/// Promises:
+/// 1. A record is handed over for a target unless the journal says that it is settled there, in pages that are cut at the
+///    same places whoever reads them.
+/// 2. Memory is a page, a few open files, and what is known of each file that is not settled; nothing per record.
+/// 3. A file that cannot be read is told once and counts as not delivered; the others go on. One that was removed too
+///    early is told as well.
+///
+/// Files are not changed, moved or removed. Names that begin with `.`, or do not end in `.ndjson`, are none of ours.
+public actor ResultDirectory: ResultSource {
+    private let path: String
+    private let shardCount: UInt16
+    private let limits: Limits
+    private let names: SourceNames
+    private let targetCount: Int
+    private var journal: SettledSources
+    private let executor = ThreadExecutor()
+
+    /// Files that are not settled, by their number in the order of reading.
+    private var files: [Int: ResultFile] = [:]
+    private var nextFile = 0
+    /// Every name that was looked at and is still there.
+    private var seen: [String: ResultStamp] = [:]
+    /// Names that are there and cannot be read.
+    private var unreadable: Set<String> = []
+    private var sources: [UInt64: Int] = [:]
+    private var schedule: FeedSchedule
+    /// Whether a target's cursor stands at a page it needs, or at the end.
+    private var isPlaced: [Bool]
+    private var isPassed: [Bool]
+    private var handles: [(file: Int, handle: InputHandle)] = []
+    private var notes: [String] = []
+    private var listedAt: Tick?
+    private var listed: DirectoryStamp.Stamp?
+    private var read: (bytes: UInt64, records: UInt64) = (0, 0)
+
+    private static let listMilliseconds: UInt64 = 200
+    private static let maxHandles = 32
+    private static let maxNotes = 100
+
+    /// Reading blocks, so it has a thread of its own.
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+
+    init(_ path: String, settled: SettledSources, shardCount: UInt16, limits: Limits, names: SourceNames) {
+        self.path = path
+        self.shardCount = shardCount
+        self.limits = limits
+        self.names = names
+        journal = settled
+        targetCount = settled.targets.count
+        schedule = FeedSchedule(starts: Array(repeating: ChunkRef(file: 0, offset: 0), count: targetCount))
+        isPlaced = Array(repeating: false, count: targetCount)
+        isPassed = Array(repeating: false, count: targetCount)
+    }
+
+    /// Ends the thread; nothing may be asked after.
+    public func close() { executor.stop() }
+
+    /// The next page for targets with room, else news, else nil.
+    public func next(hasRoom: [Bool]) throws(StoreError) -> ResultEvent? {
+        try list()
+        if let note = notes.popLast() { return .note(note) }
+        for target in 0..<targetCount where hasRoom[target] && !isPlaced[target] { place(target) }
+        while let (ref, chosen) = schedule.next(hasRoom: hasRoom, isAvailable: { files[$0.file] != nil }) {
+            // A target may stand here without having been placed: its cursor was moved to what is settled for it.
+            let needy = chosen.filter { isPlaced[$0] }
+            guard !needy.isEmpty, let page = page(ref, needy) else {
+                for target in chosen { place(target) }
+                continue
+            }
+            return .page(page)
+        }
+        if let note = notes.popLast() { return .note(note) }
+        for target in 0..<targetCount where isPlaced[target] && !isPassed[target] && isAtEnd(target) {
+            isPassed[target] = true
+            return .passed(target: target)
+        }
+        return nil
+    }
+
+    /// What was not handed over yet, by bytes.
+    public func backlog() -> [SourceBacklog] {
+        let average = read.records == 0 ? 1_200 : max(1, read.bytes / read.records)
+        let now = SystemClock.unixMilliseconds()
+        var bytes = Array(repeating: UInt64(0), count: targetCount)
+        var oldest = Array(repeating: Int64.max, count: targetCount)
+        for (number, file) in files {
+            for target in 0..<targetCount {
+                let cursor = schedule.cursor(of: target)
+                guard file.isBroken || number >= cursor.file else { continue }
+                var left = file.unsettledBytes[target]
+                if number == cursor.file { left = min(left, file.size - min(file.size, cursor.offset)) }
+                guard left > 0 else { continue }
+                bytes[target] += left
+                oldest[target] = min(oldest[target], file.writtenAt)
+            }
+        }
+        return bytes.indices.map { target in
+            guard bytes[target] > 0 else { return SourceBacklog(records: 0, oldestMilliseconds: nil) }
+            return SourceBacklog(
+                records: max(1, bytes[target] / average),
+                oldestMilliseconds: UInt64(max(0, now - oldest[target])))
+        }
+    }
+
+    /// Forgets a file that is settled for every target.
+    public func finished(source: UInt64) {
+        guard let number = sources.removeValue(forKey: source) else { return }
+        files[number] = nil
+        handles.removeAll { $0.file == number }
+        names.remove(source)
+    }
+
+    /// Files that are not settled, and those that are open.
+    var held: Int { files.count + handles.count }
+
+    // MARK: Finding files
+
+    /// Looks for new files, at most five times a second and only if the directory changed.
+    private func list() throws(StoreError) {
+        let now = SystemClock.now()
+        if let listedAt, now < listedAt.adding(milliseconds: Self.listMilliseconds) { return }
+        let stamp = DirectoryStamp.of(path)
+        // The time of a change is coarse: what comes in the same instant as a listing would not be noticed.
+        if let stamp, stamp == listed, listedAt != nil { return }
+        listedAt = now
+        let isFresh = stamp.map { SystemClock.unixMilliseconds() - $0.modified / 1_000_000 < 1_000 } ?? true
+        listed = isFresh ? nil : stamp
+        var present: [String: ResultStamp] = [:]
+        var isGrown = false
+        let all = try StoreDirectory.names(path)
+        for name in all.sorted() where name.hasSuffix(".ndjson") && !name.hasPrefix(".") {
+            guard let stamp = ResultStamp(path: "\(path)/\(name)") else { continue }
+            if seen[name] != stamp {
+                do throws(InputError) { if try look(at: name, stamp) { isGrown = true } } catch {
+                    // Nothing tells when it can be read, so it is tried with every listing.
+                    listed = nil
+                    if unreadable.insert(name).inserted {
+                        note("\(error). Its results are not delivered until it can be read")
+                    }
+                    continue
+                }
+            }
+            present[name] = stamp
+        }
+        unreadable.formIntersection(all)
+        for name in seen.keys where present[name] == nil {
+            if forget(name) {
+                note("\(path)/\(name) was removed before all of it was delivered; what was not is lost to the exporter")
+            }
+        }
+        seen = present
+        guard isGrown else { return }
+        isPassed = Array(repeating: false, count: targetCount)
+        isPlaced = Array(repeating: false, count: targetCount)
+    }
+
+    /// Takes a file in; whether there is something to read in it.
+    private func look(at name: String, _ stamp: ResultStamp) throws(InputError) -> Bool {
+        guard stamp.size > 0 else { return false }
+        let file = try ResultFile(name: name, path: "\(path)/\(name)", stamp: stamp) { settled($0) }
+        if sources[file.source] != nil || journal.isFinished(file.source) { return false }
+        if seen[name] != nil {
+            _ = forget(name)
+            note(
+                "\(file.path) changed after it appeared, so all of it is delivered again; files must arrive by rename"
+                    + " and stay as they are")
+        }
+        files[nextFile] = file
+        sources[file.source] = nextFile
+        names.set(file.source, file: name, size: stamp.size)
+        nextFile += 1
+        return true
+    }
+
+    /// Reads no more of the file that had this name; whether there was something left to read.
+    private func forget(_ name: String) -> Bool {
+        guard let (number, file) = files.first(where: { $0.value.name == name }) else { return false }
+        files[number] = nil
+        sources[file.source] = nil
+        handles.removeAll { $0.file == number }
+        return true
+    }
+
+    private func settled(_ source: UInt64) -> [PositionSet] {
+        guard let known = journal.sources[source] else {
+            return Array(repeating: PositionSet(), count: targetCount)
+        }
+        return journal.targets.map { known.settled(at: $0) }
+    }
+
+    private func note(_ text: String) {
+        if notes.count < Self.maxNotes { notes.insert(text, at: 0) }
+    }
+
+    // MARK: Reading
+
+    private func isAtEnd(_ target: Int) -> Bool { schedule.cursor(of: target).file >= nextFile }
+
+    /// Moves a target's cursor on to the next page that it needs.
+    private func place(_ target: Int) {
+        var cursor = schedule.cursor(of: target)
+        while cursor.file < nextFile {
+            guard let file = files[cursor.file], !file.isBroken else {
+                cursor = ChunkRef(file: cursor.file + 1, offset: 0)
+                continue
+            }
+            let settled = file.settled[target]
+            guard let start = needed(file, cursor, settled) else {
+                cursor = ChunkRef(file: cursor.file + 1, offset: 0)
+                continue
+            }
+            cursor.offset = start
+            break
+        }
+        schedule.advance([target], to: cursor)
+        isPlaced[target] = true
+    }
+
+    /// Where the first page at or after the cursor begins that is not settled; nil if there is none in the file.
+    private func needed(_ file: ResultFile, _ cursor: ChunkRef, _ settled: PositionSet) -> UInt64? {
+        guard cursor.offset < file.size else { return nil }
+        // The first position after the cursor that is not settled lies in the page that is wanted.
+        guard let range = settled.ranges.first(where: { $0.upperBound > cursor.offset }),
+            range.lowerBound <= cursor.offset
+        else { return cursor.offset }
+        guard range.upperBound < file.size else { return nil }
+        do throws(InputError) {
+            let start = try PageCut.start(
+                try handle(cursor.file, file), containing: range.upperBound, limits: limits)
+            return max(start, cursor.offset)
+        } catch {
+            setAside(cursor.file, error)
+            return nil
+        }
+    }
+
+    private func handle(_ number: Int, _ file: ResultFile) throws(InputError) -> InputHandle {
+        if let place = handles.firstIndex(where: { $0.file == number }) { return handles[place].handle }
+        let handle = try InputHandle(path: file.path)
+        if handles.count == Self.maxHandles { handles.removeFirst() }
+        handles.append((number, handle))
+        return handle
+    }
+
+    private func setAside(_ number: Int, _ error: InputError) {
+        files[number]?.isBroken = true
+        note("\(error). What is left in it is not delivered until a coordinator that begins to lead can read it")
+    }
+
+    /// Reads a page; nil if the file cannot be read.
+    private func page(_ ref: ChunkRef, _ targets: [Int]) -> FeedPage? {
+        guard let file = files[ref.file], !file.isBroken else { return nil }
+        var out = ByteWriter(capacity: limits.chunkBytes + (16 << 10))
+        let end: UInt64
+        do throws(InputError) {
+            end = try PageCut.read(
+                try handle(ref.file, file), &out, from: ref.offset, size: file.size, limits: limits)
+        } catch {
+            setAside(ref.file, error)
+            for target in targets { isPlaced[target] = false }
+            return nil
+        }
+        let isLast = end == file.size
+        schedule.advance(
+            targets, to: isLast ? ChunkRef(file: ref.file + 1, offset: 0) : ChunkRef(file: ref.file, offset: end))
+        for target in targets { isPlaced[target] = false }
+        // Whatever reads a record by its length finds its end in its last byte.
+        if !out.isEmpty, out.span[out.count - 1] != 0x0A { out.append(0x0A) }
+        var mask = TargetMask(bits: 0)
+        for target in targets { mask.bits |= TargetMask(target).bits }
+        let age = UInt64(max(0, SystemClock.unixMilliseconds() - file.writtenAt))
+        var page = FeedPage(
+            targets: mask, source: file.source, range: ref.offset..<end, isLast: isLast, ageMilliseconds: age,
+            bytes: out.seal())
+        ResultLines.cut(&page, shardCount: shardCount)
+        read.bytes += UInt64(page.bytes.count)
+        read.records += UInt64(page.positions.count)
+        return page
+    }
+}
+
+/// Finds the records of a page.
+enum ResultLines {
+    /// Adds what is in ``FeedPage/bytes`` to the page, line by line; blank ones are none.
+    static func cut(_ page: inout FeedPage, shardCount: UInt16) {
+        let bytes = page.bytes
+        let span = bytes.span
+        var start = 0
+        while start < span.count {
+            let end = PageCut.firstLineEnd(span, from: start) ?? span.count
+            var text = start..<end - 1
+            if !text.isEmpty, span[text.upperBound - 1] == 0x0D { text = start..<text.upperBound - 1 }
+            if !isBlank(span, text) {
+                let position = page.range.lowerBound + UInt64(start)
+                let hash =
+                    IdentityScan.uidHash(span, text) ?? keyHash(RecordKey(high: page.source, low: position))
+                page.append(
+                    position: position, shard: hash.shard(of: shardCount).number, start: UInt32(start),
+                    length: UInt32(end - start))
+            }
+            start = end
+        }
+    }
+
+    private static func isBlank(_ span: Span<UInt8>, _ range: Range<Int>) -> Bool {
+        for index in range where span[index] != 0x20 && span[index] != 0x09 { return false }
+        return true
+    }
+
+    /// In place of a uid that cannot be read: the sixteen bytes of the record's key.
+    static func keyHash(_ key: RecordKey) -> UIDHash {
+        var hash = UIDHash()
+        for half in [key.high, key.low] {
+            for shift in stride(from: 56, through: 0, by: -8) { hash.add(UInt8(truncatingIfNeeded: half >> shift)) }
+        }
+        return hash
+    }
+}
+
+/// When a directory changed.
+private enum DirectoryStamp {
+    struct Stamp: Equatable {
+        var inode: UInt64
+        var modified: Int64
+    }
+
+    static func of(_ path: String) -> Stamp? {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return nil }
+        return Stamp(
+            inode: UInt64(status.st_ino),
+            modified: Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec))
+    }
+}
