@@ -205,7 +205,7 @@ import Testing
         try await withStoreDirectory { directory in
             let store = try store(directory, ["a.ndjson": records(20, seed: 1), "b.ndjson": records(20, seed: 2)])
             let source = store.results(settled: SettledSources(targets: targets), shardCount: 16, limits: small)
-            guard case .page(let page)? = try await source.next(hasRoom: [true, true]) else {
+            guard case .page? = try await source.next(hasRoom: [true, true]) else {
                 Issue.record("no page")
                 return
             }
