@@ -72,7 +72,8 @@ let package = Package(
         .target(
             name: "Coordinator",
             dependencies: [
-                "Model", "Formats", "Protocol", "ExportCore", "Crypto", "Ledger", "Threading",
+                "Model", "Formats", "Protocol", "ExportCore", "Crypto", "Ledger", "PeerTransport", "Threading",
+                .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(
             name: "ShardWorker",
@@ -108,8 +109,7 @@ let package = Package(
             dependencies: [
                 "CMalloc", "Model", "Formats", "ExportCore", "Crypto", "HTTPClient", "Ledger", "Configuration",
                 "Secrets", "Backends", "Coordinator", "ShardWorker", "Sandbox", "StatusEndpoint", "Synthetic",
-                "Telemetry",
-                "Threading",
+                "PeerTransport", "Telemetry", "Threading",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
@@ -157,7 +157,8 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "ExportCore", "Formats", "Ledger", "Model", "Protocol", "Synthetic", "Threading",
+                "Coordinator", "ExportCore", "Formats", "Ledger", "Model", "PeerTransport", "Protocol", "Synthetic",
+                "Threading", .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(
             name: "ShardWorkerTests",

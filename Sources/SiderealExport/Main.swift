@@ -17,7 +17,8 @@ struct SiderealExport: AsyncParsableCommand {
             """,
         version: ExporterVersion.current,
         subcommands: [
-            RunCommand.self, ValidateCommand.self, EncodeCommand.self, GenerateCommand.self, SandboxCommand.self,
+            RunCommand.self, CoordinatorCommand.self, ValidateCommand.self, EncodeCommand.self, GenerateCommand.self,
+            SandboxCommand.self,
             DeadLettersCommand.self, StatusCommand.self,
         ])
 }

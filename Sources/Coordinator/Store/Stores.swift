@@ -112,6 +112,9 @@ public protocol ResultSource: Sendable {
 
     /// Everything of `source` is settled and written down: it may be forgotten.
     func finished(source: UInt64) async
+
+    /// Gives back what it holds; nothing may be asked after.
+    func close() async
 }
 
 /// What a source has to say.

@@ -1,0 +1,148 @@
+import ExportCore
+import Logging
+import Model
+import Threading
+
+/// The gate's record and its alerts.
+extension ClusterCoordinator {
+    /// How often a standby looks at the gate, milliseconds.
+    private static let lookMilliseconds: UInt64 = 1_000
+
+    func perform(_ effect: ExportGate.Effect) {
+        guard let term else { return }
+        switch effect {
+        case .shun(let worker, let target, let reason):
+            log.warning(
+                "worker shunned: it fails at a target where others succeed; its shards go to them",
+                metadata: ["worker": "\(worker)", "target": "\(target)", "cause": "\(reason)"])
+        case .forgive(let worker):
+            log.notice("worker may have shards again", metadata: ["worker": "\(worker)"])
+        case .record(let change): tell(change)
+        case .readGate, .readAlerts, .writeGate, .raise, .readAlert:
+            term.adopt(Task { await self.answer(effect, term) })
+        }
+    }
+
+    private func tell(_ change: ExportGate.Transition) {
+        transitions[change.to, default: 0] += 1
+        var about: Logger.Metadata = [
+            "from": "\(change.from.rawValue)", "to": "\(change.to.rawValue)", "cause": "\(change.cause)",
+            "term": "\(change.term)",
+        ]
+        if let episode = change.episode { about["episode"] = "\(episode.term).\(episode.number)" }
+        let isTrouble = change.to == .degraded || change.to == .halted
+        log.log(level: isTrouble ? .error : .notice, "\(change)", metadata: about)
+    }
+
+    private func answer(_ effect: ExportGate.Effect, _ term: LedTerm) async {
+        let event = await ask(effect, term)
+        guard isCurrent(term) else { return }
+        handle(.gate(event))
+    }
+
+    /// Asks a store; its answer, or that there was none, as the gate takes it.
+    private func ask(_ effect: ExportGate.Effect, _ term: LedTerm) async -> ExportGate.Event {
+        let now = SystemClock.now()
+        let mayAct = isCurrent(term) && election.isLeading(now: now)
+        do throws(StoreError) {
+            switch effect {
+            case .readGate: return .gateRead(try await stores.gate.readGate())
+            case .readAlerts: return .alertsRead(try await stores.alerts.readAlerts())
+            case .readAlert(let name): return .alertRead(name: name, try await stores.alerts.readAlert(name: name))
+            case .raise(let alert):
+                guard mayAct else { return .alertUnreadable }
+                let found = try await stores.alerts.createAlert(alert, fence: term.fence)
+                if found == alert {
+                    log.error("alert raised", metadata: ["alert": "\(alert.name)", "message": "\(alert.message)"])
+                }
+                return .alertRead(name: found.name, found)
+            case .writeGate(let record, let before):
+                guard mayAct, now < before else { return .gateUnwritten(record.version) }
+                guard let stored = try await stores.gate.writeGate(record, fence: term.fence) else {
+                    return .gateWritten(record.version)
+                }
+                return .gateRefused(stored: stored)
+            case .shun, .forgive, .record: return .alertUnreadable
+            }
+        } catch {
+            refused("the gate's store does not do what it is asked for", error, term)
+            switch effect {
+            case .readGate: return .gateUnreadable
+            case .writeGate(let record, _): return .gateUnwritten(record.version)
+            default: return .alertUnreadable
+            }
+        }
+    }
+
+    // MARK: Standby
+
+    /// While another leads, looks at what the gate's record says.
+    func watchGate() async {
+        while !Task.isCancelled {
+            if term == nil {
+                let record = try? await stores.gate.readGate()
+                if term == nil { gateSight.saw(record, now: SystemClock.now()) }
+            }
+            try? await Task.sleep(for: .milliseconds(Self.lookMilliseconds))
+        }
+    }
+}
+
+/// The gate's record as somebody sees it who does not write it.
+///
+/// How old a record is cannot be told from the first look, so an open one counts as open only after it was renewed
+/// before our eyes, and only until a renewal is overdue.
+struct GateSight: Sendable {
+    private(set) var record: GateRecord?
+    private var renewedAt: Tick?
+
+    mutating func saw(_ record: GateRecord?, now: Tick) {
+        if let before = self.record, let record, before.version != record.version { renewedAt = now }
+        if record == nil { renewedAt = nil }
+        self.record = record
+    }
+
+    /// What is known now, for people.
+    func status(failClosed: Bool, now: Tick) -> GateStatus {
+        var status = GateStatus()
+        status.failClosed = failClosed
+        guard let record else {
+            status.reason = "the gate's record is not there, or cannot be read"
+            return status
+        }
+        status.fill(record)
+        guard record.isOpen else { return status }
+        if let renewedAt {
+            guard now >= renewedAt.adding(milliseconds: UInt64(record.durationSeconds) * 1_000) else { return status }
+            status.state = .halted
+            status.reason = "nobody has renewed the gate's record for \(record.durationSeconds) s"
+        } else {
+            status.state = .unknown
+            status.reason = "the gate's record was not yet seen to be renewed"
+        }
+        return status
+    }
+}
+
+extension GateStatus {
+    /// What a stored record says. An open one admits whatever else it says.
+    mutating func fill(_ record: GateRecord) {
+        state = GateStatus.State(record.state, isAdmitting: record.isOpen)
+        reason = record.reason
+        needsAcknowledgement = record.state == .awaitingAcknowledgement
+        if let episode = record.episode { self.episode = "\(episode.id.term).\(episode.id.number)" }
+    }
+}
+
+extension GateStatus.State {
+    /// What the gate is in for whoever asks whether probes are admitted: what the store says outweighs what is wanted.
+    init(_ state: ExportGate.State, isAdmitting: Bool) {
+        switch state {
+        case .unknown: self = .unknown
+        case .open: self = isAdmitting ? .open : .unknown
+        case .degraded: self = isAdmitting ? .degraded : .halted
+        case .halted: self = isAdmitting ? .degraded : .halted
+        case .recovering, .awaitingAcknowledgement: self = isAdmitting ? .degraded : .recovering
+        }
+    }
+}

@@ -1,0 +1,119 @@
+import ExportCore
+import Logging
+import Model
+import PeerTransport
+import Protocol
+import Threading
+
+/// Workers come, speak and go.
+extension ClusterCoordinator {
+    func accept(_ connection: PeerConnection) {
+        guard !isStopping else { return connection.abort() }
+        lastSession += 1
+        let session = PeerSession(id: SessionID(lastSession), connection: connection)
+        sessions[session.id] = session
+        handle(.connected(session.id, name: connection.peer.identity?.name))
+        Task {
+            await session.run { message in await self.received(session, message) }
+            self.ended(session)
+        }
+    }
+
+    /// Takes what a worker said.
+    func received(_ session: PeerSession, _ message: Message) {
+        guard !session.isEnding, sessions[session.id] === session else { return }
+        if core != nil { return handle(.received(session.id, bounded(message))) }
+        guard case .hello = message else {
+            let fault = PeerFault(
+                code: .unexpected, message: "\(message.name) before hello; dial again and introduce yourself")
+            return session.finish(.error(fault))
+        }
+        // While the new leader reads what is settled, whoever comes waits for it.
+        if term != nil { return session.keep(hello: message) }
+        session.finish(.notLeader(notLeader))
+    }
+
+    private var notLeader: NotLeader {
+        let other = otherLeader(SystemClock.now())
+        return NotLeader(
+            term: election.highestKnownTerm, leader: other?.identity ?? "", address: other?.address ?? "")
+    }
+
+    /// No worker is sent more than the leader has in hand, whatever it would take.
+    private func bounded(_ message: Message) -> Message {
+        guard case .hello(var hello) = message else { return message }
+        hello.windowBytes = min(hello.windowBytes, UInt64(settings.bounds.windowBytes))
+        return .hello(hello)
+    }
+
+    private func ended(_ session: PeerSession) {
+        sessions[session.id] = nil
+        let why = session.reason ?? "the connection ended"
+        if let worker = core?.membership.worker(of: session.id) {
+            known[worker]?.reason = why
+        }
+        handle(.closed(session.id))
+        tellChanges()
+    }
+
+    /// Closes all sessions, and waits for that a short while.
+    func endSessions() async {
+        for session in sessions.values { session.finish(.error(Self.goodbye)) }
+        let deadline = SystemClock.now().adding(milliseconds: 1_000)
+        while !sessions.isEmpty, SystemClock.now() < deadline { try? await Task.sleep(for: .milliseconds(10)) }
+        for session in sessions.values { session.abort("this coordinator ended") }
+    }
+
+    // MARK: What people are told of workers
+
+    /// Logs what has changed since the last time: who joined, left, was lost or is dead, and why.
+    func tellChanges() {
+        guard let core, let term else { return }
+        var gone = known
+        for member in core.membership.members {
+            let before = known[member.id]
+            gone[member.id] = nil
+            let about: Logger.Metadata = ["worker": "\(member.identity)", "term": "\(term.number)"]
+            var word = KnownWorker(member)
+            word.reason = before?.reason ?? ""
+            if before?.session != member.session {
+                if let id = member.session, let session = sessions[id] {
+                    log.notice(
+                        before == nil ? "worker joined" : "worker came back",
+                        metadata: about.merging(["address": "\(session.connection.peer.address)"]) { $1 })
+                } else if before?.session != nil {
+                    let why = word.reason.isEmpty ? Self.silent : word.reason
+                    log.warning("worker lost", metadata: about.merging(["cause": "\(why)"]) { $1 })
+                }
+            }
+            if member.isDraining, before?.isDraining != true {
+                log.notice("worker drains: its shards go to others", metadata: about)
+            }
+            known[member.id] = word
+        }
+        for (worker, word) in gone {
+            known[worker] = nil
+            let why = word.reason.isEmpty ? Self.silent : word.reason
+            log.warning(
+                "worker dead: its shards go to others",
+                metadata: ["worker": "\(word.identity)", "term": "\(term.number)", "cause": "\(why)"])
+        }
+    }
+
+    private static let silent = "nothing was heard from it for its lease"
+}
+
+/// A worker as people were told of it.
+struct KnownWorker: Sendable {
+    var identity: String
+    var session: SessionID?
+    var isDraining: Bool
+    /// Why it was lost.
+    var reason = ""
+
+    init(_ member: Membership.Member) {
+        identity = member.identity
+        session = member.session
+        isDraining = member.isDraining
+    }
+}

@@ -1,0 +1,133 @@
+import ExportCore
+import Logging
+import Model
+import Protocol
+import Threading
+
+/// What waits to be written down, in order.
+struct WriteQueue: Sendable {
+    var entries: [StatusEntry] = []
+    /// The number of the last of them.
+    var through: UInt64 = 0
+    /// About how many records they speak of.
+    var records = 0
+    var isWriting = false
+    /// Nothing is written before; after a failure.
+    var pausedUntil: Tick?
+}
+
+/// Results come in, what became of them is written down.
+extension ClusterCoordinator {
+    /// Past so many records whose outcome is not written, no more are read.
+    private static let maxUnwritten = 1 << 20
+    /// How often the feed tells its backlog, milliseconds.
+    private static let backlogMilliseconds: UInt64 = 250
+
+    // MARK: Status
+
+    func write(_ entries: [StatusEntry], _ number: UInt64) {
+        writes.entries += entries
+        writes.through = number
+        for case .facts(let facts) in entries { writes.records += facts.keys.count }
+        startWriting()
+    }
+
+    /// Writes what waits, unless that is being done: what comes meanwhile goes in one piece afterwards.
+    func startWriting() {
+        guard let term, !writes.isWriting, !writes.entries.isEmpty, election.isLeading(now: SystemClock.now()) else {
+            return
+        }
+        if let pause = writes.pausedUntil, SystemClock.now() < pause { return }
+        writes.isWriting = true
+        let (batch, through) = (writes.entries, writes.through)
+        term.adopt(Task { await self.write(batch, through, term) })
+    }
+
+    private func write(_ batch: [StatusEntry], _ through: UInt64, _ term: LedTerm) async {
+        do throws(StoreError) {
+            try await stores.status.write(batch, fence: term.fence)
+            guard isCurrent(term) else { return }
+            finishWrite(batch, through)
+        } catch {
+            guard isCurrent(term) else { return }
+            writes.isWriting = false
+            writes.pausedUntil = SystemClock.now().adding(milliseconds: settings.beatMilliseconds)
+            refused("outcomes cannot be written, and are kept until they can", error, term)
+        }
+    }
+
+    private func finishWrite(_ batch: [StatusEntry], _ through: UInt64) {
+        writes.isWriting = false
+        writes.pausedUntil = nil
+        writes.entries.removeFirst(batch.count)
+        for case .facts(let facts) in batch { writes.records -= facts.keys.count }
+        for case .finished(let source) in batch { finishedSources.append(source) }
+        handle(.written(through: through))
+        startWriting()
+    }
+
+    // MARK: Feed
+
+    /// Reads what there is room for, until the term ends.
+    func feed(_ term: LedTerm, _ source: any ResultSource) async {
+        var toldAt: Tick?
+        while isCurrent(term) {
+            let isFull = writes.records > Self.maxUnwritten
+            // The machine itself must not be held here: it would be copied with the next change.
+            guard let hasRoom = core?.dispatch.hasRoom else { break }
+            let room = isFull ? hasRoom.map { _ in false } : hasRoom
+            var isIdle = true
+            do throws(StoreError) {
+                if let event = try await source.next(hasRoom: room) {
+                    isIdle = false
+                    take(event, term)
+                }
+            } catch {
+                complain("results cannot be read: \(error.description)")
+            }
+            for number in takeFinishedSources() { await source.finished(source: number) }
+            let now = SystemClock.now()
+            if toldAt.map({ now.milliseconds(since: $0) >= Self.backlogMilliseconds }) ?? true {
+                toldAt = now
+                await tellBacklog(term, source)
+            }
+            guard isIdle, isCurrent(term) else { continue }
+            roomAwaited = room
+            await term.feedSignal.wait()
+            roomAwaited = nil
+        }
+        // Only here is it asked anything, so nobody asks after this.
+        await source.close()
+    }
+
+    private func takeFinishedSources() -> [UInt64] {
+        defer { finishedSources = [] }
+        return finishedSources
+    }
+
+    private func take(_ event: ResultEvent, _ term: LedTerm) {
+        guard isCurrent(term) else { return }
+        switch event {
+        case .page(let page): handle(.page(page))
+        case .passed(let target): handle(.passed(target: target))
+        case .note(let text): log.warning("\(text)")
+        }
+    }
+
+    private func tellBacklog(_ term: LedTerm, _ source: any ResultSource) async {
+        let backlog = await source.backlog()
+        guard isCurrent(term) else { return }
+        self.backlog = backlog
+        for (target, rest) in backlog.enumerated() {
+            handle(.backlog(target: target, records: rest.records, oldestMilliseconds: rest.oldestMilliseconds))
+        }
+    }
+
+    /// Lets the feed go on if there is more room than when it last looked.
+    func wakeFeed() {
+        guard let roomAwaited, let hasRoom = core?.dispatch.hasRoom, let term else { return }
+        for (now, before) in zip(hasRoom, roomAwaited) where now && !before {
+            return term.feedSignal.signal()
+        }
+    }
+}

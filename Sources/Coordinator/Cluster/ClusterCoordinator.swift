@@ -1,0 +1,183 @@
+import ExportCore
+public import Logging
+import Model
+public import PeerTransport
+import Protocol
+import Threading
+
+/// A coordinator's process: feeds events to the machines that decide, and does what they say.
+///
+/// Promises:
+/// 1. Before everything it does in the name of a term it looks at a fresh clock: past the lease nothing is begun.
+/// 2. It never waits for a worker: one that does not read is cut off.
+/// 3. What is to be kept is written one batch after the other, in order, and told as kept only then.
+/// 4. When the term ends, all sessions end with it, before anything else.
+///
+/// Nothing in here blocks; stores and sessions have threads and tasks of their own.
+public actor ClusterCoordinator {
+    private(set) var settings: CoordinatorSettings
+    let stores: CoordinatorStores
+    let log: Logger
+    let startedAt = SystemClock.now()
+    var election: LeaderElection
+    var rng: PRNG
+    /// The term that this process leads in; nil if it does not.
+    var term: LedTerm?
+    /// The term's leader, once what was settled before is known.
+    var core: CoordinatorCore?
+    var sessions: [SessionID: PeerSession] = [:]
+    var lastSession: UInt64 = 0
+    /// The lease as it was seen last.
+    var leaseVersion: LeaseVersion?
+    var followed: LeaderElection.Leader?
+    var leaderSince: Tick
+    var leaseSeen: Tick
+    var hasLooked = false
+    /// The gate as a standby sees it.
+    var gateSight = GateSight()
+    var totals: HealthTotals
+    var writes = WriteQueue()
+    /// Sources that are settled and written down, and that the feed was not told of yet.
+    var finishedSources: [UInt64] = []
+    /// What the feed found no room for; nil while it does not wait.
+    var roomAwaited: [Bool]?
+    var backlog: [SourceBacklog] = []
+    /// Workers as they were last told of.
+    var known: [WorkerID: KnownWorker] = [:]
+    /// How often the gate entered each state, in all terms of this process.
+    var transitions: [ExportGate.State: UInt64] = [:]
+    var lastComplaint = ""
+    var isStopping = false
+    var failure: String?
+
+    /// A coordinator that has not begun.
+    ///
+    /// - Parameter seed: of the jitter.
+    public init(settings: CoordinatorSettings, stores: CoordinatorStores, log: Logger, seed: UInt64) {
+        self.settings = settings
+        self.stores = stores
+        self.log = log
+        rng = PRNG(seed: seed)
+        election = LeaderElection(
+            identity: settings.identity, address: settings.address, settings: settings.election, now: startedAt)
+        leaderSince = startedAt
+        leaseSeen = startedAt
+        totals = HealthTotals(targetCount: settings.targets.count)
+    }
+
+    /// Takes part until ``stop()`` is done.
+    ///
+    /// - Parameter connections: workers, as they come.
+    /// - Returns: why it cannot go on; nil if it was asked to stop.
+    public func run(_ connections: AsyncStream<PeerConnection>) async -> String? {
+        let acceptor = Task { for await connection in connections { self.accept(connection) } }
+        let watcher = Task { await self.watchLease() }
+        let gateWatcher = Task { await self.watchGate() }
+        elect(.tick)
+        while election.nextTick != nil {
+            try? await Task.sleep(for: .milliseconds(pause()))
+            beat()
+        }
+        endTerm("the process ends")
+        for task in [acceptor, watcher, gateWatcher] { task.cancel() }
+        await endSessions()
+        return failure
+    }
+
+    /// Gives the lease back, tells the workers, and lets ``run(_:)`` return.
+    public func stop() {
+        guard !isStopping else { return }
+        isStopping = true
+        log.info("stopping: the lease is given back")
+        elect(.shutDown)
+        for session in sessions.values { session.finish(.error(Self.goodbye)) }
+    }
+
+    /// Says where people reach the status endpoint, once that is known.
+    public func announce(endpoint: String) { settings.endpoint = endpoint }
+
+    static let goodbye = PeerFault(
+        code: .shutdown, message: "this coordinator ends; connect to another, which will lead")
+
+    /// This process cannot go on: it ends, and another one leads.
+    func fail(_ why: String) {
+        guard failure == nil else { return }
+        log.critical("\(why)")
+        failure = why
+        stop()
+    }
+
+    // MARK: Time
+
+    private func pause() -> Int64 {
+        let now = SystemClock.now()
+        var next = now.adding(milliseconds: settings.beatMilliseconds)
+        if let due = election.nextTick { next = min(next, due) }
+        if let due = core?.nextDeadline { next = min(next, due) }
+        let nanoseconds = next.nanoseconds > now.nanoseconds ? next.nanoseconds - now.nanoseconds : 0
+        return Int64(min(1_000, max(1, (nanoseconds + 999_999) / 1_000_000)))
+    }
+
+    private func beat() {
+        let now = SystemClock.now()
+        if let due = election.nextTick, now >= due { elect(.tick) }
+        guard let term, let until = election.leading(now: now)?.until else { return }
+        handle(.tick(leadUntil: until, wallMilliseconds: UInt64(clamping: SystemClock.unixMilliseconds())))
+        tellChanges()
+        startWriting()
+        term.feedSignal.signal()
+    }
+
+    // MARK: The leader's machine
+
+    /// Gives the leader an event and does what it says, as long as this process leads.
+    func handle(_ event: CoordinatorCore.Event) {
+        let now = SystemClock.now()
+        guard let number = term?.number, core != nil else { return }
+        guard election.isLeading(now: now) else { return elect(.tick) }
+        guard let effects = core?.handle(event, now: now) else { return }
+        for effect in effects {
+            guard term?.number == number, core != nil else { return }
+            guard election.isLeading(now: SystemClock.now()) else { return elect(.tick) }
+            perform(effect)
+        }
+        if roomAwaited != nil { wakeFeed() }
+    }
+
+    private func perform(_ effect: CoordinatorCore.Effect) {
+        switch effect {
+        case .send(let id, let message): send(id, message)
+        case .close(let id, let fault): close(id, fault)
+        case .write(let number, let facts): write(facts.map { .facts($0) }, number)
+        case .finished(let source, let number): write([.finished(source: source)], number)
+        case .gate(let effect): perform(effect)
+        case .superseded(let term):
+            log.warning(
+                "a worker has served a later term than ours; the lease is read again",
+                metadata: ["term": "\(self.term?.number ?? 0)", "later": "\(term)"])
+            elect(.heard(term: term))
+        case .broken(let what): fail("the feed of results contradicts itself, and nothing more can be sent: \(what)")
+        case .note(let text): log.info("\(text)")
+        }
+    }
+
+    private func close(_ id: SessionID, _ fault: PeerFault) {
+        guard let session = sessions[id], !session.isEnding else { return }
+        if let worker = core?.membership.members.first(where: { known[$0.id]?.session == id })?.id {
+            known[worker]?.reason = fault.message
+        }
+        log.warning(
+            "a worker's connection is refused or closed",
+            metadata: ["peer": "\(session.connection.peer)", "code": "\(fault.code)", "cause": "\(fault.message)"])
+        session.finish(.error(fault))
+    }
+
+    private func send(_ id: SessionID, _ message: Message) {
+        guard let session = sessions[id] else { return }
+        if case .welcome(let welcome) = message {
+            session.begin(version: welcome.version, recordBytes: settings.bounds.windowBytes * settings.targets.count)
+        }
+        guard !session.post(message) else { return }
+        session.abort("it does not read what it is sent; it was cut off, and dials again")
+    }
+}

@@ -1,0 +1,132 @@
+import Model
+import Protocol
+import Synchronization
+
+/// What waits to be said in one session, in order. Filled by the coordinator, which never waits; emptied by one task.
+final class Outbox: Sendable {
+    /// What comes out.
+    enum Item: Sendable {
+        /// The next message.
+        case message(Message)
+        /// The last message, if there is one; then the connection is closed.
+        case last(Message?)
+        /// The connection is gone.
+        case ended
+    }
+
+    private enum Ending {
+        case none
+        case last(Message?)
+        case gone
+    }
+
+    private struct State {
+        var messages: [Message] = []
+        var head = 0
+        var bytes = 0
+        var limit: Int
+        var ending = Ending.none
+        var waiter: CheckedContinuation<Void, Never>?
+
+        mutating func takeWaiter() -> CheckedContinuation<Void, Never>? {
+            defer { waiter = nil }
+            return waiter
+        }
+
+        var isEmpty: Bool { head == messages.count }
+
+        /// The next item; nil if there is none yet.
+        mutating func take() -> Item? {
+            switch ending {
+            case .none: break
+            case .last(let message):
+                ending = .gone
+                return .last(message)
+            case .gone: return .ended
+            }
+            guard !isEmpty else { return nil }
+            let message = messages[head]
+            bytes -= Outbox.size(of: message)
+            head += 1
+            if head == messages.count || head > 64 {
+                messages.removeFirst(head)
+                head = 0
+            }
+            return .message(message)
+        }
+    }
+
+    private let state: Mutex<State>
+
+    /// - Parameter limit: bytes that may wait.
+    init(limit: Int) { state = Mutex(State(limit: limit)) }
+
+    /// Whether the end was asked for or has come.
+    var isEnding: Bool {
+        state.withLock { state in
+            if case .none = state.ending { false } else { true }
+        }
+    }
+
+    /// Bytes that may wait from here on.
+    func setLimit(_ bytes: Int) { state.withLock { $0.limit = bytes } }
+
+    /// Adds a message. False if too much waits already: whoever is to hear it does not listen.
+    func put(_ message: Message) -> Bool {
+        let (isTaken, waiter) = state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
+            guard case .none = state.ending else { return (true, nil) }
+            let size = Self.size(of: message)
+            guard state.isEmpty || state.bytes + size <= state.limit else { return (false, nil) }
+            state.messages.append(message)
+            state.bytes += size
+            return (true, state.takeWaiter())
+        }
+        waiter?.resume()
+        return isTaken
+    }
+
+    /// Drops what waits; `message` is the last that is said.
+    func finish(_ message: Message?) {
+        end { state in
+            if case .none = state.ending { state.ending = .last(message) }
+        }
+    }
+
+    /// The connection is gone: nothing more comes out.
+    func end() { end { $0.ending = .gone } }
+
+    private func end(_ change: (inout State) -> Void) {
+        let waiter = state.withLock { state in
+            change(&state)
+            state.messages = []
+            state.head = 0
+            state.bytes = 0
+            return state.takeWaiter()
+        }
+        waiter?.resume()
+    }
+
+    /// The next item; waits for it. For one task.
+    func next() async -> Item {
+        while true {
+            if let item = state.withLock({ $0.take() }) { return item }
+            await withCheckedContinuation { continuation in
+                let isReady = state.withLock { state in
+                    guard case .none = state.ending, state.isEmpty else { return true }
+                    state.waiter = continuation
+                    return false
+                }
+                if isReady { continuation.resume() }
+            }
+        }
+    }
+
+    /// About what a message takes in memory, bytes.
+    private static func size(of message: Message) -> Int {
+        switch message {
+        case .records(let frame): Frame.recordsSize(count: frame.keys.count, bytes: frame.bytes.count)
+        case .assign(_, let grants), .revoke(_, let grants): 64 + grants.count * 8
+        default: 64
+        }
+    }
+}

@@ -1,0 +1,144 @@
+import ExportCore
+import Model
+import PeerTransport
+import Protocol
+import Synchronization
+
+/// One connection of a worker: frames become messages and messages frames on tasks of its own, so that only values cross
+/// into the coordinator.
+///
+/// Heartbeats go in the urgent lane; everything else in the ordinary one, in order, from one task.
+final class PeerSession: Sendable {
+    let id: SessionID
+    let connection: PeerConnection
+    private let outbox: Outbox
+    /// The version of the session; zero before the welcome.
+    private let version = Atomic<UInt8>(0)
+    private let urgent = Mutex(FrameEncoder())
+    private let cause = Mutex<String?>(nil)
+    private let hello = Mutex<Message?>(nil)
+
+    /// Before the worker has said what it takes, this much may wait for it.
+    private static let handshakeBytes = 4 << 20
+
+    init(id: SessionID, connection: PeerConnection) {
+        self.id = id
+        self.connection = connection
+        outbox = Outbox(limit: Self.handshakeBytes)
+    }
+
+    /// Why it ended, or is about to; nil while it goes on.
+    var reason: String? { cause.withLock { $0 } ?? connection.endReason?.message }
+
+    /// Whether nothing more is heard or said.
+    var isEnding: Bool { outbox.isEnding }
+
+    /// The session begins: `bytes` of records may be under way to the worker.
+    func begin(version: UInt8, recordBytes bytes: Int) {
+        self.version.store(version, ordering: .releasing)
+        urgent.withLock { $0.version = version }
+        outbox.setLimit(bytes + Self.handshakeBytes)
+    }
+
+    /// Says something; never waits. False if the worker does not read what it is sent: then it is cut off.
+    func post(_ message: Message) -> Bool {
+        if case .heartbeat = message { return postUrgent(message) }
+        return outbox.put(message)
+    }
+
+    private func postUrgent(_ message: Message) -> Bool {
+        var bytes = ByteWriter(capacity: 64)
+        do {
+            try urgent.withLock { encoder throws(ProtocolError) in try encoder.encode(message, into: &bytes) }
+            // No room in the urgent lane: a heartbeat that is lost is not missed, the next one follows.
+            _ = try connection.trySend(bytes.seal())
+            return true
+        } catch {
+            note("\(message.name) could not be sent: \(error)")
+            return false
+        }
+    }
+
+    /// Keeps the worker's introduction until there is a leader to take it.
+    func keep(hello message: Message) { hello.withLock { $0 = message } }
+
+    /// What was kept.
+    func takeHello() -> Message? { hello.withLock { $0.take() } }
+
+    /// Drops what waits, says why, and closes.
+    func finish(_ message: Message?) {
+        if case .error(let fault) = message { note(fault.message) }
+        outbox.finish(message)
+    }
+
+    /// Closes at once.
+    func abort(_ why: String) {
+        note(why)
+        outbox.end()
+        connection.abort()
+    }
+
+    private func note(_ why: String) {
+        cause.withLock { if $0 == nil { $0 = why } }
+    }
+
+    /// Carries the session until it ends; `deliver` gets what is heard.
+    func run(_ deliver: @Sendable @escaping (Message) async -> Void) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.write() }
+            await self.read(deliver)
+            self.outbox.end()
+        }
+    }
+
+    private func read(_ deliver: (Message) async -> Void) async {
+        var decoder = FrameDecoder()
+        do {
+            while let frame = try await connection.receive() {
+                let agreed = version.load(ordering: .acquiring)
+                if decoder.version == nil, agreed != 0 { decoder.version = agreed }
+                guard let message = try decoder.decode(frame), !isEnding else { continue }
+                await deliver(message)
+            }
+            note("the connection was closed")
+        } catch let error as ProtocolError {
+            finish(.error(error.fault))
+            // Reads on until the other side has closed too, or was given up.
+            while (try? await connection.receive()) != nil {}
+        } catch {
+            note("\(error)")
+        }
+    }
+
+    private func write() async {
+        var encoder = FrameEncoder()
+        while true {
+            switch await outbox.next() {
+            case .message(let message):
+                guard await send(message, &encoder) else { return connection.abort() }
+            case .last(let message):
+                if let message { _ = await send(message, &encoder) }
+                return await connection.close()
+            case .ended: return
+            }
+        }
+    }
+
+    private func send(_ message: Message, _ encoder: inout FrameEncoder) async -> Bool {
+        var capacity = 256
+        if case .records(let frame) = message {
+            capacity = Frame.recordsSize(count: frame.keys.count, bytes: frame.bytes.count)
+        }
+        var bytes = ByteWriter(capacity: capacity)
+        do {
+            let agreed = version.load(ordering: .acquiring)
+            if encoder.version == nil, agreed != 0 { encoder.version = agreed }
+            try encoder.encode(message, into: &bytes)
+            try await connection.send(bytes.seal())
+            return true
+        } catch {
+            note("\(message.name) could not be sent: \(error)")
+            return false
+        }
+    }
+}

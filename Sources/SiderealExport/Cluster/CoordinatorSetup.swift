@@ -1,0 +1,164 @@
+import Configuration
+import Coordinator
+import Crypto
+import ExportCore
+import Glibc
+import Model
+import PeerTransport
+
+/// What a coordinator is to be, from the configuration and the command line. All mistakes are told at once.
+struct CoordinatorSetup {
+    let configuration: Configuration
+    let name: String
+    let standalone: String
+    let listen: NetworkAddress
+    let security: PeerSecurity
+    /// Where people and probes look; the first one is the page's.
+    let endpoints: [NetworkAddress]
+    private let election: ElectionSettings
+    private let timing: ClusterTiming
+    private let advertise: NetworkAddress?
+
+    init(_ options: CoordinatorProcess.Options) throws(SetupRefusal) {
+        var mistakes: [String] = []
+        let configuration: Configuration
+        do throws(ConfigurationError) {
+            configuration = try Configuration.load(path: options.config)
+        } catch {
+            let count = error.problems.count
+            let said = "\(count) \(count == 1 ? "mistake" : "mistakes") in \(options.config)"
+            throw SetupRefusal(lines: error.problems.flatMap(\.lines) + [said])
+        }
+        let cluster = configuration.cluster
+        self.configuration = configuration
+        name = options.identity ?? Self.machine
+        if let mistake = Self.mistake(inName: name) { mistakes.append("--identity: \(mistake)") }
+        if options.standalone == nil {
+            mistakes.append("--standalone is missing: name the directory that the coordinators of this machine share")
+        }
+        standalone = options.standalone ?? ""
+        listen = Self.address(options.listen, "--listen", allowsAnyPort: true, &mistakes) ?? cluster.listen
+        advertise = Self.address(options.advertise, "--advertise", &mistakes) ?? cluster.advertise
+        if let advertise, advertise.isUnspecified {
+            mistakes.append("--advertise: nobody can connect to \(advertise); give the name of this machine")
+        }
+        if let place = Self.address(options.endpoint, "--endpoint", allowsAnyPort: true, &mistakes) {
+            endpoints = [place]
+        } else {
+            let ports =
+                cluster.metricsPort == cluster.healthPort
+                ? [cluster.metricsPort]
+                : [
+                    cluster.metricsPort, cluster.healthPort,
+                ]
+            endpoints = ports.map { NetworkAddress(host: cluster.endpointHost, port: $0) }
+        }
+        security = Self.security(options, configuration, listen, &mistakes)
+        timing = Self.timing(cluster)
+        if let problem = timing.problem { mistakes.append("cluster: \(problem)") }
+        do throws(ElectionSettings.Mistake) {
+            election = try ElectionSettings(
+                lease: cluster.leaseDuration, renewDeadline: cluster.renewDeadline, retryPeriod: cluster.retryPeriod,
+                requestTimeout: min(4_000, cluster.renewDeadline * 2 / 5))
+        } catch {
+            election = .standard
+            mistakes.append("cluster.lease: \(error.description)")
+        }
+        if configuration.targets.count > 32 {
+            mistakes.append(
+                "export.targets: a cluster has at most 32 targets, and these are \(configuration.targets.count)")
+        }
+        if configuration.fips {
+            do throws(CryptoError) { try FIPS.require() } catch { mistakes.append("\(error)") }
+        }
+        guard mistakes.isEmpty else { throw SetupRefusal(lines: mistakes.map { "error: \($0)" }) }
+    }
+
+    /// What the shell of a coordinator that listens on `port` gets.
+    func settings(port: Int) -> CoordinatorSettings {
+        var seeds = SystemRandomNumberGenerator()
+        let boot = String(seeds.next() as UInt64, radix: 16)
+        let address = advertise ?? NetworkAddress(host: listen.isUnspecified ? Self.machine : listen.host, port: port)
+        return CoordinatorSettings(
+            name: name, identity: "\(name)/\(boot)", address: "\(address)", program: ExporterVersion.current,
+            cluster: configuration.clusterName, targets: configuration.targets,
+            shardCount: Int(configuration.cluster.shards), election: election, timing: timing,
+            gate: configuration.gate)
+    }
+
+    /// Patience with connections, in proportion to the workers' lease.
+    var peers: PeerSettings {
+        var settings = PeerSettings()
+        settings.idleTimeout = max(2_000, timing.workerLeaseMilliseconds * 3)
+        settings.writeTimeout = max(2_000, timing.workerLeaseMilliseconds * 2)
+        return settings
+    }
+
+    /// How people reach an endpoint.
+    func url(of place: NetworkAddress) -> String {
+        let host = place.isUnspecified ? advertise?.host ?? Self.machine : place.host
+        return "http://\(NetworkAddress(host: host, port: place.port))"
+    }
+
+    private static func timing(_ cluster: ClusterSettings) -> ClusterTiming {
+        var timing = ClusterTiming()
+        timing.workerLeaseMilliseconds = cluster.workerLease
+        timing.marginMilliseconds = max(1, cluster.workerLease / 2)
+        timing.releaseMilliseconds = cluster.releaseDeadline
+        timing.debounceMilliseconds = min(300, cluster.workerLease / 8)
+        return timing
+    }
+
+    private static func address(
+        _ text: String?, _ option: String, allowsAnyPort: Bool = false, _ mistakes: inout [String]
+    ) -> NetworkAddress? {
+        guard let text else { return nil }
+        do throws(AddressMistake) {
+            return try NetworkAddress(text, allowsAnyPort: allowsAnyPort)
+        } catch {
+            mistakes.append("\(option): \(text.printable) \(error.message)" + (error.hint.map { "; \($0)" } ?? ""))
+            return nil
+        }
+    }
+
+    private static func security(
+        _ options: CoordinatorProcess.Options, _ configuration: Configuration, _ listen: NetworkAddress,
+        _ mistakes: inout [String]
+    ) -> PeerSecurity {
+        let minimum: TLSVersion = configuration.fips ? .v12 : .v13
+        if let directory = options.peerCertificates { return .mutualTLS(directory: directory, minimum: minimum) }
+        let directory = configuration.cluster.peerCertificates
+        if unsafe access(directory + "/tls.crt", F_OK) == 0 {
+            return .mutualTLS(directory: directory, minimum: minimum)
+        }
+        guard ["127.0.0.1", "::1", "localhost"].contains(listen.host) else {
+            mistakes.append(
+                "there are no certificates in \(directory), and without them only a loopback address is listened on:"
+                    + " name a directory with --peer-certificates, or listen on 127.0.0.1")
+            return .loopbackOnly
+        }
+        return .loopbackOnly
+    }
+
+    private static func mistake(inName name: String) -> String? {
+        let isPlain = name.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                true
+            default: false
+            }
+        }
+        guard isPlain, 1...200 ~= name.utf8.count else {
+            return "'\(name.printable)' is no name: 1 to 200 letters, digits, dots, dashes and underscores"
+        }
+        return nil
+    }
+
+    private static var machine: String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard unsafe gethostname(&buffer, buffer.count - 1) == 0 else { return "coordinator" }
+        let name = String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return name.isEmpty ? "coordinator" : name
+    }
+}
