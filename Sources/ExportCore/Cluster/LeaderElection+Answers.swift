@@ -109,7 +109,8 @@ extension LeaderElection {
         guard leadership == nil else { return }
         var leader: Leader?
         if let record = sight?.state.stored?.record, record.isHeld, record.holder != identity {
-            leader = Leader(identity: record.holder, address: record.address, term: record.term)
+            leader = Leader(
+                identity: record.holder, address: record.address, endpoint: record.endpoint, term: record.term)
         }
         guard followed != .some(leader) else { return }
         followed = .some(leader)

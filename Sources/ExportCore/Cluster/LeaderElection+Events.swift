@@ -43,13 +43,16 @@ extension LeaderElection {
         public var identity: String
         /// Where it listens, `host:port`.
         public var address: String
+        /// Where it shows the cluster's status; empty if that is not known.
+        public var endpoint: String
         /// Its term.
         public var term: UInt64
 
         /// All parts.
-        public init(identity: String, address: String, term: UInt64) {
+        public init(identity: String, address: String, endpoint: String = "", term: UInt64) {
             self.identity = identity
             self.address = address
+            self.endpoint = endpoint
             self.term = term
         }
     }

@@ -27,6 +27,7 @@ public struct LeaderElection: Sendable {
     let settings: ElectionSettings
     let identity: String
     let address: String
+    let endpoint: String
     var sight: Sight?
     var leadership: Leadership?
     var request: Request?
@@ -55,13 +56,16 @@ public struct LeaderElection: Sendable {
     ///   - identity: unique for each start of the process. A second process of the same identity would take the lease for
     ///     its own.
     ///   - address: where this coordinator listens when it leads.
+    ///   - endpoint: where it shows the cluster's status, as a URL; empty if it does not.
     ///   - highestTerm: the highest term of which there is a trace elsewhere, as in the status journal.
     public init(
-        identity: String, address: String, settings: ElectionSettings = .standard, highestTerm: UInt64 = 0, now: Tick
+        identity: String, address: String, endpoint: String = "", settings: ElectionSettings = .standard,
+        highestTerm: UInt64 = 0, now: Tick
     ) {
         precondition(!identity.isEmpty)
         self.identity = identity
         self.address = address
+        self.endpoint = endpoint
         self.settings = settings
         self.highestTerm = highestTerm
         due = now
@@ -83,7 +87,8 @@ public struct LeaderElection: Sendable {
     public func leader(now: Tick) -> Leader? {
         guard let sight, let record = sight.state.stored?.record, record.isHeld else { return nil }
         guard now < expiry(of: sight) else { return nil }
-        return Leader(identity: record.holder, address: record.address, term: record.term)
+        return Leader(
+            identity: record.holder, address: record.address, endpoint: record.endpoint, term: record.term)
     }
 
     /// When ``Event/tick`` is wanted next; nil once everything is done.
@@ -205,6 +210,7 @@ public struct LeaderElection: Sendable {
         var record = held.record
         record.holder = ""
         record.address = ""
+        record.endpoint = ""
         record.renewal = nextRenewal(after: record.renewal)
         begin(record, held.version, now, &effects)
     }
@@ -217,9 +223,11 @@ public struct LeaderElection: Sendable {
     }
 
     private mutating func record(term: UInt64) -> LeaseRecord {
-        LeaseRecord(
+        var record = LeaseRecord(
             holder: identity, address: address, term: term,
             renewal: nextRenewal(after: sight?.state.stored?.record.renewal ?? 0), durationMilliseconds: settings.lease)
+        record.endpoint = endpoint
+        return record
     }
 
     /// Never the same twice, so that what is read tells which of our writes it was.

@@ -10,6 +10,8 @@ public struct LeaseRecord: Sendable, Equatable {
     public var holder: String
     /// Where the holder listens, `host:port`; empty if nobody holds it.
     public var address: String
+    /// Where the holder shows the cluster's status, such as `http://host:port`; empty if it does not, or nobody holds it.
+    public var endpoint = ""
     /// The last holder's term, from 1; zero if there never was one. Kept when the lease is given back.
     public var term: UInt64
     /// Grows with every write of the holder, so that each one is a change that others see, even if no clock moved.
