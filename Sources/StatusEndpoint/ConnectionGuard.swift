@@ -36,6 +36,7 @@ final class Connections: Sendable {
         return isAdmitted
     }
 
+    /// Gives the place back.
     func remove(_ channel: any Channel) { state.withLock { $0.open[ObjectIdentifier(channel)] = nil } }
 
     /// Whether a request of this connection is being answered.
@@ -106,7 +107,6 @@ final class ConnectionGuard: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        connections.remove(context.channel)
         deadline?.cancel()
         stall?.cancel()
         context.fireChannelInactive()

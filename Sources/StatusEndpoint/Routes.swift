@@ -56,7 +56,7 @@ struct Routes: Sendable {
                 "The coordinator does not answer: it is starting, stopping or stuck. Ask again, or another coordinator."
             )
         }
-        var status = snapshot.status
+        let status = snapshot.status
         switch path {
         case "/v1/leader":
             let code: HTTPResponseStatus = status.leader == nil ? .serviceUnavailable : .ok
@@ -69,8 +69,7 @@ struct Routes: Sendable {
             reply.body = .events
             return reply
         default:
-            status.history = await feed.record()
-            return Reply(.ok, json: status)
+            return Reply(.ok, type: Reply.json, await feed.document() ?? [])
         }
     }
 

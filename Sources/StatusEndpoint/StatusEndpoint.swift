@@ -85,6 +85,7 @@ public final class StatusEndpoint: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard connections.add(channel) else { throw ChannelError.operationUnsupported }
+                    channel.closeFuture.whenComplete { _ in connections.remove(channel) }
                     let pipeline = channel.pipeline.syncOperations
                     let bytes = ByteBound(limit: settings.maxRequestBytes)
                     try pipeline.addHandler(bytes)

@@ -44,6 +44,7 @@ actor StatusFeed {
     private var history = StatusHistory()
     private var latest: Snapshot?
     private var looks: UInt64 = 0
+    private var written: (number: UInt64, bytes: [UInt8])?
     /// Since when the coordinator has been asked; nil if it is not being asked.
     private var askedAt: Tick?
     private var waiting: [CheckedContinuation<Snapshot?, Never>] = []
@@ -73,6 +74,16 @@ actor StatusFeed {
         guard !isStopped else { return nil }
         look()
         return await withCheckedContinuation { waiting.append($0) }
+    }
+
+    /// The latest status with its history, as JSON: written out once, however many ask for it.
+    func document() -> [UInt8]? {
+        guard var status = latest?.status else { return nil }
+        if let written, written.number == looks { return written.bytes }
+        status.history = history.record()
+        let bytes = StatusJSON.encode(status) + [0x0A]
+        written = (looks, bytes)
+        return bytes
     }
 
     /// The samples after number `number`.
