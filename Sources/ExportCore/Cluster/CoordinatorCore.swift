@@ -88,11 +88,13 @@ public struct CoordinatorCore: Sendable {
     public private(set) var gate: ExportGate
     /// The last health that each worker told, in the session's order of targets.
     public private(set) var health: [WorkerID: [TargetHealth]] = [:]
-    private let settings: Settings
+    /// What workers told of their targets in this term, summed up.
+    public private(set) var tallies: [TargetTally]
+    let settings: Settings
     private var hellos: [SessionID: Hello] = [:]
     private var leadUntil: Tick
     private var told: [WorkerID: WorkerWord] = [:]
-    private var unread: [(records: UInt64, oldest: UInt64?)?]
+    private(set) var unread: [(records: UInt64, oldest: UInt64?)?]
     private var gateWord: Bool?
     /// Names of workers that the gate was told of.
     private var names: [WorkerID: String] = [:]
@@ -124,6 +126,7 @@ public struct CoordinatorCore: Sendable {
             cluster: settings.cluster, identity: about.leader, term: about.term, targets: about.targets,
             settings: settings.gate, now: now)
         unread = Array(repeating: nil, count: about.targets.count)
+        tallies = Array(repeating: TargetTally(), count: about.targets.count)
     }
 
     /// Its term.
@@ -172,6 +175,10 @@ public struct CoordinatorCore: Sendable {
         switch message {
         case .heartbeat(let beat):
             guard beat.term == term else { return [] }
+            for target in tallies.indices where target < beat.health.count {
+                tallies[target].add(
+                    beat.health[target], after: health[worker].flatMap { target < $0.count ? $0[target] : nil })
+            }
             health[worker] = beat.health
             if let member = membership.member(worker), beat.health.count == settings.membership.targets.count {
                 _ = gate.handle(.health(member.identity, beat.health), now: now)

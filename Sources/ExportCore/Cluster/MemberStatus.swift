@@ -74,7 +74,8 @@ public struct TargetAtWorker: Sendable, Equatable, Codable {
         consecutiveFailures = Int(health.consecutiveFailures)
         successMilliseconds = health.sinceSuccessMilliseconds
         oldestMilliseconds = health.oldestMilliseconds
-        queuedBytes = Int(clamping: health.queuedBytes)
+        // So that a sum over all workers is a number, whatever they say.
+        queuedBytes = Int(min(health.queuedBytes, 1 << 48))
         latencyMicroseconds = Int(health.latencyMicroseconds)
         inFlight = Int(health.inFlight)
         limit = Int(health.concurrencyLimit)

@@ -107,7 +107,8 @@ struct TargetWatch: Sendable {
         failures = 0
         lastSuccess = now
         reason = ""
-        successes += count
+        // A peer may say anything; what it says must not end the leader.
+        successes = min(successes, 1 << 40) + min(count, 1 << 40)
     }
 
     /// What the worker does from here until its next report does not count.

@@ -1,0 +1,58 @@
+public import Model
+
+extension GateStatus {
+    /// The gate as its leader knows it. Only what the store has confirmed, and what has not run out, counts as admitting:
+    /// schedulers are told what the API server would tell them.
+    public init(_ gate: ExportGate, now: Tick) {
+        self.init()
+        let isAdmitting = gate.isAdmitting(now: now)
+        switch gate.state {
+        case .unknown: state = .unknown
+        case .open: state = isAdmitting ? .open : .recovering
+        case .degraded: state = gate.settings.failClosed || !isAdmitting ? .halted : .degraded
+        case .halted: state = .halted
+        case .recovering, .awaitingAcknowledgement:
+            state = gate.settings.failClosed || !isAdmitting ? .recovering : .degraded
+        }
+        reason = gate.reason
+        if gate.state == .open, !isAdmitting {
+            reason = "exporting works; the gate's record is not written yet, or was not renewed in time"
+        }
+        failClosed = gate.settings.failClosed
+        sinceMilliseconds = now.milliseconds(since: gate.since)
+        episode = gate.episode.map { "\($0.id.term)-\($0.id.number)" }
+        alert = gate.alertName
+        needsAcknowledgement =
+            gate.episode != nil && gate.settings.failClosed && gate.settings.resumeOn == .acknowledgement
+            && !gate.isAcknowledged
+    }
+
+    /// The gate as a standby reads it from the store.
+    ///
+    /// - Parameters:
+    ///   - record: what is stored; nil if nothing is.
+    ///   - isRenewed: whether its last renewal still counts.
+    ///   - sinceMilliseconds: since when it says so.
+    public init(_ record: GateRecord?, isRenewed: Bool, settings: ExportGateSettings, sinceMilliseconds: UInt64) {
+        self.init()
+        failClosed = settings.failClosed
+        self.sinceMilliseconds = sinceMilliseconds
+        guard let record else {
+            state = .halted
+            reason = "there is no record of the gate, so no probe is admitted"
+            return
+        }
+        reason = record.reason
+        episode = record.episode.map { "\($0.id.term)-\($0.id.number)" }
+        if record.isOpen, !isRenewed {
+            state = .halted
+            reason = "nobody renews the gate's record, so no probe is admitted; look for the leader"
+        } else if record.isOpen {
+            state = record.state == .open ? .open : .degraded
+        } else {
+            let isBetter = record.state == .recovering || record.state == .awaitingAcknowledgement
+            state = isBetter ? .recovering : .halted
+            needsAcknowledgement = record.episode != nil && settings.resumeOn == .acknowledgement
+        }
+    }
+}
