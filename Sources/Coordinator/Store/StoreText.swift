@@ -89,6 +89,7 @@ enum StoreText {
         return object { writer in
             writer.add("holderIdentity", record.holder)
             writer.add("address", record.address)
+            writer.add("endpoint", record.endpoint)
             writer.add("term", record.term)
             writer.add("renewal", record.renewal)
             writer.add("leaseDurationMilliseconds", record.durationMilliseconds)
@@ -105,10 +106,10 @@ enum StoreText {
             let duration = number(members["leaseDurationMilliseconds"], bytes),
             let version = text(members["version"], bytes), term <= LeaderElection.maxTerm
         else { return nil }
-        return LeaseState.Stored(
-            record: LeaseRecord(
-                holder: holder, address: address, term: term, renewal: renewal, durationMilliseconds: duration),
-            version: LeaseVersion(version))
+        var record = LeaseRecord(
+            holder: holder, address: address, term: term, renewal: renewal, durationMilliseconds: duration)
+        record.endpoint = text(members["endpoint"], bytes) ?? ""
+        return LeaseState.Stored(record: record, version: LeaseVersion(version))
     }
 
     static func highestTerm(_ term: UInt64) -> [UInt8] { object { $0.add("highestTerm", term) } }

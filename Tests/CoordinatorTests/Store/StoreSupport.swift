@@ -43,7 +43,10 @@ func refusal(_ body: () async throws -> Void) async -> StoreError.Kind? {
 }
 
 func leaseRecord(_ holder: String, _ term: UInt64, renewal: UInt64 = 1) -> LeaseRecord {
-    LeaseRecord(holder: holder, address: "\(holder):7443", term: term, renewal: renewal, durationMilliseconds: 15_000)
+    var record = LeaseRecord(
+        holder: holder, address: "\(holder):7443", term: term, renewal: renewal, durationMilliseconds: 15_000)
+    record.endpoint = "http://\(holder):8080"
+    return record
 }
 
 extension FileClusterStore {
