@@ -10,8 +10,8 @@ public import Protocol
 ///    waits in its sockets.
 /// 3. A leader of an older term than one that welcomed the worker before is left at once.
 /// 4. A session without an echo for half of the lease is given up, so that another coordinator can be found in the rest.
-/// 5. What was granted in an earlier session may be acted on until that session's lease ends; from the welcome on only the
-///    leader's confirmation (`assign`) renews it.
+/// 5. A grant lives as long as the lease of the session in which it was assigned. A welcome, or echoes in a later session,
+///    renew only what that session's leader has confirmed by an `assign` of its own: it may have given the rest away.
 public struct SessionLease: Sendable {
     /// Times of the worker's own.
     public struct Settings: Sendable, Equatable {
@@ -21,6 +21,8 @@ public struct SessionLease: Sendable {
         public var helloMilliseconds: UInt64 = 3_000
         /// Heartbeats that may be without an echo; more are not remembered.
         public var maxUnanswered = 16
+        /// Sessions that are over and whose grants may still be acted on; those of older ones may not.
+        public var maxFormer = 16
 
         /// The documented ones.
         public init() {}
@@ -74,7 +76,8 @@ public struct SessionLease: Sendable {
     private var leaseMilliseconds: UInt64 = 0
     /// When the last heartbeat was sent that was echoed.
     private var base: Tick?
-    private var formerEnd: Tick?
+    /// Of sessions that are over, while it lasts.
+    private var formerEnds: [(session: SessionID, end: Tick)] = []
     private var sessionTerm: UInt64 = 0
     private var nextNumber: UInt64 = 1
     private var heartbeatDue: Tick?
@@ -106,15 +109,19 @@ public struct SessionLease: Sendable {
         return base.adding(milliseconds: leaseMilliseconds)
     }
 
-    /// When what was granted in earlier sessions, and is not confirmed in this one, may be acted on no longer; nil if there
-    /// was none. Without a session it holds for everything.
-    public var formerLeaseEnd: Tick? { formerEnd }
+    /// When what was assigned in `session` may be acted on no longer; nil if that is long ago. With `session` up it moves on
+    /// with every echo.
+    public func leaseEnd(ofGrantsIn session: SessionID) -> Tick? {
+        session == self.session ? leaseEnd : formerEnds.last { $0.session == session }?.end
+    }
 
-    /// Whether no request may be started under a grant of this session.
+    /// Whether no request may be started under what was assigned in `session`.
+    public func isFenced(grantsIn session: SessionID, at now: Tick) -> Bool {
+        leaseEnd(ofGrantsIn: session).map { $0 <= now } ?? true
+    }
+
+    /// Whether no request may be started under what was assigned in the session that is up; true without a session.
     public func isFenced(at now: Tick) -> Bool { leaseEnd.map { $0 <= now } ?? true }
-
-    /// Whether no request may be started under a grant of an earlier session that is not confirmed in this one.
-    public func isFormerFenced(at now: Tick) -> Bool { formerEnd.map { $0 <= now } ?? true }
 
     /// When ``Event/timer`` is due.
     public var nextDeadline: Tick? {
@@ -234,7 +241,11 @@ public struct SessionLease: Sendable {
     /// The session, or the attempt at one, is over; the next is tried.
     private mutating func leave(_ now: Tick, _ rng: inout PRNG) -> [Effect] {
         guard let session = current else { return [] }
-        if let end = leaseEnd { formerEnd = max(formerEnd ?? end, end) }
+        if let end = leaseEnd {
+            formerEnds.removeAll { $0.end <= now }
+            if formerEnds.count >= settings.maxFormer { formerEnds.removeFirst() }
+            formerEnds.append((session, end))
+        }
         if !wasEchoed { dial.failed(now: now, rng: &rng) }
         wasEchoed = false
         phase = .idle

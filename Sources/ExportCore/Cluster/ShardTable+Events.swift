@@ -101,8 +101,8 @@ extension ShardTable {
     private mutating func adopt(_ claim: ShardClaim, _ slot: Int, _ now: Tick, _ out: inout Outbox) -> Bool {
         let shard = Int(claim.grant.shard)
         let former = holder[shard]
-        // Of this term nobody else can have granted anything.
-        if claim.term == settings.term, claim.grant.epoch > epoch[shard] {
+        // In this term nobody else can have granted anything; and numbers so large were never granted by anybody.
+        if claim.grant.epoch > (claim.term == settings.term ? epoch[shard] : .max / 2) {
             refuse(claim.grant, slot, &out)
             return false
         }
@@ -126,6 +126,8 @@ extension ShardTable {
         }
         phase[shard] = .claimed
         basis[shard] = claim
+        // A release that was under way says the old number, and must not be taken for one of the new ownership.
+        epoch[shard] = max(epoch[shard], claim.grant.epoch)
         desired[shard] = Int32(slot)
         return true
     }

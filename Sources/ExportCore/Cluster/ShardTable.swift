@@ -4,7 +4,8 @@ public import Protocol
 /// Decides which worker owns which shard, within one term of one leader: the only writer of the assignment.
 ///
 /// Promises:
-/// 1. A shard has at most one owner, and each ownership an epoch of its own; epochs of a shard only grow.
+/// 1. A shard has at most one owner, and each ownership an epoch of its own; epochs of a shard only grow, also above those
+///    of claims from earlier terms.
 /// 2. A shard moves in two phases: the owner is told to give it back, and only when it has done so, or is dead by
 ///    ``Membership``'s rule, is it given to somebody else.
 /// 3. What a former leader granted is adopted from the workers' claims, the highest (term, epoch) first. What nobody
@@ -97,6 +98,9 @@ public struct ShardTable: Sendable {
         public var expelled: UInt64 = 0
         /// Times that shards were placed anew.
         public var placements: UInt64 = 0
+
+        /// All zero.
+        public init() {}
     }
 
     enum Phase: UInt8, Sendable { case unclaimed, free, claimed, owned, revoking }
@@ -123,7 +127,7 @@ public struct ShardTable: Sendable {
     var holder: [Int32]
     /// Slot of whoever should own it, -1 if nobody.
     var desired: [Int32]
-    /// The last epoch begun in this term.
+    /// The last epoch begun or adopted.
     var epoch: [UInt32]
     /// What the claim said that made it ``Phase/claimed``.
     var basis: [ShardClaim]
