@@ -15,8 +15,13 @@ public import Protocol
 /// 5. A worker that does not give back in time is told to go; its shards wait for its death like any other's.
 /// 6. Shards of a lost worker stay its own until it is dead or back.
 ///
-/// Where shards go is ``Placement``'s decision. It does not promise that a claim is honest: workers are told from one
-/// another by certificate, and what one says about its own shards is believed.
+/// Where shards go is ``Placement``'s decision.
+///
+/// Not promised: that a claim is honest; workers are told from one another by certificate, and what one says about its own
+/// shards is believed. Nor that a new leader knows the highest claim: if the worker that got a shard last comes after the
+/// gathering, one that lost it before may have been confirmed. Then both may act until the late one has come and was told, or
+/// its old lease has ended: records may be delivered twice, none is lost, and a failure counts from the new owner alone. To
+/// wait for all would stop every hand-over for the lease of a worker.
 public struct ShardTable: Sendable {
     /// Sizes and times.
     public struct Settings: Sendable, Equatable {

@@ -96,8 +96,8 @@ public struct WorkerCore: Sendable {
     private var order: [Int] = []
     private var sessionTerm: UInt64 = 0
     private var isFenced = true
-    /// Whether what an earlier session granted was withdrawn.
-    private var isFormerOver = true
+    /// The last session in which something was assigned, unless its lease is over.
+    private var former: SessionID?
     private var stopDeadline: Tick?
     private var mayLeave = false
     private var hasExited = false
@@ -115,12 +115,13 @@ public struct WorkerCore: Sendable {
     /// When ``Event/timer`` is due.
     public var nextDeadline: Tick? {
         let ends = isFenced ? nil : leaseEnd
-        let former = isFormerOver ? nil : lease.formerLeaseEnd
-        return [lease.nextDeadline, ends, former, stopDeadline].compactMap { $0 }.min()
+        return [lease.nextDeadline, ends, formerEnd, stopDeadline].compactMap { $0 }.min()
     }
 
     /// No request may start at or after this; nil if none may start at all.
-    public var leaseEnd: Tick? { isConfirmed ? lease.leaseEnd : lease.formerLeaseEnd }
+    public var leaseEnd: Tick? { isConfirmed ? lease.leaseEnd : formerEnd }
+
+    private var formerEnd: Tick? { former.flatMap { lease.leaseEnd(ofGrantsIn: $0) } }
 
     /// The leader's session, if there is one.
     public var session: SessionID? { lease.session }
@@ -205,11 +206,16 @@ public struct WorkerCore: Sendable {
                 return [.heartbeat(session, term: term, number: number, order: order)]
             case .close(let session, let fault): return [.close(session, fault)]
             case .established(let session, let welcome): return begin(session, welcome)
-            case .ended:
+            case .ended(let ended):
+                var withdrawn: [Effect] = []
+                if isConfirmed {
+                    // What this session's leader has not confirmed must not outlive it: it may be somebody else's.
+                    withdrawn = run(hands.withdrawUnconfirmed())
+                    former = ended
+                }
                 hands.leave()
                 isConfirmed = false
-                isFormerOver = false
-                return []
+                return withdrawn
             }
         }
     }
@@ -247,8 +253,8 @@ public struct WorkerCore: Sendable {
 
     private mutating func watchLease(_ now: Tick) -> [Effect] {
         var effects: [Effect] = []
-        if isConfirmed, !isFormerOver, lease.isFormerFenced(at: now) {
-            isFormerOver = true
+        if isConfirmed, let session = former, lease.isFenced(grantsIn: session, at: now) {
+            former = nil
             effects += run(hands.withdrawUnconfirmed())
         }
         let fenced = leaseEnd.map { $0 <= now } ?? true

@@ -100,7 +100,8 @@ extension ClusterHistory {
         if bug == .claimsIgnored { claims = [] }
         if bug == .lowerClaimWins {
             claims = claims.map {
-                ShardClaim(term: $0.term, grant: ShardGrant(shard: $0.grant.shard, epoch: (1_023 &- $0.grant.epoch) & 1_023))
+                ShardClaim(
+                    term: $0.term, grant: ShardGrant(shard: $0.grant.shard, epoch: (1_023 &- $0.grant.epoch) & 1_023))
             }
         }
         let capacity = bug == .capacityIgnored ? 1 : hello.capacity
@@ -149,7 +150,10 @@ extension ClusterHistory {
             stop(victim)
             schedule(.start(victim), after: 20 + rng.below(3_000))
         case .drainWorker: drain(victim)
-        case .cut: nodes[victim].link.map { closeAtWorker($0); closedByNetwork($0) }
+        case .cut:
+            nodes[victim].link.map {
+                closeAtWorker($0); closedByNetwork($0)
+            }
         case .silence: if let index = nodes[victim].link { links[index].isSilent = true }
         case .pause: if !alive.isEmpty { nodes[victim].pausedUntil = now.adding(milliseconds: 100 + rng.below(3_000)) }
         case .crashLeader: depose(gap: 20 + rng.below(2_500))

@@ -123,12 +123,11 @@ extension ClusterHistory {
 
     /// Whether a worker may have a request for `shard` under way: until the margin after its lease's end.
     func isActive(_ worker: Int, on shard: Int) -> Bool {
-        let node = nodes[worker]
-        guard node.isAlive, let held = node.held[shard] else { return false }
+        guard nodes[worker].isAlive, let held = nodes[worker].held[shard] else { return false }
         if bug == .fencingSkipped { return true }
-        var end = node.lease.leaseEnd(ofGrantsIn: held.session)
+        var end = nodes[worker].lease.leaseEnd(ofGrantsIn: held.session)
         if bug == .leaseFromReceipt {
-            end = node.echoReceived.adding(milliseconds: timing.workerLeaseMilliseconds)
+            end = nodes[worker].echoReceived.adding(milliseconds: timing.workerLeaseMilliseconds)
         }
         guard let end else { return false }
         return now < end.adding(milliseconds: timing.marginMilliseconds)
@@ -138,8 +137,7 @@ extension ClusterHistory {
     private mutating func checkActivity(of worker: Int) {
         for shard in 0..<Self.shards where isActive(worker, on: shard) {
             let others = nodes.indices.filter { $0 != worker && isActive($0, on: shard) }
-            if others.isEmpty, disputedBy[shard] == worker { disputedBy[shard] = nil }
-            guard !others.isEmpty, disputedBy[shard] == nil else { continue }
+            guard !others.isEmpty, disputedUntil[shard] <= now else { continue }
             let at = now.nanoseconds / 1_000_000
             breaches.append("\(at): two workers act on shard \(shard), w\(worker) and w\(others)")
         }
@@ -153,17 +151,27 @@ extension ClusterHistory {
         for grant in grants {
             let shard = Int(grant.shard)
             if grant.epoch <= granted[shard] { breaches.append("epoch \(grant.epoch) of shard \(shard) is not new") }
+            if granted[shard] == 0 { checkAdoption(of: shard, by: worker) }
             granted[shard] = max(granted[shard], grant.epoch)
-            let claims = leader?.claimed[worker]?.filter { $0.grant.shard == grant.shard && $0.term < term } ?? []
-            guard let mine = claims.map({ ($0.term, $0.grant.epoch) }).max(by: <) else { continue }
-            for other in nodes.indices where other != worker && isActive(other, on: shard) {
-                guard let its = nodes[other].held[shard], (its.term, its.epoch) > mine else { continue }
-                let claim = ShardClaim(term: its.term, grant: ShardGrant(shard: grant.shard, epoch: its.epoch))
-                if its.term < term, leader?.claimed[other]?.contains(claim) == true {
-                    breaches.append("not the highest claim on shard \(shard) was taken")
-                }
-                disputedBy[shard] = worker
+            lastGrants[shard] = ShardClaim(term: term, grant: grant)
+        }
+    }
+
+    /// The first grant of a shard in a term: if it follows a claim, the highest of those that are known has to win. One that
+    /// is not known yet, because whoever got the shard last has not come, can lose; then two may act for a while.
+    private mutating func checkAdoption(of shard: Int, by worker: Int) {
+        func claims(of worker: Int) -> [ShardClaim] {
+            leader?.claimed[worker]?.filter { Int($0.grant.shard) == shard && $0.term < term } ?? []
+        }
+        func isBelow(_ a: ShardClaim, _ b: ShardClaim) -> Bool { (a.term, a.grant.epoch) < (b.term, b.grant.epoch) }
+        guard let mine = claims(of: worker).max(by: isBelow) else { return }
+        for other in nodes.indices where other != worker && isActive(other, on: shard) {
+            if claims(of: other).contains(where: { isBelow(mine, $0) }) {
+                breaches.append("not the highest claim on shard \(shard) was taken")
             }
+        }
+        if let last = lastGrants[shard], isBelow(mine, last) {
+            disputedUntil[shard] = now.adding(milliseconds: timing.deathMilliseconds)
         }
     }
 
@@ -186,7 +194,8 @@ extension ClusterHistory {
             }
             loads[owner] += 1
             let held = nodes[owner].held[shard]
-            if holders != [owner] || held?.epoch != epoch || held?.term != term || nodes[owner].lease.isFenced(at: now) {
+            if holders != [owner] || held?.epoch != epoch || held?.term != term || nodes[owner].lease.isFenced(at: now)
+            {
                 breaches.append("at rest: views differ on shard \(shard): \(identity) \(epoch), held by \(holders)")
             }
         }

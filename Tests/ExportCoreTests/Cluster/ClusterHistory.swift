@@ -106,8 +106,11 @@ struct ClusterHistory {
     var linkOf: [SessionID: Int] = [:]
     /// The last epoch that was granted of each shard in this term.
     var granted = [UInt32](repeating: 0, count: shards)
-    /// Whoever got a shard by a stale claim because the rightful holder had not come yet, until it is alone.
-    var disputedBy = [Int?](repeating: nil, count: shards)
+    /// The last grant of each shard by any leader.
+    var lastGrants = [ShardClaim?](repeating: nil, count: shards)
+    /// Until when a shard that was adopted by a stale claim, because whoever got it last had not come yet, may have two who
+    /// act: the other's lease is from before the take-over.
+    var disputedUntil = [Tick](repeating: Tick(nanoseconds: 0), count: shards)
     var breaches: [String] = []
     var isCalm = false
     var isSlow = false
@@ -169,8 +172,8 @@ struct ClusterHistory {
             if let leader {
                 next = min(next, leader.membership.nextDeadline ?? end, leader.table.nextDeadline ?? end)
             }
-            for node in nodes where node.isAlive {
-                next = min(next, max(node.lease.nextDeadline ?? end, node.pausedUntil))
+            for number in nodes.indices where nodes[number].isAlive {
+                next = min(next, max(nodes[number].lease.nextDeadline ?? end, nodes[number].pausedUntil))
             }
             guard next < end else { break }
             atOnce = next > now ? 0 : atOnce + 1
@@ -292,7 +295,9 @@ struct EventQueue<Element> {
         var parent = 0
         while true {
             var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && isBefore(child, least) { least = child }
+            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && isBefore(child, least) {
+                least = child
+            }
             if least == parent { break }
             heap.swapAt(parent, least)
             parent = least

@@ -5,7 +5,7 @@ import Testing
 @Suite struct ClusterHistoryTests {
     @Test func noShardHasTwoActingOwnersAndAllAreOwnedInTheEnd() {
         var seen = ShardTable.Counts()
-        for seed in 0..<1_000 as Range<UInt64> {
+        for seed in 0..<300 as Range<UInt64> {
             var history = ClusterHistory(seed: seed)
             history.run()
             #expect(history.breaches.isEmpty, "seed \(seed): \(history.breaches)")
@@ -15,7 +15,7 @@ import Testing
             seen.expelled += history.counts.expelled
         }
         // The histories did meet what they are about.
-        #expect(seen.moved > 10_000 && seen.refusedClaims > 20 && seen.expelled > 100, "\(seen)")
+        #expect(seen.moved > 3_000 && seen.refusedClaims > 30 && seen.expelled > 30, "\(seen)")
     }
 
     @Test(arguments: ClusterBug.allCases)
