@@ -72,7 +72,9 @@ let package = Package(
         .target(
             name: "Coordinator",
             dependencies: [
-                "Model", "Formats", "Protocol", "ExportCore", "Crypto", "Ledger", "PeerTransport", "Threading",
+                "Model", "Formats", "Protocol", "ExportCore", "Crypto", "Ledger", "PeerTransport", "Telemetry",
+                "Threading",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .target(
@@ -158,7 +160,7 @@ let package = Package(
             name: "CoordinatorTests",
             dependencies: [
                 "Coordinator", "ExportCore", "Formats", "Ledger", "Model", "PeerTransport", "Protocol", "Synthetic",
-                "Threading", .product(name: "Logging", package: "swift-log"),
+                "Telemetry", "Threading", .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(
             name: "ShardWorkerTests",

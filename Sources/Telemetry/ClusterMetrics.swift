@@ -68,11 +68,23 @@ extension ExportMetrics {
     public static let clusterBreakers = MetricDefinition(
         .gauge, "sidereal_cluster_open_breakers", labels: ["target"],
         "Workers whose breaker for the target is not closed.")
+    /// Terms.
+    public static let clusterTermsLed = MetricDefinition(
+        .counter, "sidereal_cluster_terms_led_total", "Terms that this coordinator has begun to lead.")
+    /// Changes of the gate.
+    public static let clusterGateChanges = MetricDefinition(
+        .counter, "sidereal_cluster_gate_transitions_total", labels: ["from", "to"],
+        "Changes of the gate's state that this coordinator decided.")
+    /// Workers that come and go.
+    public static let clusterWorkerEvents = MetricDefinition(
+        .counter, "sidereal_cluster_worker_events_total", labels: ["event"],
+        "Workers that joined, came back, drained, were lost, died or were refused, by this coordinator's count.")
 
     /// All of them, in the order they are written.
     static let cluster = [
         clusterLeader, clusterTerm, clusterStatusAge, clusterGateAdmits, clusterGateState, clusterAcknowledgement,
         clusterWorkers, clusterShards, clusterUnowned, clusterLoad, clusterInHand, clusterBytesInHand, clusterDelivered,
         clusterBytes, clusterDead, clusterFailures, clusterBacklog, clusterOldest, clusterBreakers,
+        clusterTermsLed, clusterGateChanges, clusterWorkerEvents,
     ]
 }

@@ -78,7 +78,7 @@ extension ClusterCoordinator {
         followed = nil
         leaderSince = now
         gateSight = GateSight()
-        totals = HealthTotals(targetCount: settings.targets.count)
+        metrics.leads()
         log.notice("this coordinator leads", metadata: ["term": "\(number)"])
         term.adopt(Task { await self.takeOver(term) })
     }

@@ -24,7 +24,7 @@ extension ClusterCoordinator {
     }
 
     private func tell(_ change: ExportGate.Transition) {
-        transitions[change.to, default: 0] += 1
+        metrics.changes(change)
         var about: Logger.Metadata = [
             "from": "\(change.from.rawValue)", "to": "\(change.to.rawValue)", "cause": "\(change.cause)",
             "term": "\(change.term)",
@@ -95,54 +95,27 @@ extension ClusterCoordinator {
 struct GateSight: Sendable {
     private(set) var record: GateRecord?
     private var renewedAt: Tick?
+    /// When its state was seen to be what it is.
+    private var changedAt: Tick?
 
     mutating func saw(_ record: GateRecord?, now: Tick) {
+        if changedAt == nil || self.record?.state != record?.state { changedAt = now }
         if let before = self.record, let record, before.version != record.version { renewedAt = now }
         if record == nil { renewedAt = nil }
         self.record = record
     }
 
     /// What is known now, for people.
-    func status(failClosed: Bool, now: Tick) -> GateStatus {
-        var status = GateStatus()
-        status.failClosed = failClosed
-        guard let record else {
-            status.reason = "the gate's record is not there, or cannot be read"
-            return status
-        }
-        status.fill(record)
-        guard record.isOpen else { return status }
-        if let renewedAt {
-            guard now >= renewedAt.adding(milliseconds: UInt64(record.durationSeconds) * 1_000) else { return status }
-            status.state = .halted
-            status.reason = "nobody has renewed the gate's record for \(record.durationSeconds) s"
-        } else {
-            status.state = .unknown
-            status.reason = "the gate's record was not yet seen to be renewed"
-        }
+    func status(_ settings: ExportGateSettings, now: Tick) -> GateStatus {
+        let isRenewed =
+            record.flatMap { record in
+                renewedAt.map { now < $0.adding(milliseconds: UInt64(record.durationSeconds) * 1_000) }
+            } ?? false
+        let since = changedAt.map { now.milliseconds(since: $0) } ?? 0
+        var status = GateStatus(record, isRenewed: isRenewed, settings: settings, sinceMilliseconds: since)
+        guard let record, record.isOpen, renewedAt == nil else { return status }
+        status.state = .unknown
+        status.reason = "the gate's record was not yet seen to be renewed"
         return status
-    }
-}
-
-extension GateStatus {
-    /// What a stored record says. An open one admits whatever else it says.
-    mutating func fill(_ record: GateRecord) {
-        state = GateStatus.State(record.state, isAdmitting: record.isOpen)
-        reason = record.reason
-        needsAcknowledgement = record.state == .awaitingAcknowledgement
-        if let episode = record.episode { self.episode = "\(episode.id.term).\(episode.id.number)" }
-    }
-}
-
-extension GateStatus.State {
-    /// What the gate is in for whoever asks whether probes are admitted: what the store says outweighs what is wanted.
-    init(_ state: ExportGate.State, isAdmitting: Bool) {
-        switch state {
-        case .unknown: self = .unknown
-        case .open: self = isAdmitting ? .open : .unknown
-        case .degraded: self = isAdmitting ? .degraded : .halted
-        case .halted: self = isAdmitting ? .degraded : .halted
-        case .recovering, .awaitingAcknowledgement: self = isAdmitting ? .degraded : .recovering
-        }
     }
 }

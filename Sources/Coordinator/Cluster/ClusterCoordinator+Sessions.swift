@@ -78,15 +78,18 @@ extension ClusterCoordinator {
             word.reason = before?.reason ?? ""
             if before?.session != member.session {
                 if let id = member.session, let session = sessions[id] {
+                    metrics.saw(before == nil ? .joined : .back)
                     log.notice(
                         before == nil ? "worker joined" : "worker came back",
                         metadata: about.merging(["address": "\(session.connection.peer.address)"]) { $1 })
                 } else if before?.session != nil {
                     let why = word.reason.isEmpty ? Self.silent : word.reason
+                    metrics.saw(.lost)
                     log.warning("worker lost", metadata: about.merging(["cause": "\(why)"]) { $1 })
                 }
             }
             if member.isDraining, before?.isDraining != true {
+                metrics.saw(.drain)
                 log.notice("worker drains: its shards go to others", metadata: about)
             }
             known[member.id] = word
@@ -94,6 +97,7 @@ extension ClusterCoordinator {
         for (worker, word) in gone {
             known[worker] = nil
             let why = word.reason.isEmpty ? Self.silent : word.reason
+            metrics.saw(.dead)
             log.warning(
                 "worker dead: its shards go to others",
                 metadata: ["worker": "\(word.identity)", "term": "\(term.number)", "cause": "\(why)"])

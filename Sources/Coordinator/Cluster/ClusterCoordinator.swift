@@ -1,3 +1,4 @@
+public import CoreMetrics
 import ExportCore
 public import Logging
 import Model
@@ -15,9 +16,10 @@ import Threading
 ///
 /// Nothing in here blocks; stores and sessions have threads and tasks of their own.
 public actor ClusterCoordinator {
-    private(set) var settings: CoordinatorSettings
+    let settings: CoordinatorSettings
     let stores: CoordinatorStores
     let log: Logger
+    let metrics: CoordinatorMetrics
     let startedAt = SystemClock.now()
     var election: LeaderElection
     var rng: PRNG
@@ -35,7 +37,6 @@ public actor ClusterCoordinator {
     var hasLooked = false
     /// The gate as a standby sees it.
     var gateSight = GateSight()
-    var totals: HealthTotals
     var writes = WriteQueue()
     /// Sources that are settled and written down, and that the feed was not told of yet.
     var finishedSources: [UInt64] = []
@@ -44,25 +45,28 @@ public actor ClusterCoordinator {
     var backlog: [SourceBacklog] = []
     /// Workers as they were last told of.
     var known: [WorkerID: KnownWorker] = [:]
-    /// How often the gate entered each state, in all terms of this process.
-    var transitions: [ExportGate.State: UInt64] = [:]
     var lastComplaint = ""
     var isStopping = false
     var failure: String?
 
     /// A coordinator that has not begun.
     ///
-    /// - Parameter seed: of the jitter.
-    public init(settings: CoordinatorSettings, stores: CoordinatorStores, log: Logger, seed: UInt64) {
+    /// - Parameters:
+    ///   - metrics: where to count what happens.
+    ///   - seed: of the jitter.
+    public init(
+        settings: CoordinatorSettings, stores: CoordinatorStores, log: Logger, metrics: any MetricsFactory, seed: UInt64
+    ) {
         self.settings = settings
         self.stores = stores
         self.log = log
+        self.metrics = CoordinatorMetrics(in: metrics)
         rng = PRNG(seed: seed)
         election = LeaderElection(
-            identity: settings.identity, address: settings.address, settings: settings.election, now: startedAt)
+            identity: settings.identity, address: settings.address, endpoint: settings.endpoint,
+            settings: settings.election, now: startedAt)
         leaderSince = startedAt
         leaseSeen = startedAt
-        totals = HealthTotals(targetCount: settings.targets.count)
     }
 
     /// Takes part until ``stop()`` is done.
@@ -92,9 +96,6 @@ public actor ClusterCoordinator {
         elect(.shutDown)
         for session in sessions.values { session.finish(.error(Self.goodbye)) }
     }
-
-    /// Says where people reach the status endpoint, once that is known.
-    public func announce(endpoint: String) { settings.endpoint = endpoint }
 
     static let goodbye = PeerFault(
         code: .shutdown, message: "this coordinator ends; connect to another, which will lead")
@@ -166,6 +167,7 @@ public actor ClusterCoordinator {
         if let worker = core?.membership.members.first(where: { known[$0.id]?.session == id })?.id {
             known[worker]?.reason = fault.message
         }
+        metrics.saw(.refused)
         log.warning(
             "a worker's connection is refused or closed",
             metadata: ["peer": "\(session.connection.peer)", "code": "\(fault.code)", "cause": "\(fault.message)"])

@@ -127,11 +127,6 @@ public struct Dispatch: Sendable {
     /// Records in hand.
     public var recordsInHand: Int { slots.count }
 
-    /// Bytes of records that a worker was sent and has not answered for, counted once for each target.
-    public func bytes(with worker: WorkerID) -> Int {
-        worker.index < workers.count ? workers[worker.index].outstanding.reduce(0, +) : 0
-    }
-
     /// Milliseconds that the oldest record in hand of `target` has waited; nil if none is.
     public func oldestMilliseconds(of target: Int, now: Tick) -> UInt64? {
         let bit = UInt32(1) << UInt32(target)

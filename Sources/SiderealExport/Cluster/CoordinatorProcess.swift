@@ -8,6 +8,7 @@ import Logging
 import Model
 import PeerTransport
 import StatusEndpoint
+import Synchronization
 import Telemetry
 import Threading
 
@@ -26,53 +27,39 @@ final class CoordinatorProcess: Sendable {
     }
 
     private let log: Logger
-    private let console: Console
     private let store: FileClusterStore
     private let server: PeerServer
     private let coordinator: ClusterCoordinator
     private let endpoints: [StatusEndpoint]
-    private let metrics = MetricRegistry()
 
-    /// Checks and opens everything; what is wrong is thrown as `SetupRefusal`, all of it at once.
+    /// Checks and opens everything; what is wrong is thrown as `SetupRefusal`, as much of it at once as can be.
     init(options: Options, console: Console) async throws(SetupRefusal) {
         let setup = try CoordinatorSetup(options)
-        self.console = console
         var log = Logger(label: "sidereal-export") { _ in ConsoleLogHandler(console: console) }
         log.logLevel = options.logLevel
         log[metadataKey: "coordinator"] = "\(setup.name)"
         self.log = log
-        store = try Self.open(setup.standalone)
+        let store = try Self.open(setup.standalone)
+        self.store = store
         server = try await Self.listen(setup, log)
-        let settings = setup.settings(port: server.port)
-        let store = store
+        let metrics = MetricRegistry()
+        ExportMetrics.buildInfo.meter(ExporterVersion.current, in: metrics).set(1)
+        // The endpoint's port stands in the lease, so it is opened before there is anything to show.
+        let stage = Stage(setup.name)
+        var url = ""
+        (endpoints, url) = try await Self.endpoints(setup, metrics, log, stage, server)
+        let settings = setup.settings(port: server.port, endpoint: url)
         let (shards, limits) = (setup.configuration.cluster.shards, setup.configuration.limits)
         let stores = CoordinatorStores(lease: store, gate: store, alerts: store, status: store) { settled in
             store.results(settled: settled, shardCount: shards, limits: limits)
         }
         var seeds = SystemRandomNumberGenerator()
-        let coordinator = ClusterCoordinator(settings: settings, stores: stores, log: log, seed: seeds.next())
-        self.coordinator = coordinator
-        ExportMetrics.buildInfo.meter(ExporterVersion.current, in: metrics).set(1)
-        var endpoints: [StatusEndpoint] = []
-        for (number, place) in setup.endpoints.enumerated() {
-            // Beside the page's, what is measured is measured once.
-            let registry = number == 0 ? metrics : MetricRegistry()
-            endpoints.append(Self.endpoint(place, registry, log, coordinator))
-        }
-        self.endpoints = endpoints
-        do throws(StatusEndpointError) {
-            for (number, endpoint) in endpoints.enumerated() {
-                let port = try await endpoint.start()
-                let place = NetworkAddress(host: setup.endpoints[number].host, port: port)
-                if number == 0 { await coordinator.announce(endpoint: setup.url(of: place)) }
-                log.info("status endpoint ready", metadata: ["url": "http://\(place)/"])
-            }
-        } catch {
-            await server.shutdown()
-            throw SetupRefusal(lines: ["error: \(error.description)"])
-        }
+        coordinator = ClusterCoordinator(
+            settings: settings, stores: stores, log: log, metrics: metrics, seed: seeds.next())
+        stage.enter(coordinator)
         log.notice(
-            "coordinator ready", metadata: ["listen": "\(server.address)", "advertise": "\(settings.address)"])
+            "coordinator ready",
+            metadata: ["listen": "\(server.address)", "advertise": "\(settings.address)", "endpoint": "\(url)"])
     }
 
     private static func open(_ directory: String) throws(SetupRefusal) -> FileClusterStore {
@@ -95,19 +82,30 @@ final class CoordinatorProcess: Sendable {
         }
     }
 
-    private static func endpoint(
-        _ place: NetworkAddress, _ registry: MetricRegistry, _ log: Logger, _ coordinator: ClusterCoordinator
-    ) -> StatusEndpoint {
-        var settings = StatusEndpointSettings()
-        settings.host = place.host
-        settings.port = place.port
-        return StatusEndpoint(
-            settings: settings, metrics: registry, logger: log,
-            status: { await coordinator.status() },
-            health: {
-                let health = await coordinator.health()
-                return EndpointHealth(isAlive: true, isReady: health.isReady, reason: health.reason)
-            })
+    /// Opens the endpoints; also says how people reach the first one.
+    private static func endpoints(
+        _ setup: CoordinatorSetup, _ metrics: MetricRegistry, _ log: Logger, _ stage: Stage, _ server: PeerServer
+    ) async throws(SetupRefusal) -> ([StatusEndpoint], String) {
+        var made: [StatusEndpoint] = []
+        var url = ""
+        do throws(StatusEndpointError) {
+            for place in setup.endpoints {
+                var settings = StatusEndpointSettings()
+                (settings.host, settings.port) = (place.host, place.port)
+                // Beside the page's, what is measured is measured once.
+                let endpoint = StatusEndpoint(
+                    settings: settings, metrics: made.isEmpty ? metrics : MetricRegistry(), logger: log,
+                    status: { await stage.status() }, health: { await stage.health() })
+                let port = try await endpoint.start()
+                if made.isEmpty { url = setup.url(of: NetworkAddress(host: place.host, port: port)) }
+                made.append(endpoint)
+            }
+        } catch {
+            for endpoint in made { await endpoint.stop() }
+            await server.shutdown()
+            throw SetupRefusal(lines: ["error: \(error.description)"])
+        }
+        return (made, url)
     }
 
     /// Takes part in the cluster until asked to stop; returns why it could not go on, nil if it was asked.
@@ -133,5 +131,30 @@ final class CoordinatorProcess: Sendable {
                 await coordinator.stop()
             }
         }
+    }
+}
+
+/// Where the endpoint looks for the coordinator, which comes a moment later.
+private final class Stage: Sendable {
+    private let name: String
+    private let coordinator = Mutex<ClusterCoordinator?>(nil)
+
+    init(_ name: String) { self.name = name }
+
+    func enter(_ coordinator: ClusterCoordinator) { self.coordinator.withLock { $0 = coordinator } }
+
+    func status() async -> ClusterStatus {
+        if let coordinator = coordinator.withLock({ $0 }) { return await coordinator.status() }
+        return ClusterStatus(
+            coordinator: ClusterStatus.Coordinator(
+                name: name, address: "", role: .starting, program: ExporterVersion.current, upMilliseconds: 0))
+    }
+
+    func health() async -> EndpointHealth {
+        guard let coordinator = coordinator.withLock({ $0 }) else {
+            return EndpointHealth(isAlive: true, isReady: false, reason: "this coordinator is starting")
+        }
+        let health = await coordinator.health()
+        return EndpointHealth(isAlive: true, isReady: health.isReady, reason: health.reason)
     }
 }

@@ -74,13 +74,14 @@ struct CoordinatorSetup {
         guard mistakes.isEmpty else { throw SetupRefusal(lines: mistakes.map { "error: \($0)" }) }
     }
 
-    /// What the shell of a coordinator that listens on `port` gets.
-    func settings(port: Int) -> CoordinatorSettings {
+    /// What the shell of a coordinator gets that listens on `port` and shows itself at `endpoint`.
+    func settings(port: Int, endpoint: String) -> CoordinatorSettings {
         var seeds = SystemRandomNumberGenerator()
         let boot = String(seeds.next() as UInt64, radix: 16)
         let address = advertise ?? NetworkAddress(host: listen.isUnspecified ? Self.machine : listen.host, port: port)
         return CoordinatorSettings(
-            name: name, identity: "\(name)/\(boot)", address: "\(address)", program: ExporterVersion.current,
+            name: name, identity: "\(name)/\(boot)", address: "\(address)", endpoint: endpoint,
+            program: ExporterVersion.current,
             cluster: configuration.clusterName, targets: configuration.targets,
             shardCount: Int(configuration.cluster.shards), election: election, timing: timing,
             gate: configuration.gate)

@@ -3,6 +3,7 @@ import Logging
 import Model
 import PeerTransport
 import Protocol
+import Telemetry
 import Testing
 
 @testable import Coordinator
@@ -13,6 +14,9 @@ final class TestCoordinator: Sendable {
     let coordinator: ClusterCoordinator
     let server: PeerServer
     let running: Task<String?, Never>
+    let metrics = MetricRegistry()
+
+    var shown: String { String(decoding: metrics.render(), as: UTF8.self) }
 
     var port: Int { server.port }
 
@@ -44,7 +48,8 @@ final class TestCoordinator: Sendable {
             ScriptedResults(count: records, perPage: 500, shardCount: UInt16(Self.shardCount))
         }
         let made = ClusterCoordinator(
-            settings: settings, stores: stores, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, seed: 1)
+            settings: settings, stores: stores, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            metrics: metrics, seed: 1)
         coordinator = made
         let connections = server.connections
         running = Task { await made.run(connections) }
@@ -92,6 +97,9 @@ func until(
         #expect(status.shards.allSatisfy { $0.state == .owned && $0.owner == 0 })
         await until("the gate is open") { await leader.coordinator.status().gate.state == .open }
         #expect(worker.now.gateWords.last == true)
+        #expect(leader.shown.contains(#"sidereal_cluster_gate_transitions_total{from="unknown",to="open"} 1"#))
+        #expect(leader.shown.contains(#"sidereal_cluster_worker_events_total{event="joined"} 1"#))
+        #expect(leader.shown.contains("sidereal_cluster_terms_led_total 1"))
         await worker.leave()
         await leader.stop()
     }
