@@ -25,7 +25,7 @@ COUNT ?= 10000
 SECONDS ?= 300
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage lint format build release deps acceptance soak bench bench-encode bench-protocol bench-peers clean
+.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage lint format build release deps acceptance soak bench bench-coordinator bench-encode bench-protocol bench-peers clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -143,6 +143,9 @@ acceptance: $(BINARY) .venv/ready .make/apt-peers ## The long proofs: 20 kills o
 
 bench: $(BINARY) ## CPU seconds per million results and peak memory, against a null sink
 	@benchmarks/export-to-null $(BINARY)
+
+bench-coordinator: $(BINARY) ## Memory of a coordinator with 10 000 000 results pending, CPU seconds per million results
+	@benchmarks/coordinator-memory $(BINARY)
 
 bench-encode: .make/apt ## Nanoseconds and allocations per record of each encoder
 	@$(SWIFT) build -c release --static-swift-stdlib --product encode-bench --scratch-path $(RELEASE_DIR)
