@@ -8,7 +8,7 @@ extension GateStatus {
         let isAdmitting = gate.isAdmitting(now: now)
         switch gate.state {
         case .unknown: state = .unknown
-        case .open: state = isAdmitting ? .open : .recovering
+        case .open: state = isAdmitting ? .open : .unknown
         case .degraded: state = gate.settings.failClosed || !isAdmitting ? .halted : .degraded
         case .halted: state = .halted
         case .recovering, .awaitingAcknowledgement:
@@ -16,7 +16,7 @@ extension GateStatus {
         }
         reason = gate.reason
         if gate.state == .open, !isAdmitting {
-            reason = "exporting works; the gate's record is not written yet, or was not renewed in time"
+            reason = "nothing fails, and the gate's record is not open: no worker can send yet, or a renewal is overdue"
         }
         failClosed = gate.settings.failClosed
         sinceMilliseconds = now.milliseconds(since: gate.since)

@@ -73,7 +73,7 @@ function showFigures({ leader, coordinator, workers, shards, targets, feed }) {
   if (coordinator.role === "leader" || coordinator.role === "takingOver") {
     entries.push(
       { term: "Workers", text: `${count(inSession)} of ${count(workers.length)}`, alarm: inSession < workers.length || inSession === 0,
-        more: inSession === workers.length ? "all in session" : `${count(workers.length - inSession)} lost` },
+        more: workers.length === 0 ? "none has come yet" : inSession === workers.length ? "all in session" : `${count(workers.length - inSession)} lost` },
       { term: "Shards", text: `${count(owned)} of ${count(shards.length)}`, alarm: owned < shards.length,
         more: owned === shards.length ? "all have an owner" : `${count(shards.length - owned)} without an owner` },
       { term: "Delivered", text: `${rate(sum((target) => target.recordsPerSecond))}/s`,
