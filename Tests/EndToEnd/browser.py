@@ -122,9 +122,10 @@ class Page:
         return self._browser.send(method, self._session, **parameters)
 
     def open(self, url: str) -> None:
-        """Goes there; the page may still be loading."""
+        """Goes there, and returns when everything is loaded; what the page fetches itself may still be to come."""
         answer = self.send("Page.navigate", url=url)
         assert "errorText" not in answer, answer
+        self.wait(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression, promises awaited."""
