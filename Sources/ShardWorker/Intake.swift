@@ -49,9 +49,12 @@ actor Intake {
     }
 
     /// Takes the lines of a chunk for the targets named.
-    func take(_ chunk: Chunk, for targets: [Int]) async {
+    ///
+    /// - Parameter skips: for a stream, of which every stretch comes once: for each of `targets`, what of the chunk is not
+    ///   for it. Nil for an input that is read again.
+    func take(_ chunk: Chunk, for targets: [Int], skipping skips: [PositionSet]? = nil) async {
         guard !isBroken else { return }
-        let bad = encode(chunk, targets, now: SystemClock.now())
+        let bad = encode(chunk, targets, skips, now: SystemClock.now())
         if !bad.isEmpty, await !refuse(bad) { isBroken = true }
         await handOver(targets)
     }
@@ -63,6 +66,15 @@ actor Intake {
         await handOver(Array(builders.indices))
     }
 
+    /// When the next open batch is too old; nil if none is open.
+    var nextDue: Tick? { builders.compactMap(\.dueAt).min() }
+
+    /// Closes the open batch of one target.
+    func close(_ target: Int) async {
+        builders[target].closeIfDue(now: SystemClock.now(), force: true)
+        await handOver([target])
+    }
+
     private func handOver(_ targets: [Int]) async {
         guard !isBroken else { return }
         for target in targets {
@@ -71,14 +83,14 @@ actor Intake {
         }
     }
 
-    private func encode(_ chunk: Chunk, _ targets: [Int], now: Tick) -> [BadRecord] {
+    private func encode(_ chunk: Chunk, _ targets: [Int], _ skips: [PositionSet]?, now: Tick) -> [BadRecord] {
         let span = chunk.bytes.span
         var bad: [BadRecord] = []
         // Taken out, so that adding to it copies nothing.
         var known = judged.removeValue(forKey: chunk.source) ?? PositionSet()
         var fresh: [Range<UInt64>] = []
         var read = 0
-        for target in targets { builders[target].begin(chunk) }
+        for (place, target) in targets.enumerated() { builders[target].begin(chunk, skipping: skips?[place]) }
         var lines = LineCutter(0..<chunk.bytes.count)
         while let (whole, text) = lines.next(span) {
             let isCut = chunk.isCut && whole.upperBound == chunk.bytes.count
@@ -106,8 +118,10 @@ actor Intake {
             }
         }
         for target in targets { builders[target].end(chunk) }
-        for range in fresh { known.insert(range) }
-        judged[chunk.source] = known
+        if skips == nil {
+            for range in fresh { known.insert(range) }
+            judged[chunk.source] = known
+        }
         metrics.takes(read: read, refused: bad.count)
         return bad
     }

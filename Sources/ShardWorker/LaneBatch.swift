@@ -1,4 +1,5 @@
 import Backends
+import ExportCore
 import Model
 
 /// A closed batch of one target, with where each of its records came from.
@@ -48,6 +49,67 @@ struct LaneBatch: Sendable {
             }
         }
         return found
+    }
+
+    /// A stretch of one input with its records.
+    struct Part: Equatable {
+        var source: Int64
+        var range: Range<UInt64>
+        var items: Range<Int>
+    }
+
+    /// What the batch settles if the records `gone`, ascending, are settled by nobody.
+    func parts(without gone: [Range<Int>]) -> [Part] {
+        var parts: [Part] = []
+        for index in segments.indices {
+            let source = segments[index].source
+            var items = items(of: index)
+            var low = segments[index].range.lowerBound
+            for range in gone {
+                let cut = range.clamped(to: items)
+                guard let first = cut.first, let last = cut.last else { continue }
+                parts.append(Part(source: source, range: low..<starts[first], items: items.lowerBound..<first))
+                low = starts[last] + UInt64(lengths[last])
+                items = cut.upperBound..<items.upperBound
+            }
+            parts.append(Part(source: source, range: low..<segments[index].range.upperBound, items: items))
+        }
+        return gone.isEmpty ? parts : parts.filter { !$0.range.isEmpty }
+    }
+
+    /// The records that begin at `places` of an input, ascending.
+    func items(at places: PositionSet, of source: Int64) -> [Range<Int>] {
+        var found: [Range<Int>] = []
+        for index in segments.indices where segments[index].source == source {
+            for item in items(of: index) where places.contains(starts[item]) {
+                found.appendMerging([item..<item + 1])
+            }
+        }
+        return found
+    }
+
+    /// The batch without some of its records; nil if none is left. For one of which nothing was sent.
+    func without(_ gone: [Range<Int>]) -> LaneBatch? {
+        let kept = [0..<count].parted(by: gone).outside
+        guard !kept.isEmpty else { return nil }
+        var (ends, starts, lengths): ([UInt32], [UInt64], [UInt32]) = ([], [], [])
+        var end = 0
+        for item in kept.joined() {
+            end += encoded.range(of: item).count
+            ends.append(UInt32(end))
+            starts.append(self.starts[item])
+            lengths.append(self.lengths[item])
+        }
+        var segments: [Segment] = []
+        var first = 0
+        for part in parts(without: gone) {
+            segments.append(Segment(source: part.source, range: part.range, firstItem: first))
+            first += part.items.count
+        }
+        let bytes = Parcel(batch: encoded, items: kept).body()
+        return LaneBatch(
+            encoded: EncodedBatch(bytes: bytes, ends: ends, earliest: encoded.earliest), segments: segments,
+            starts: starts, lengths: lengths, arrivedAt: arrivedAt)
     }
 
     /// The records of segment `index`.

@@ -40,8 +40,10 @@ final class LaneBuilder {
     }
 
     /// Starts on a chunk: what it holds will be settled by the batches it goes into.
-    func begin(_ chunk: Chunk) {
-        let known = settled[chunk.source]
+    ///
+    /// - Parameter given: what of it is not for the target; nil if that is what was settled before.
+    func begin(_ chunk: Chunk, skipping given: PositionSet? = nil) {
+        let known = given ?? settled[chunk.source]
         let reaches = known?.ranges.last.map { $0.upperBound > chunk.start } ?? false
         skips = reaches ? known : nil
         cut = planned.isEmpty ? .max : planned.cut(in: chunk.source, after: chunk.start)
@@ -86,6 +88,9 @@ final class LaneBuilder {
         if let due = batching.dueAt, due <= now, !isPlanned { return close(keepingFrom: out.count) }
         if force, !segments.isEmpty { close(keepingFrom: out.count) }
     }
+
+    /// When the open batch is too old; nil if there is none.
+    var dueAt: Tick? { batching.dueAt }
 
     /// Hands over what is closed.
     func takeClosed() -> [LaneBatch] {

@@ -2,6 +2,7 @@ import CoreMetrics
 public import ExportCore
 public import Model
 import Synchronization
+import Threading
 
 /// How one target fares: what progress bars, summaries and the feed read.
 public struct LaneStatus: Sendable {
@@ -21,6 +22,16 @@ public struct LaneStatus: Sendable {
     public var unconfirmed = 0
     /// Records given up in this run.
     public var dead = 0
+    /// Records carried no further, because somebody else has them now.
+    public var withdrawn = 0
+    /// Attempts that ended, however.
+    public var attempts = 0
+    /// Attempts that ended with something accepted.
+    public var successes = 0
+    /// When the last of these ended; nil if there was none.
+    public var lastSuccess: Tick?
+    /// What the last requests took.
+    public var times = RecentTimes()
     /// Batches that wait or are under way.
     public var queuedBatches = 0
     /// Since when the oldest of them has been in hand; nil if there is none.
@@ -59,6 +70,19 @@ public final class LaneGauge: Sendable {
     /// Brings those of the target's metrics up to date that change while nothing happens.
     public func publish(now: Tick) { metrics.shows(snapshot(), now: now) }
 
+    /// An attempt with `records` ended, and counts as `outcome`.
+    func hears(_ verdict: Verdict, as outcome: Outcome, records: Int, nanoseconds: UInt64) {
+        metrics.hears(outcome, nanoseconds: nanoseconds)
+        let now = SystemClock.now()
+        update {
+            $0.attempts += 1
+            $0.times.add(nanoseconds: nanoseconds)
+            guard verdict.accepts(of: records) else { return }
+            $0.successes += 1
+            $0.lastSuccess = now
+        }
+    }
+
     func update(_ change: (inout LaneStatus) -> Void) { state.withLock { change(&$0) } }
 }
 
@@ -82,11 +106,17 @@ final class Doorbell: Sendable {
         waiter?.resume()
     }
 
-    /// Returns at the next ring, or after `milliseconds`.
+    /// Returns at the next ring, or after `milliseconds`. At once if it rang since the last time.
     func wait(milliseconds: UInt64) async {
         let alarm = Task {
             if (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil { ring() }
         }
+        await wait()
+        alarm.cancel()
+    }
+
+    /// Returns at the next ring. At once if it rang since the last time.
+    func wait() async {
         await withCheckedContinuation { continuation in
             let isRung = state.withLock { state in
                 let isRung = state.isRung
@@ -96,6 +126,5 @@ final class Doorbell: Sendable {
             }
             if isRung { continuation.resume() }
         }
-        alarm.cancel()
     }
 }

@@ -12,13 +12,18 @@ actor TargetLane {
     /// Reads a record's own bytes out of its input again, for dead letters.
     typealias Lookup = @Sendable (_ source: Int64, _ range: Range<UInt64>) async -> [UInt8]?
 
+    /// Who is asked before a request leaves and hears of withdrawals and failures, and by which number it knows the
+    /// target.
+    typealias Listener = (target: Int, told: any LaneListener)
+
     nonisolated let gauge: LaneGauge
     private let backend: any Backend
     private let ledger: any LedgerSink
-    private let lookup: Lookup
+    let lookup: Lookup
     private let doorbell: Doorbell
-    private let log: Logger
-    private var delivery: Delivery
+    private let listener: Listener?
+    let log: Logger
+    private(set) var delivery: Delivery
     private var rng: PRNG
     private var queue: [LaneBatch] = []
     private var batches: [BatchID: LaneBatch] = [:]
@@ -28,6 +33,11 @@ actor TargetLane {
     /// Batches whose request was told that the receiver wishes for less, before its verdict.
     private var wishes: Set<BatchID> = []
     private var nextNumber: UInt64 = 0
+    /// Records of batches in `delivery` that are not to be settled.
+    private var withdrawn: [BatchID: [Range<Int>]] = [:]
+    /// Batches of which the listener heard that an attempt failed.
+    private var failed: Set<BatchID> = []
+    private var isPaused = false
     /// Commits under way of stretches without records.
     private var coverings = 0
     private var alarm = Alarm()
@@ -35,13 +45,14 @@ actor TargetLane {
 
     init(
         gauge: LaneGauge, backend: any Backend, ledger: any LedgerSink, doorbell: Doorbell, log: Logger, seed: UInt64,
-        lookup: @escaping Lookup
+        listener: Listener? = nil, lookup: @escaping Lookup
     ) {
         self.gauge = gauge
         self.backend = backend
         self.ledger = ledger
         self.doorbell = doorbell
         self.log = log
+        self.listener = listener
         self.lookup = lookup
         let target = gauge.target
         delivery = Delivery(
@@ -71,6 +82,37 @@ actor TargetLane {
         isStopped = true
         alarm.cancel()
         await backend.close()
+    }
+
+    /// Lets nothing more leave, or again. What is under way ends and counts.
+    func setPaused(_ pauses: Bool) {
+        guard pauses != isPaused else { return }
+        isPaused = pauses
+        handle(pauses ? .pause : .resume)
+    }
+
+    /// Carries the records at `places` of an input no further; the listener hears which these were, for those that are
+    /// under way only after their answer.
+    func withdraw(_ places: PositionSet, of source: Int64) {
+        guard !isStopped else { return }
+        queue = queue.compactMap { batch in
+            let items = batch.items(at: places, of: source)
+            guard !items.isEmpty else { return batch }
+            tell(batch, withdrawn: items)
+            let rest = batch.without(items)
+            gauge.update { $0.queuedBytes -= batch.encoded.bytes.count - (rest?.encoded.bytes.count ?? 0) }
+            return rest
+        }
+        for (id, batch) in batches.sorted(by: { $0.key < $1.key }) {
+            let items = batch.items(at: places, of: source)
+            if !items.isEmpty { handle(.withdraw(id, items: items)) }
+        }
+        pump()
+    }
+
+    private func tell(_ batch: LaneBatch, withdrawn items: [Range<Int>]) {
+        gauge.update { $0.withdrawn += items.itemCount }
+        listener?.told.withdrawn(target: listener?.target ?? 0, batch.stretches(of: items))
     }
 
     private func pump() {
@@ -115,9 +157,33 @@ actor TargetLane {
             switch effect {
             case .send(let id, let items): send(id, items)
             case .commit(let id, let dead): Task { await commit(id, dead) }
-            case .failed(_, let kind, let reason): note(kind, reason)
+            case .withdrawn(let id, let items):
+                guard let batch = batches[id] else { continue }
+                var gone = withdrawn[id] ?? []
+                gone.appendMerging(items)
+                withdrawn[id] = gone.sorted { $0.lowerBound < $1.lowerBound }
+                tell(batch, withdrawn: items)
+            case .ended(let id):
+                guard let batch = forget(id) else { continue }
+                gauge.update { $0.queuedBytes -= batch.encoded.bytes.count }
+            case .failed(let id, let kind, let reason):
+                note(kind, reason)
+                guard let listener, kind.isTargets, let batch = batches[id], failed.insert(id).inserted else {
+                    continue
+                }
+                let owed = delivery.owed(id)
+                if !owed.isEmpty { listener.told.failed(target: listener.target, batch.stretches(of: owed), reason) }
             }
         }
+    }
+
+    /// What is known of a batch goes, and the batch is returned.
+    private func forget(_ id: BatchID) -> LaneBatch? {
+        outputFiles[id] = nil
+        withdrawn[id] = nil
+        departed.remove(id)
+        failed.remove(id)
+        return batches.removeValue(forKey: id)
     }
 
     private func send(_ id: BatchID, _ items: [Range<Int>]) {
@@ -130,8 +196,10 @@ actor TargetLane {
         let backend = backend
         let mustBeKnown = isFirst && gauge.target.backend.recognisesBatches && batch.earlier == nil
         Task {
-            if mustBeKnown, await !depart(batch.stretches, nil) {
-                departed.remove(id)
+            let isKnown = mustBeKnown ? await depart(batch.stretches, nil) : true
+            // Only now: the ledger may have taken its time, and so may whoever ran before this task.
+            guard isKnown, !isPaused, listener?.told.mayStart(at: SystemClock.now()) ?? true else {
+                if isFirst { departed.remove(id) }
                 return handle(.notSent(id))
             }
             gauge.metrics.sends()
@@ -139,7 +207,9 @@ actor TargetLane {
             let answer = await backend.deliver(parcel)
             let took = answer.requestNanoseconds ?? SystemClock.now().nanoseconds - sent.nanoseconds
             let wished = wishes.remove(id) != nil && answer.verdict.outcome == .delivered
-            gauge.metrics.hears(wished ? .slowDown : answer.verdict.outcome, nanoseconds: took)
+            gauge.hears(
+                answer.verdict, as: wished ? .slowDown : answer.verdict.outcome, records: items.itemCount,
+                nanoseconds: took)
             noteUnconfirmed(answer.unconfirmed)
             if let file = answer.outputFile { outputFiles[id] = file }
             handle(.answered(id, answer.verdict, nanoseconds: took))
@@ -168,29 +238,27 @@ actor TargetLane {
         var changes: [LedgerChange] = []
         for item in dead { changes.append(.deadLetter(await letter(item, batch, now, wall))) }
         let deadItems = Set(dead.map(\.item))
+        let gone = withdrawn[id] ?? []
         var total = 0
-        for (index, segment) in batch.segments.enumerated() {
-            let items = batch.items(of: index)
+        for part in batch.parts(without: gone) {
             var bytes = 0
             var records = 0
-            for item in items where !deadItems.contains(item) {
+            for item in part.items where !deadItems.contains(item) {
                 bytes += batch.encoded.range(of: item).count
                 records += 1
             }
             total += bytes
             changes.append(
                 .accepted(
-                    target: gauge.target.name, source: SourceID(rawValue: segment.source), range: segment.range,
+                    target: gauge.target.name, source: SourceID(rawValue: part.source), range: part.range,
                     records: records, bytes: bytes))
         }
         if let file = outputFiles[id] {
             changes.append(.fileLength(target: gauge.target.name, path: file.path, length: file.length))
         }
         guard await write(changes) else { return handle(.commitFailed(id)) }
-        batches[id] = nil
-        outputFiles[id] = nil
-        departed.remove(id)
-        settled(batch, bytes: total, dead: dead.count)
+        _ = forget(id)
+        settled(batch, bytes: total, dead: dead.count, withdrawn: gone.itemCount)
         handle(.committed(id))
     }
 
@@ -223,11 +291,12 @@ actor TargetLane {
         }
     }
 
-    private func settled(_ batch: LaneBatch, bytes: Int, dead: Int) {
+    private func settled(_ batch: LaneBatch, bytes: Int, dead: Int, withdrawn: Int = 0) {
         let input = batch.segments.reduce(0) { $0 + UInt64($1.range.count) }
         let now = SystemClock.now()
+        let records = batch.count - dead - withdrawn
         gauge.update {
-            $0.delivered += batch.count - dead
+            $0.delivered += records
             $0.deliveredBytes += bytes
             $0.settledInput += input
             $0.batches += batch.count > 0 ? 1 : 0
@@ -237,60 +306,7 @@ actor TargetLane {
             if dead == 0, batch.count > 0 { $0.lastFailure = nil }
         }
         gauge.metrics.settles(
-            delivered: batch.count - dead, bytes: bytes, dead: dead, unixMilliseconds: SystemClock.unixMilliseconds())
-    }
-
-    private func letter(
-        _ item: Delivery.DeadItem, _ batch: LaneBatch, _ now: Tick, _ wall: Int64
-    ) async -> NewDeadLetter {
-        let range = batch.starts[item.item]..<batch.starts[item.item] + UInt64(batch.lengths[item.item])
-        let source = batch.source(of: item.item)
-        let bytes = await lookup(source, range)
-        let reason = bytes == nil ? "\(item.reason.message) (its bytes could not be read again)" : item.reason.message
-        return NewDeadLetter(
-            target: gauge.target.name, source: SourceID(rawValue: source), range: range,
-            uid: RecordIdentity.uid(of: bytes ?? []), reason: reason, code: item.reason.code,
-            firstAttempt: wall - Int64(now.milliseconds(since: item.firstAttempt)),
-            lastAttempt: wall - Int64(now.milliseconds(since: item.lastAttempt)), attempts: item.attempts,
-            bytes: bytes ?? [])
-    }
-
-    private func note(_ kind: Delivery.FailureClass, _ reason: Reason) {
-        let isTargets = kind != .poison && kind != .tooLarge
-        if isTargets { gauge.metrics.fails() }
-        gauge.update {
-            $0.lastFailure = reason
-            if isTargets { $0.retries += 1 }
-        }
-        let metadata: Logger.Metadata = [
-            "target": "\(gauge.target.name)", "class": "\(kind.rawValue)", "code": "\(reason.code)",
-            "failures": "\(delivery.status.consecutiveFailures)",
-        ]
-        log.warning("\(reason.message)", metadata: metadata)
-    }
-
-    /// Says when the target is given up for a while, and when it is back.
-    private func note(_ before: Delivery.Status, _ after: Delivery.Status) {
-        if after.openings > before.openings { gauge.metrics.opens(times: after.openings - before.openings) }
-        let metadata: Logger.Metadata = ["target": "\(gauge.target.name)"]
-        switch (before.breaker, after.breaker) {
-        case (.closed, .open(_, let until)):
-            let pause = until.milliseconds(since: SystemClock.now())
-            log.notice(
-                "no further requests for \(pause) ms, then one at a time until one succeeds", metadata: metadata)
-        case (.halfOpen(let since), .closed):
-            let out = SystemClock.now().milliseconds(since: since)
-            log.info("the target takes records again, after \(out) ms", metadata: metadata)
-        default: return
-        }
-    }
-
-    private func noteUnconfirmed(_ count: Int) {
-        guard count > 0 else { return }
-        gauge.metrics.misses(records: count)
-        gauge.update { $0.unconfirmed += count }
-        let metadata: Logger.Metadata = ["target": "\(gauge.target.name)", "records": "\(count)"]
-        log.warning("taken but not acknowledged: sent again, so they may be there twice", metadata: metadata)
+            delivered: records, bytes: bytes, dead: dead, unixMilliseconds: SystemClock.unixMilliseconds())
     }
 
     private func wake(_ time: Tick) {

@@ -25,6 +25,8 @@ public final class Worker: RecordSink {
         public var lookup: @Sendable (_ source: Int64, _ range: Range<UInt64>) async -> [UInt8]?
         /// Writes refused records down, for good; false if that could not be done.
         public var refuse: @Sendable ([BadRecord]) async -> Bool
+        /// Who is asked before requests leave and hears what lanes do beside commits; nil if nobody does.
+        public var listener: (any LaneListener)?
 
         /// All of them.
         public init(
@@ -53,16 +55,9 @@ public final class Worker: RecordSink {
     /// - Parameter settled: per target, what the ledger already has of each input.
     public init(_ plans: [LanePlan], settled: [[Int64: PositionSet]], parts: Parts) {
         precondition(plans.count == settled.count)
-        let now = SystemClock.now()
-        var seeds = PRNG(seed: parts.seed)
-        var lanes: [TargetLane] = []
+        let lanes = TargetLane.lanes(plans, parts, doorbell)
         var builders: [LaneBuilder] = []
-        for (plan, known) in zip(plans, settled) {
-            let lane = TargetLane(
-                gauge: LaneGauge(target: plan.target, metrics: parts.metrics, now: now), backend: plan.backend,
-                ledger: parts.ledger,
-                doorbell: doorbell, log: parts.log, seed: seeds.next(), lookup: parts.lookup)
-            lanes.append(lane)
+        for ((plan, known), lane) in zip(zip(plans, settled), lanes) {
             builders.append(
                 LaneBuilder(
                     lane: lane, writer: plan.writer, bounds: plan.target.batch, settled: known,
@@ -87,9 +82,35 @@ public final class Worker: RecordSink {
     /// Waits for any lane.
     public func waitForProgress(milliseconds: UInt64) async { await doorbell.wait(milliseconds: milliseconds) }
 
+    /// Lets nothing more leave, or again. What is under way ends and counts.
+    public func setPaused(_ pauses: Bool) async {
+        for lane in lanes { await lane.setPaused(pauses) }
+    }
+
+    /// Has a target's lane carry what lies at `places` of an input no further. What is under way is withdrawn when its
+    /// answer does not settle it; the listener hears of both.
+    public func withdraw(target: Int, _ places: PositionSet, of source: Int64) async {
+        await intake.close(target)
+        await lanes[target].withdraw(places, of: source)
+    }
+
     /// Ends all lanes.
     public func stop() async {
         for lane in lanes { await lane.stop() }
+    }
+}
+
+extension TargetLane {
+    /// A lane for each plan, in their order.
+    static func lanes(_ plans: [LanePlan], _ parts: Worker.Parts, _ doorbell: Doorbell) -> [TargetLane] {
+        let now = SystemClock.now()
+        var seeds = PRNG(seed: parts.seed)
+        return plans.enumerated().map { index, plan in
+            TargetLane(
+                gauge: LaneGauge(target: plan.target, metrics: parts.metrics, now: now), backend: plan.backend,
+                ledger: parts.ledger, doorbell: doorbell, log: parts.log, seed: seeds.next(),
+                listener: parts.listener.map { (index, $0) }, lookup: parts.lookup)
+        }
     }
 }
 

@@ -30,6 +30,13 @@ enum PlantedBug: String, CaseIterable, Sendable {
     case clockForgotten = "nothing will ever happen again"
     case notSentTakenForFailure = "for a request that never left"
     case backOffForEver = "after the faults ended"
+    case pauseIgnored = "sent while paused"
+    case resumeForgotten = "happen again after a pause"
+    case withdrawalForgotten = "sent although it was withdrawn"
+    case withdrawnUnderWay = "withdrawn with its answer open"
+    case withdrawalUntold = "was not withdrawn at once"
+    case withdrawnWholeCommitted = "of which all was withdrawn"
+    case tooMuchWithdrawn = "withdrawn unasked"
 }
 
 /// A delivery with a planted bug.
@@ -73,6 +80,9 @@ struct BuggyDelivery: DeliveryMachine {
             default: continue
             }
         }
+        if bug == .withdrawnUnderWay, case .withdraw(let id, let items) = event, resting[id] == nil {
+            effects.append(.withdrawn(id, items: items))
+        }
         var shown: [Delivery.Effect] = []
         for effect in effects { shown += distorted(effect) }
         return shown
@@ -94,6 +104,11 @@ struct BuggyDelivery: DeliveryMachine {
             let reason = Reason(code: "ledger", message: "not sent")
             return .answered(id, .retry(reason, retryAfterMilliseconds: nil), nanoseconds: 0)
         }
+        switch (bug, event) {
+        case (.pauseIgnored, .pause), (.resumeForgotten, .resume), (.withdrawalForgotten, .withdraw): return .tick
+        case (.tooMuchWithdrawn, .withdraw(let id, _)): return .withdraw(id, items: [0..<(sizes[id] ?? 1)])
+        default: break
+        }
         guard case .answered(let id, let verdict, let nanoseconds) = event else { return event }
         switch (bug, verdict) {
         case (.retryAfterForgotten, .retry(let reason, _)):
@@ -110,6 +125,8 @@ struct BuggyDelivery: DeliveryMachine {
         switch (bug, effect) {
         case (.committedTwice, .commit): return [effect, effect]
         case (.deadLettersForgotten, .commit(let id, _)): return [.commit(id, dead: [])]
+        case (.withdrawalUntold, .withdrawn): return []
+        case (.withdrawnWholeCommitted, .ended(let id)): return [.commit(id, dead: [])]
         case (.everythingSentAgain, .send(let id, _)): return [.send(id, items: [0..<(sizes[id] ?? 1)])]
         case (.twoProbes, .send):
             guard case .halfOpen = inner.status.breaker, let (id, items) = resting.first else { return [effect] }

@@ -12,12 +12,15 @@ struct DeliverySimulation {
     fileprivate enum Arrival {
         case answer(BatchID, Verdict, records: [Int], milliseconds: UInt64)
         case ledger(BatchID, dead: [Delivery.DeadItem])
-        case notSent(BatchID)
+        case notSent(BatchID, records: [Int])
     }
 
     private struct Batch {
         var records: [Int]
         var firstSent: Tick?
+        /// Records that the machine was asked to withdraw, and those of which it said that it did.
+        var asked: Set<Int> = []
+        var withdrawn: Set<Int> = []
     }
 
     let concurrency: Int
@@ -28,6 +31,8 @@ struct DeliverySimulation {
     /// How often the ledger wrote each record down, and how many of them as dead.
     private(set) var settled: [Int]
     private(set) var dead = 0
+    private(set) var withdrawn: [Int]
+    private(set) var pauses = 0
     private(set) var crashes = 0
     /// The records of the batches that were open when the process died.
     private(set) var openAtCrash: [[Int]] = []
@@ -45,6 +50,8 @@ struct DeliverySimulation {
     /// Records whose receipt the receiver confirmed, or that were buried, since the process began.
     private var answered: Set<Int> = []
     private var nextNumber: UInt64 = 0
+    private var isPaused = false
+    private var failedCommits: Set<BatchID> = []
 
     init(
         seed: UInt64, faults: FakeReceiver.Faults, concurrency: Int? = nil,
@@ -64,6 +71,7 @@ struct DeliverySimulation {
         delivery = make(policy, permits, floor)
         pace = PaceOracle(permits: permits, floor: floor, settings: policy.settings)
         settled = Array(repeating: 0, count: count)
+        withdrawn = Array(repeating: 0, count: count)
         self.concurrency = permits
         self.rng = rng
         waiting = Array(0..<count)
@@ -77,6 +85,7 @@ struct DeliverySimulation {
             if step == faultySteps {
                 receiver.faults = .none
                 faultsEnded = now
+                if isPaused { setPaused(false) }
             }
             step += 1
             if step == crashAt {
@@ -88,13 +97,17 @@ struct DeliverySimulation {
                 return
             }
             if delivery.hasPermit != (batches.count < concurrency) { note("the permits do not match the batches") }
+            if receiver.faults != .none, rng.below(20) == 0 { setPaused(!isPaused) }
+            if receiver.faults != .none, rng.below(16) == 0 { withdraw() }
             if !waiting.isEmpty, delivery.hasPermit, rng.below(2) == 0 {
                 submit()
-            } else {
+            } else if !waiting.isEmpty || !batches.isEmpty {
                 advance()
             }
         }
-        for (record, count) in settled.enumerated() where count != 1 { note("record \(record) settled \(count) times") }
+        for (record, count) in settled.enumerated() where count + withdrawn[record] != 1 {
+            note("record \(record) settled \(count) times and withdrawn \(withdrawn[record]) times")
+        }
         if !delivery.isIdle || delivery.nextTick != nil { note("not idle at the end") }
         // A Retry-After of 90 s, an answer that takes 60 s, a pause and a back-off of 30 s, and the work itself.
         if let faultsEnded, now.milliseconds(since: faultsEnded) > 300_000 {
@@ -103,6 +116,51 @@ struct DeliverySimulation {
     }
 
     private mutating func note(_ breach: String) { ownBreaches.append(breach) }
+
+    private mutating func setPaused(_ pauses: Bool) {
+        isPaused = pauses
+        self.pauses += pauses ? 1 : 0
+        perform(delivery.handle(pauses ? .pause : .resume, now: now, rng: &rng))
+    }
+
+    /// Somebody else shall have some records of a batch, or all of it.
+    private mutating func withdraw() {
+        guard let id = batches.keys.sorted().first(where: { _ in rng.below(2) == 0 }), let batch = batches[id] else {
+            return
+        }
+        let isWhole = rng.below(3) == 0
+        var items: [Range<Int>] = []
+        for item in batch.records.indices where isWhole || rng.below(3) == 0 { items.append(item..<item + 1) }
+        let records = Set(items.joined().map { batch.records[$0] })
+        batches[id]?.asked.formUnion(records)
+        let isSettled = failedCommits.contains(id) || arrivals.contains { $0.what.batch == id && $0.what.isCommit }
+        perform(delivery.handle(.withdraw(id, items: items), now: now, rng: &rng))
+        // What waits goes at once; what is under way waits for its answer.
+        guard let after = batches[id], !isSettled else { return }
+        let underWay = Set(arrivals.lazy.filter { $0.what.batch == id }.flatMap(\.what.records))
+        for record in records.subtracting(after.withdrawn).subtracting(answered).subtracting(underWay) {
+            note("record \(record) was not withdrawn at once")
+        }
+    }
+
+    private mutating func take(_ id: BatchID, withdrawn items: [Range<Int>]) {
+        guard let batch = batches[id] else { return note("withdrawal from unknown batch \(id)") }
+        let records = items.joined().map { batch.records[$0] }
+        for record in records {
+            if !batch.asked.contains(record) { note("record \(record) withdrawn unasked") }
+            if answered.contains(record) { note("record \(record) withdrawn although it was answered for") }
+            if arrivals.contains(where: { $0.what.batch == id && $0.what.records.contains(record) }) {
+                note("record \(record) withdrawn with its answer open")
+            }
+            withdrawn[record] += 1
+        }
+        batches[id]?.withdrawn.formUnion(records)
+    }
+
+    private mutating func end(_ id: BatchID) {
+        guard let batch = batches.removeValue(forKey: id) else { return note("end of unknown batch \(id)") }
+        if batch.withdrawn.count != batch.records.count { note("\(id) ended with records that were not withdrawn") }
+    }
 
     private mutating func submit() {
         let count = min(waiting.count, 1 + Int(rng.below(24)))
@@ -123,7 +181,10 @@ struct DeliverySimulation {
             return
         }
         guard let next else {
-            if waiting.isEmpty || !delivery.hasPermit { note("nothing will ever happen again") }
+            if isPaused { return setPaused(false) }
+            if waiting.isEmpty || !delivery.hasPermit {
+                note("nothing will ever happen again\(pauses > 0 ? " after a pause" : "")")
+            }
             return
         }
         let (due, what) = arrivals.remove(at: next)
@@ -137,12 +198,13 @@ struct DeliverySimulation {
             perform(effects)
         case .ledger(let id, let dead):
             guard receiver.faults == .none || rng.below(6) > 0 else {
+                failedCommits.insert(id)
                 perform(delivery.handle(.commitFailed(id), now: now, rng: &rng))
                 return
             }
             write(id, dead)
             perform(delivery.handle(.committed(id), now: now, rng: &rng))
-        case .notSent(let id): takeBack(id)
+        case .notSent(let id, _): takeBack(id)
         }
     }
 
@@ -170,6 +232,8 @@ struct DeliverySimulation {
             case .commit(let id, let dead):
                 if arrivals.contains(where: { $0.what.batch == id }) { note("commit of \(id) with an answer open") }
                 arrivals.append((now.adding(milliseconds: rng.below(50)), .ledger(id, dead: dead)))
+            case .withdrawn(let id, let items): take(id, withdrawn: items)
+            case .ended(let id): end(id)
             case .failed(let id, _, _): if batches[id] == nil { note("failure of unknown batch \(id)") }
             }
         }
@@ -181,13 +245,17 @@ struct DeliverySimulation {
             return
         }
         if arrivals.contains(where: { $0.what.batch == id }) { note("two requests of \(id) at once") }
+        if isPaused { note("\(id) sent while paused") }
+        for record in items.joined().map({ batch.records[$0] }) where batch.asked.contains(record) {
+            note("record \(record) sent although it was withdrawn")
+        }
         pace.sends(id, now: now, status: delivery.status)
+        let records = items.flatMap { $0.map { batch.records[$0] } }
         if receiver.faults != .none, rng.below(12) == 0 {
-            arrivals.append((now.adding(milliseconds: rng.below(50)), .notSent(id)))
+            arrivals.append((now.adding(milliseconds: rng.below(50)), .notSent(id, records: records)))
             return
         }
         if batch.firstSent == nil { batches[id]?.firstSent = now }
-        let records = items.flatMap { $0.map { batch.records[$0] } }
         if records.isEmpty { note("empty request of \(id)") }
         if zip(records, records.dropFirst()).contains(where: { $0 >= $1 }) { note("order or repetition in \(items)") }
         for record in records where answered.contains(record) { note("record \(record) sent although it was answered") }
@@ -209,6 +277,7 @@ struct DeliverySimulation {
                 case .retry, .configuration: continue
                 }
             }
+        case .poison where records.count == 1, .tooLarge where records.count == 1: answered.formUnion(records)
         case .poisonAt(let place, _) where place < records.count: answered.formUnion(records.prefix(place + 1))
         default: return
         }
@@ -228,7 +297,8 @@ struct DeliverySimulation {
             }
             if item.attempts < 1 && !isExpired { note("record buried without an attempt") }
         }
-        for (index, record) in batch.records.enumerated() {
+        if batch.withdrawn.count == batch.records.count { note("commit of \(id), of which all was withdrawn") }
+        for (index, record) in batch.records.enumerated() where !batch.withdrawn.contains(record) {
             settled[record] += 1
             if !buried.contains(index), receiver.stored[record] == 0 {
                 note("record \(record) settled as delivered, but never stored")
@@ -242,7 +312,9 @@ struct DeliverySimulation {
         // Some commits reached the disk, though nobody was told.
         for case .ledger(let id, let dead) in arrivals.map(\.what) where rng.below(2) == 0 { write(id, dead) }
         openAtCrash += batches.values.map(\.records)
-        waiting = settled.indices.filter { settled[$0] == 0 }
+        waiting = settled.indices.filter { settled[$0] == 0 && withdrawn[$0] == 0 }
+        isPaused = false
+        failedCommits = []
         batches = [:]
         arrivals = []
         answered = []
@@ -254,7 +326,19 @@ struct DeliverySimulation {
 extension DeliverySimulation.Arrival {
     fileprivate var batch: BatchID {
         switch self {
-        case .answer(let id, _, _, _), .ledger(let id, _), .notSent(let id): id
+        case .answer(let id, _, _, _), .ledger(let id, _), .notSent(let id, _): id
         }
+    }
+
+    /// Those of a request under way.
+    fileprivate var records: [Int] {
+        switch self {
+        case .answer(_, _, let records, _), .notSent(_, let records): records
+        case .ledger: []
+        }
+    }
+
+    fileprivate var isCommit: Bool {
+        if case .ledger = self { true } else { false }
     }
 }

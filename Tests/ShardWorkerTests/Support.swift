@@ -57,6 +57,23 @@ struct TestInput {
         }
     }
 
+    /// Each record: where it lies, and the line that `lineWriter` makes of it.
+    var records: [(place: Range<UInt64>, line: [UInt8])] {
+        var found: [(place: Range<UInt64>, line: [UInt8])] = []
+        var start: UInt64 = 0
+        for end in ends {
+            defer { start = end }
+            let text = Array(bytes[Int(start)..<Int(end) - 1])
+            var reader = ProbeResultReader()
+            guard (try? reader.read(text.span, 0..<text.count)) != nil else { continue }
+            var out = ByteWriter()
+            var scratch = ByteWriter()
+            lineWriter(target(.file, records: 1)).append(reader.record, of: text.span, into: &out, scratch: &scratch)
+            found.append((start..<end, out.seal().array.filter { $0 != 0x0A }))
+        }
+        return found
+    }
+
     /// The pieces from `start` on, of one or a few lines each.
     func chunks(of source: Int64, from start: UInt64, rng: inout PRNG) -> [Chunk] {
         var found: [Chunk] = []

@@ -113,6 +113,8 @@ extension Delivery {
         let until = now.adding(milliseconds: delay)
         if holds || retryAfter != nil { holdUntil = max(holdUntil, until) }
         batch.prepend(parcel)
+        // Before the end of its window is looked at: what was withdrawn is not given up.
+        batch.letGo()
         if policy.isExpired(firstAttempt: batch.firstAttempt ?? now, now: now) {
             batch.giveUp(reason, now)
         } else {

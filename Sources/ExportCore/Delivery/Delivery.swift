@@ -15,7 +15,8 @@ public struct BatchID: Hashable, Sendable, Comparable {
 /// Decides what is sent to one target, when, and what became of it.
 ///
 /// Promises:
-/// 1. Every record of a submitted batch is settled exactly once: delivered, or a dead letter with its reason.
+/// 1. Every record of a submitted batch is settled exactly once: delivered, or a dead letter with its reason; or it is
+///    withdrawn, because somebody asked for that, and then it is not settled.
 /// 2. Nothing is settled as delivered on anything but the receiver's word for that very record.
 /// 3. At most `permits` batches are in hand. A permit is kept through back-off and until the ledger has the batch, so
 ///    memory is bounded and, with one permit, at most one batch can arrive twice after a crash.
@@ -28,6 +29,9 @@ public struct BatchID: Hashable, Sendable, Comparable {
 /// 7. When the receiver asked for a pause, nothing is sent before it is over.
 /// 8. A record is given up only after an attempt that failed, at or past the end of its batch's window.
 /// 9. What did not leave is no attempt: it counts for no failure and begins no window.
+/// 10. Between ``Event/pause`` and ``Event/resume`` nothing is sent; answers and commits go on.
+/// 11. A withdrawn record is in no later request. One that is under way is withdrawn only if its answer does not settle
+///     it: what the receiver accepted or refused for good is a fact.
 ///
 /// Not promised: order between batches when there is more than one permit.
 public struct Delivery: Sendable {
@@ -46,6 +50,13 @@ public struct Delivery: Sendable {
         case committed(BatchID)
         /// The ledger could not take the batch; it is asked again after a pause.
         case commitFailed(BatchID)
+        /// These records of the batch, ascending, are to be carried no further; ``Effect/withdrawn(_:items:)`` says what
+        /// became of that.
+        case withdraw(BatchID, items: [Range<Int>])
+        /// Nothing more may leave.
+        case pause
+        /// Requests may leave again.
+        case resume
         /// Time has passed.
         case tick
     }
@@ -58,6 +69,10 @@ public struct Delivery: Sendable {
         case commit(BatchID, dead: [DeadItem])
         /// An attempt failed: for status, log and counters.
         case failed(BatchID, FailureClass, Reason)
+        /// These records are not carried any further and will not be settled, ascending.
+        case withdrawn(BatchID, items: [Range<Int>])
+        /// All records of the batch were withdrawn: there is nothing to write down, and its permit is free.
+        case ended(BatchID)
     }
 
     /// What can be seen of it from outside.
@@ -128,6 +143,7 @@ public struct Delivery: Sendable {
     var pauseBegan: Tick?
     /// Requests under way.
     private var inFlight = 0
+    private var isPaused = false
 
     /// - Parameters:
     ///   - permits: batches in hand, and the most requests at once; at least 1.
@@ -147,6 +163,12 @@ public struct Delivery: Sendable {
     public var isIdle: Bool { batches.isEmpty }
     /// Whether some request or commit is under way; if not, only time brings the next step.
     public var isActive: Bool { inFlight > 0 || batches.values.contains { $0.phase == .committing } }
+    /// The records of a batch that are still to be sent; what is under way included.
+    public func owed(_ id: BatchID) -> [Range<Int>] {
+        var items: [Range<Int>] = []
+        for parcel in batches[id]?.parcels ?? [] { items.appendMerging(parcel.items) }
+        return items
+    }
     /// How the target fares.
     public var status: Status {
         Status(
@@ -166,7 +188,9 @@ public struct Delivery: Sendable {
             }
         }
         // With no place free it is an answer that brings the next request, not time.
-        guard let due = nextSend, inFlight < (breaker.isClosed ? concurrency.limit : 1) else { return nextCommit }
+        guard !isPaused, let due = nextSend, inFlight < (breaker.isClosed ? concurrency.limit : 1) else {
+            return nextCommit
+        }
         let send = max(due, holdUntil, breaker.pauseEnd ?? due)
         return min(send, nextCommit ?? send)
     }
@@ -176,7 +200,7 @@ public struct Delivery: Sendable {
         switch event {
         case .submit(let id, let items):
             precondition(hasPermit && items > 0 && batches[id] == nil)
-            batches[id] = Batch(parcels: [Parcel(items: [0..<items])], phase: .waiting(until: now))
+            batches[id] = Batch(count: items, now: now)
             return sendDue(now)
         case .answered(let id, let verdict, let nanoseconds):
             guard var batch = batches[id], batch.phase == .inFlight else { return [] }
@@ -187,8 +211,8 @@ public struct Delivery: Sendable {
                 now: now)
             var effects: [Effect] = []
             apply(verdict, to: &batch, id, now, &rng, &effects)
-            finish(&batch, id, &effects)
-            batches[id] = batch
+            batch.letGo()
+            put(batch, id, &effects)
             return effects + sendDue(now)
         case .slowDown(let id):
             guard let batch = batches[id], batch.phase == .inFlight else { return [] }
@@ -200,9 +224,11 @@ public struct Delivery: Sendable {
             guard var batch = batches[id], batch.phase == .inFlight else { return [] }
             inFlight -= 1
             batch.takeBack(until: now.adding(milliseconds: Self.ownPauseMilliseconds))
-            batches[id] = batch
+            batch.letGo()
+            var effects: [Effect] = []
+            put(batch, id, &effects)
             // Its place is free; if it was the probe, another one finds out.
-            return sendDue(now)
+            return effects + sendDue(now)
         case .committed(let id):
             guard batches[id]?.phase == .committing else { return [] }
             batches[id] = nil
@@ -212,16 +238,40 @@ public struct Delivery: Sendable {
             batches[id]?.phase = .commitWaiting(
                 until: now.adding(milliseconds: Self.ownPauseMilliseconds))
             return []
+        case .withdraw(let id, let items):
+            guard var batch = batches[id], batch.withdraw(items) else { return [] }
+            var effects: [Effect] = []
+            put(batch, id, &effects)
+            return effects + sendDue(now)
+        case .pause:
+            isPaused = true
+            return []
+        case .resume:
+            isPaused = false
+            return sendDue(now)
         case .tick:
             return sendDue(now)
         }
     }
 
-    /// With nothing left to send, the batch goes to the ledger.
-    private func finish(_ batch: inout Batch, _ id: BatchID, _ effects: inout [Effect]) {
-        guard batch.parcels.isEmpty else { return }
+    /// Says what was withdrawn of a batch. With nothing left to send it goes to the ledger, or nowhere if nothing of it
+    /// was settled.
+    private mutating func put(_ changed: Batch, _ id: BatchID, _ effects: inout [Effect]) {
+        var batch = changed
+        let dropped = batch.takeDropped()
+        if !dropped.isEmpty { effects.append(.withdrawn(id, items: dropped)) }
+        guard batch.parcels.isEmpty else {
+            batches[id] = batch
+            return
+        }
+        if batch.isWithdrawn {
+            batches[id] = nil
+            effects.append(.ended(id))
+            return
+        }
         batch.phase = .committing
         batch.dead.sort { $0.item < $1.item }
+        batches[id] = batch
         effects.append(.commit(id, dead: batch.dead))
     }
 
@@ -248,7 +298,7 @@ public struct Delivery: Sendable {
 
     /// The oldest batch that may leave now; while the breaker is not closed, the oldest of those that failed least.
     private func nextToSend(_ now: Tick) -> BatchID? {
-        guard holdUntil <= now, inFlight < concurrency.limit else { return nil }
+        guard !isPaused, holdUntil <= now, inFlight < concurrency.limit else { return nil }
         var best: (failures: Int, id: BatchID)?
         for (id, batch) in batches {
             guard case .waiting(let until) = batch.phase, until <= now else { continue }

@@ -23,6 +23,61 @@ extension Delivery {
         var firstAttempt: Tick?
         /// When its last request left.
         var sentAt = Tick(nanoseconds: 0)
+        private let count: Int
+        /// Records of the request under way that are carried no further unless its answer settles them.
+        private var unwanted: [Range<Int>] = []
+        /// Withdrawn records of which nobody was told yet.
+        private var dropped: [Range<Int>] = []
+        /// Withdrawn records, ever.
+        private var withdrawals = 0
+
+        init(count: Int, now: Tick) {
+            self.count = count
+            parcels = [Parcel(items: [0..<count])]
+            phase = .waiting(until: now)
+        }
+
+        /// All of it was withdrawn.
+        var isWithdrawn: Bool { withdrawals == count }
+
+        /// Drops records that wait, and marks those that are under way. False if it is past that.
+        mutating func withdraw(_ items: [Range<Int>]) -> Bool {
+            switch phase {
+            case .waiting: drop(items, from: 0)
+            case .inFlight:
+                unwanted += parcels[0].items.parted(by: items).inside
+                unwanted.sort { $0.lowerBound < $1.lowerBound }
+                drop(items, from: 1)
+            case .committing, .commitWaiting: return false
+            }
+            return true
+        }
+
+        /// The request under way has ended: what was kept for its answer alone, and not settled by it, goes.
+        mutating func letGo() {
+            guard !unwanted.isEmpty else { return }
+            drop(unwanted, from: 0)
+            unwanted = []
+        }
+
+        /// What was withdrawn since this was last asked, ascending.
+        mutating func takeDropped() -> [Range<Int>] {
+            defer { dropped = [] }
+            guard dropped.count > 1 else { return dropped }
+            var merged: [Range<Int>] = []
+            merged.appendMerging(dropped.sorted { $0.lowerBound < $1.lowerBound })
+            return merged
+        }
+
+        private mutating func drop(_ items: [Range<Int>], from first: Int) {
+            for index in parcels.indices.dropFirst(first) {
+                let (gone, left) = parcels[index].items.parted(by: items)
+                parcels[index].items = left
+                dropped += gone
+                withdrawals += gone.itemCount
+            }
+            parcels.removeAll { $0.items.isEmpty }
+        }
 
         /// Undoes the departure of its next request, which did not leave.
         mutating func takeBack(until: Tick) {

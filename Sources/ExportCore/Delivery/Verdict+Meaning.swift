@@ -32,6 +32,16 @@ extension Verdict {
         }
     }
 
+    /// Whether something was accepted, as the answer to a request of `records`.
+    public func accepts(of records: Int) -> Bool {
+        switch self {
+        case .delivered: true
+        case .items(let verdicts, _): verdicts.count == records && verdicts.contains(where: \.isDelivered)
+        case .poisonAt(let delivered, _): delivered > 0 && delivered < records
+        case .poison, .tooLarge, .retry, .configuration, .unknown: false
+        }
+    }
+
     /// What it says of the receiver's load, as the answer to a request of `records`.
     func sign(records: Int) -> ConcurrencyController.Sign {
         switch self {
