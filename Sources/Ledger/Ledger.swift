@@ -112,6 +112,11 @@ public final class Ledger: Sendable {
         try await ask { store throws(LedgerError) in try store.flights(target: target) }
     }
 
+    /// What was told and not forgotten, in order, and a number above every one that was ever used.
+    public func toldRows() async throws(LedgerError) -> (rows: [ToldRow], next: UInt64) {
+        try await ask { store throws(LedgerError) in try store.toldRows() }
+    }
+
     /// Dead letter `id`.
     public func deadLetter(id: Int64) async throws(LedgerError) -> DeadLetter? {
         try await ask { store throws(LedgerError) in try store.deadLetter(id: id) }

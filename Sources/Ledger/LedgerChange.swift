@@ -44,6 +44,13 @@ public enum LedgerChange: Sendable, Equatable {
     /// A record was given up. The same (target, source, position) again updates what was kept: the latest reason
     /// and code, the widest span of attempts; it makes no second letter.
     case deadLetter(NewDeadLetter)
+    /// The same for a record that lies in no input that is read on: nothing is settled by it. The position only tells
+    /// letters apart.
+    case unplacedDeadLetter(NewDeadLetter)
+    /// What a worker tells its leader. The same number again replaces the row.
+    case told(ToldRow)
+    /// The leader has the rows up to this one.
+    case forgotten(through: UInt64)
     /// A dead letter was delivered after all, or discarded by a person. Its bytes go; who, when and what remains in
     /// the record of removals. An unknown number changes nothing.
     case deadLetterRemoved(DeadLetterRemoval)
@@ -82,7 +89,7 @@ extension LedgerChange {
             switch self {
             case .accepted(_, _, let range, let records, let bytes):
                 [("range", range.upperBound <= Int64.max), ("records", records >= 0), ("bytes", bytes >= 0)]
-            case .deadLetter(let letter):
+            case .deadLetter(let letter), .unplacedDeadLetter(let letter):
                 [("range", letter.range.upperBound <= Int64.max), ("attempts", letter.attempts >= 0)]
             case .fileLength(_, _, let length):
                 [("length", length <= Int64.max)]
@@ -93,6 +100,13 @@ extension LedgerChange {
                 ]
             case .deadLetterRefusedAgain(_, _, _, _, let attempts):
                 [("attempts", attempts >= 0)]
+            case .told(let row):
+                [
+                    ("number", (1...UInt64(Int64.max) - 1).contains(row.number)),
+                    ("grants", row.keys.count == row.grants.count),
+                ]
+            case .forgotten(let through):
+                [("number", through <= Int64.max)]
             case .deadLetterRemoved, .deadLetterReadmitted, .finished:
                 []
             }
@@ -107,7 +121,9 @@ extension LedgerChange {
     private var name: String {
         switch self {
         case .accepted: "an acceptance"
-        case .deadLetter: "a dead letter"
+        case .deadLetter, .unplacedDeadLetter: "a dead letter"
+        case .told: "what became of records"
+        case .forgotten: "that rows can go"
         case .deadLetterRemoved: "the removal of a dead letter"
         case .deadLetterRefusedAgain: "a dead letter's further attempt"
         case .deadLetterReadmitted: "a readmitted dead letter"

@@ -105,6 +105,7 @@ final class LedgerStore {
             _ = try Self.fileLength(row, path)
         }
         try loadFlights()
+        _ = try toldRows()
     }
 
     /// Closes the database; what was committed stays whatever the answer.
@@ -145,6 +146,12 @@ final class LedgerStore {
         case .deadLetter(let letter):
             try keep(letter)
             try settle(letter.target, letter.source, letter.range)
+        case .unplacedDeadLetter(let letter):
+            try keep(letter)
+        case .told(let row):
+            try tell(row)
+        case .forgotten(let through):
+            try forget(through: through)
         case .deadLetterRemoved(let removal):
             try remove(removal)
         case .deadLetterRefusedAgain(let id, let reason, let code, let lastAttempt, let attempts):

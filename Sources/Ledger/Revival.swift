@@ -93,7 +93,8 @@ public struct Revival: Sendable {
             case .departed:
                 // Nobody forms this batch again: after a death the letters are laid out anew.
                 continue
-            case .fileLength, .finished, .deadLetterRemoved, .deadLetterRefusedAgain, .deadLetterReadmitted:
+            case .unplacedDeadLetter, .told, .forgotten, .fileLength, .finished, .deadLetterRemoved,
+                .deadLetterRefusedAgain, .deadLetterReadmitted:
                 translated.append(change)
             }
         }

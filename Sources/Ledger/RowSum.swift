@@ -60,6 +60,16 @@ struct RowSum {
         return sum.value
     }
 
+    static func told(_ number: Int64, _ target: String, _ kind: Int64, _ reason: String, _ records: [UInt8]) -> Int64 {
+        var sum = RowSum()
+        sum.add(number)
+        sum.add(target)
+        sum.add(kind)
+        sum.add(reason)
+        sum.add(records)
+        return sum.value
+    }
+
     static func deadLetter(target: String, source: Int64, position: Int64, bytes: [UInt8]) -> Int64 {
         var sum = RowSum()
         sum.add(target)

@@ -72,6 +72,17 @@ enum Schema {
         CREATE INDEX in_flight_place ON in_flight (target, source, start);
         """,
         removals,
+        // A row for each target and commit of a worker in a cluster, until its leader has it. Numbers are never reused.
+        """
+        CREATE TABLE told (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            target TEXT NOT NULL,
+            kind INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            records BLOB NOT NULL,
+            sum INTEGER NOT NULL
+        ) STRICT;
+        """,
     ]
 
     /// How long a dead letter's record was, and what became of those that are gone.

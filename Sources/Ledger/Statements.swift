@@ -17,6 +17,7 @@ final class Statements {
     let allFileLengths: Statement
 
     let letters: LetterStatements
+    let told: ToldStatements
 
     let allInFlight: Statement
     let inFlight: Statement
@@ -57,6 +58,7 @@ final class Statements {
         fileLength = try compile("SELECT target, path, length, sum FROM file_length WHERE target = ?1")
         allFileLengths = try compile("SELECT target, path, length, sum FROM file_length")
         letters = try LetterStatements(connection)
+        told = try ToldStatements(connection)
         let flight = "batch, target, source, start, end, channel, ack, sent_at, sum"
         allInFlight = try compile("SELECT \(flight) FROM in_flight ORDER BY batch, part")
         inFlight = try compile("SELECT \(flight) FROM in_flight WHERE target = ?1 ORDER BY batch, part")

@@ -206,6 +206,7 @@ extension Snapshot {
         if files != other.files { parts.append("files \(files), not \(other.files)") }
         if letters != other.letters { parts.append("letters \(letters), not \(other.letters)") }
         if flights != other.flights { parts.append("flights \(flights), not \(other.flights)") }
+        if told != other.told { parts.append("told \(told), not \(other.told)") }
         if removed != other.removed { parts.append("removed \(removed), not \(other.removed)") }
         return parts.joined(separator: "; ")
     }

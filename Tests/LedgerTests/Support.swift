@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Model
+import Protocol
 
 @testable import Ledger
 
@@ -66,6 +67,7 @@ struct Snapshot: Equatable {
     var files: [String: File] = [:]
     var letters: [Key: [UInt64: Letter]] = [:]
     var flights: [String: [BatchInFlight]] = [:]
+    var told: [ToldRow] = []
     /// `id outcome` of letters that are gone.
     var removed: [String] = []
 
@@ -87,6 +89,7 @@ struct Snapshot: Equatable {
             if !flights.isEmpty { self.flights[target] = flights }
         }
         for letter in try store.deadLetters(target: nil, after: 0, limit: 100_000) { add(letter) }
+        told = try store.toldRows().rows
         removed = try store.connection.texts("SELECT id || ' ' || outcome FROM removed_letter ORDER BY id")
     }
 
@@ -112,6 +115,7 @@ struct Snapshot: Equatable {
             if !flights.isEmpty { self.flights[target] = flights }
         }
         for letter in try await ledger.deadLetters(limit: 100_000) { add(letter) }
+        told = try await ledger.toldRows().rows
     }
 }
 
@@ -142,6 +146,18 @@ struct ModelLedger {
                     Snapshot.Letter(
                         reason: letter.reason, attempts: letter.attempts, firstAttempt: letter.firstAttempt,
                         lastAttempt: letter.lastAttempt, bytes: letter.bytes))
+            case .unplacedDeadLetter(let letter):
+                keep(
+                    Snapshot.Key(target: letter.target, source: letter.source), letter.range.lowerBound,
+                    Snapshot.Letter(
+                        reason: letter.reason, attempts: letter.attempts, firstAttempt: letter.firstAttempt,
+                        lastAttempt: letter.lastAttempt, bytes: letter.bytes))
+            case .told(let row):
+                state.told.removeAll { $0.number == row.number }
+                state.told.append(row)
+                state.told.sort { $0.number < $1.number }
+            case .forgotten(let through):
+                state.told.removeAll { $0.number <= through }
             case .fileLength(let target, let path, let length):
                 state.files[target] = Snapshot.File(path: path, length: length)
             case .departed(let target, let batch):
@@ -255,7 +271,19 @@ struct History {
     mutating func change(_ sources: [SourceID]) -> LedgerChange {
         let target = Self.targets[Int(rng.below(3))]
         let source = sources[Int(rng.below(UInt64(sources.count)))]
-        switch rng.below(10) {
+        switch rng.below(13) {
+        case 10, 11:
+            let keys = (0...rng.below(4)).map { _ in RecordKey(high: rng.next(), low: rng.next()) }
+            let grants = keys.map { _ in
+                ShardGrant(shard: UInt16(rng.below(256)), epoch: UInt32(truncatingIfNeeded: rng.next()))
+            }
+            return .told(
+                ToldRow(
+                    number: 1 + rng.below(40), target: target, kind: rng.below(2) == 0 ? .delivered : .dead,
+                    reason: "r\(rng.below(9))", keys: keys, grants: grants))
+        case 12 where rng.below(2) == 0: return .forgotten(through: rng.below(30))
+        case 12:
+            return .unplacedDeadLetter(deadLetter(target, source, 100..<101, reason: "r\(rng.below(9))", attempts: 1))
         case 0, 1:
             let bytes = (0..<rng.below(200)).map { _ in UInt8(truncatingIfNeeded: rng.next()) }
             return .deadLetter(

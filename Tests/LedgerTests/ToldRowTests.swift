@@ -1,0 +1,104 @@
+import Model
+import Protocol
+import Testing
+
+@testable import Ledger
+
+/// What a worker owes its leader: there until it is forgotten, and no number comes twice.
+@Suite struct ToldRowTests {
+    private static func row(_ number: UInt64, _ target: String = "t", kind: Outcomes.Kind = .delivered) -> ToldRow {
+        ToldRow(
+            number: number, target: target, kind: kind, reason: kind == .dead ? "mapping \u{e9}" : "",
+            keys: [RecordKey(high: number, low: .max), RecordKey(high: .max, low: number)],
+            grants: [ShardGrant(shard: 0, epoch: .max), ShardGrant(shard: .max, epoch: 0)])
+    }
+
+    @Test func rowsSurviveReopeningUntilTheyAreForgotten() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = try await Ledger.open(directory: directory)
+            #expect(try await ledger.toldRows().next == 1)
+            let letter = deadLetter("t", SourceID(rawValue: 1), 7..<9)
+            try await ledger.commit([
+                .told(Self.row(2)), .told(Self.row(1, "other", kind: .dead)), .unplacedDeadLetter(letter),
+            ])
+            try await ledger.close()
+
+            let again = try await Ledger.open(directory: directory)
+            let found = try await again.toldRows()
+            #expect(found.rows == [Self.row(1, "other", kind: .dead), Self.row(2)] && found.next == 3)
+            // The letter is there and speaks of no progress.
+            #expect(try await again.deadLetterCount(target: "t") == 1)
+            #expect(try await again.progress(target: "t", source: SourceID(rawValue: 1)).ranges == [])
+            try await again.commit([.forgotten(through: 1)])
+            #expect(try await again.toldRows().rows == [Self.row(2)])
+            try await again.close()
+        }
+    }
+
+    @Test func noNumberIsUsedAgainAfterEverythingIsForgotten() async throws {
+        try await withTemporaryDirectory { directory in
+            var ledger = try await Ledger.open(directory: directory)
+            try await ledger.commit([.told(Self.row(41))])
+            try await ledger.commit([.forgotten(through: 41)])
+            try await ledger.close()
+            ledger = try await Ledger.open(directory: directory)
+            let found = try await ledger.toldRows()
+            #expect(found.rows.isEmpty && found.next == 42)
+            try await ledger.close()
+        }
+    }
+
+    @Test func theSameRecordAgainUpdatesItsLetter() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = try await Ledger.open(directory: directory)
+            let source = SourceID(rawValue: 1)
+            for attempts in 1...2 {
+                let letter = deadLetter("t", source, 5..<6, reason: "r\(attempts)", attempts: attempts)
+                try await ledger.commit([.unplacedDeadLetter(letter)])
+            }
+            let letters = try await ledger.deadLetters(limit: 9)
+            #expect(letters.map(\.reason) == ["r2"] && letters.map(\.attempts) == [2])
+            try await ledger.close()
+        }
+    }
+
+    @Test(arguments: ["records = zeroblob(44)", "kind = 1 - kind", "reason = 'x'", "number = 9", "target = 'u'"])
+    func aFlippedBitIsNoFact(change: String) async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = try await Ledger.open(directory: directory)
+            try await ledger.commit([.told(Self.row(1))])
+            try await ledger.close()
+            try Connection(path: directory + "/ledger.db").execute("UPDATE told SET \(change)", doing: "spoil")
+            let error = await #expect(throws: LedgerError.self) { try await Ledger.open(directory: directory) }
+            #expect(error?.kind == .corrupt)
+        }
+    }
+
+    @Test(arguments: [
+        ToldRow(number: 0, target: "t", kind: .delivered, reason: "", keys: [], grants: []),
+        ToldRow(number: .max, target: "t", kind: .delivered, reason: "", keys: [], grants: []),
+        ToldRow(
+            number: 1, target: "t", kind: .delivered, reason: "", keys: [RecordKey(high: 1, low: 1)], grants: []),
+    ])
+    func whatTheTableCannotHoldIsRefused(row: ToldRow) async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = try await Ledger.open(directory: directory)
+            let error = await #expect(throws: LedgerError.self) { try await ledger.commit([.told(row)]) }
+            #expect(error?.kind == .invalid)
+            try await ledger.close()
+        }
+    }
+
+    @Test func aLedgerOfAnEarlierVersionIsBroughtUp() async throws {
+        try await withTemporaryDirectory { directory in
+            try write([], to: directory + "/ledger.db")
+            let steps = Schema.migrations.prefix(3).joined(separator: "\n")
+            try Connection(path: directory + "/ledger.db").execute("\(steps) PRAGMA user_version = 3;", doing: "make")
+            let ledger = try await Ledger.open(directory: directory)
+            #expect(try await ledger.toldRows().rows.isEmpty)
+            try await ledger.commit([.told(Self.row(1))])
+            #expect(try await ledger.toldRows().rows == [Self.row(1)])
+            try await ledger.close()
+        }
+    }
+}
