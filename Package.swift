@@ -48,7 +48,7 @@ let package = Package(
         .target(name: "Crypto", dependencies: ["COpenSSL", "Model"], swiftSettings: strict),
         .target(name: "Compression", dependencies: ["CISAL", "Model"], swiftSettings: strict),
         .target(name: "HTTPClient", dependencies: ["CCurl", "Model", "Threading"], swiftSettings: strict),
-        .target(name: "Ledger", dependencies: ["CSQLite", "Model", "Threading"], swiftSettings: strict),
+        .target(name: "Ledger", dependencies: ["CSQLite", "Model", "Protocol", "Threading"], swiftSettings: strict),
         .target(name: "Secrets", dependencies: ["Model", "Threading"], swiftSettings: strict),
         .target(
             name: "Configuration",
@@ -80,7 +80,7 @@ let package = Package(
         .target(
             name: "ShardWorker",
             dependencies: [
-                "Model", "Formats", "ExportCore", "Backends", "Ledger", "Telemetry", "Threading",
+                "Model", "Formats", "Protocol", "ExportCore", "Backends", "Ledger", "Telemetry", "Threading",
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -110,8 +110,8 @@ let package = Package(
             name: "SiderealExport",
             dependencies: [
                 "CMalloc", "Model", "Formats", "ExportCore", "Crypto", "HTTPClient", "Ledger", "Configuration",
-                "Secrets", "Backends", "Coordinator", "ShardWorker", "Sandbox", "StatusEndpoint", "Synthetic",
-                "PeerTransport", "Telemetry", "Threading",
+                "Secrets", "Backends", "PeerTransport", "Protocol", "Coordinator", "ShardWorker", "Sandbox",
+                "StatusEndpoint", "Synthetic", "Telemetry", "Threading",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
@@ -137,7 +137,8 @@ let package = Package(
         .testTarget(name: "CryptoTests", dependencies: ["Crypto", "Compression", "Model"], swiftSettings: strict),
         .testTarget(name: "HTTPClientTests", dependencies: ["HTTPClient", "Model"], swiftSettings: strict),
         .target(name: "CrashDisk", dependencies: ["CSQLite"], path: "Tests/CrashDisk"),
-        .testTarget(name: "LedgerTests", dependencies: ["Ledger", "Model", "CrashDisk"], swiftSettings: strict),
+        .testTarget(
+            name: "LedgerTests", dependencies: ["Ledger", "Model", "Protocol", "CrashDisk"], swiftSettings: strict),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration", "ExportCore", "Secrets", "Model"],
             swiftSettings: strict),
@@ -165,7 +166,8 @@ let package = Package(
         .testTarget(
             name: "ShardWorkerTests",
             dependencies: [
-                "ShardWorker", "Backends", "ExportCore", "Formats", "Ledger", "Model", "Synthetic", "Threading",
+                "ShardWorker", "Backends", "ExportCore", "Formats", "Ledger", "Model", "Protocol", "Synthetic",
+                "Threading",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(

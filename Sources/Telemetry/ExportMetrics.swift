@@ -107,5 +107,5 @@ public enum ExportMetrics {
             requestDuration,
             queueBatches, queueBytes, oldestAge, consecutiveFailures, breakerState, breakerOpenings, concurrencyLimit,
             requestsInFlight, lastSuccess,
-        ] + cluster
+        ] + cluster + worker
 }

@@ -115,7 +115,9 @@ public struct WorkerCore: Sendable {
     /// When ``Event/timer`` is due.
     public var nextDeadline: Tick? {
         let ends = isFenced ? nil : leaseEnd
-        return [lease.nextDeadline, ends, formerEnd, stopDeadline].compactMap { $0 }.min()
+        // Without a confirmation everything in hand is of that session: its end is the fence then, which stays once passed.
+        let former = isConfirmed ? formerEnd : nil
+        return [lease.nextDeadline, ends, former, stopDeadline].compactMap { $0 }.min()
     }
 
     /// No request may start at or after this; nil if none may start at all.

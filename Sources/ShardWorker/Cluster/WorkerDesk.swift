@@ -1,0 +1,89 @@
+import ExportCore
+import Model
+import Synchronization
+import Threading
+
+/// The worker's machine with the lock around it: what happens is told here from any thread, and what is then to be done
+/// waits, in order, for the one task that does it.
+///
+/// Lanes ask and tell without waiting, since settling, withdrawing and the shards' release must have one order.
+final class WorkerDesk: LaneListener {
+    private struct State {
+        var core: WorkerCore
+        var rng: PRNG
+        var effects: [WorkerCore.Effect] = []
+    }
+
+    private let state: Mutex<State>
+    private let bell = Doorbell()
+    /// Nanoseconds at which requests may no longer begin; 0 if none may.
+    private let leaseEnd = Atomic<UInt64>(0)
+
+    init(_ core: WorkerCore, seed: UInt64) { state = Mutex(State(core: core, rng: PRNG(seed: seed))) }
+
+    func handle(_ event: WorkerCore.Event) {
+        state.withLock { state in
+            let effects = state.core.handle(event, now: SystemClock.now(), rng: &state.rng)
+            state.effects += effects
+            leaseEnd.store(state.core.leaseEnd?.nanoseconds ?? 0, ordering: .releasing)
+        }
+        bell.ring()
+    }
+
+    /// Time has passed; true if there is something to do for it. By the one who waits, so nobody is woken.
+    func tick() -> Bool {
+        state.withLock { state in
+            let effects = state.core.handle(.timer, now: SystemClock.now(), rng: &state.rng)
+            state.effects += effects
+            leaseEnd.store(state.core.leaseEnd?.nanoseconds ?? 0, ordering: .releasing)
+            return !state.effects.isEmpty
+        }
+    }
+
+    /// What is to be done next, and when time itself is the next event.
+    func take() -> (effects: [WorkerCore.Effect], due: Tick?) {
+        state.withLock { state in
+            defer { state.effects = [] }
+            return (state.effects, state.core.nextDeadline)
+        }
+    }
+
+    /// Returns when there may be something to do, soon after `due` at the latest.
+    func wait(until due: Tick?) async {
+        let now = SystemClock.now()
+        if let due, due <= now {
+            if tick() { return }
+            // Never a loop without a pause, whatever the machine says of its next step.
+            return await bell.wait(milliseconds: Self.leastMilliseconds)
+        }
+        let left = due.map { $0.milliseconds(since: now) + 1 } ?? Self.mostMilliseconds
+        await bell.wait(milliseconds: min(left, Self.mostMilliseconds))
+    }
+
+    private static let leastMilliseconds: UInt64 = 5
+    private static let mostMilliseconds: UInt64 = 1_000
+
+    /// Answers about the machine as it is.
+    func look<R: Sendable>(_ body: (WorkerCore) -> R) -> R { state.withLock { body($0.core) } }
+
+    /// ``WorkerCore/settle(target:_:dead:)``, and by which keys records are known before that.
+    func settle(
+        target: Int, _ ranges: [Range<UInt64>], dead: [WorkerHands.DeadRecord]
+    ) -> [WorkerHands.Row] {
+        state.withLock { $0.core.settle(target: target, ranges, dead: dead) }
+    }
+
+    func refuse(_ dead: [WorkerHands.DeadRecord]) -> [WorkerHands.Row] { state.withLock { $0.core.refuse(dead) } }
+
+    // MARK: LaneListener
+
+    func mayStart(at now: Tick) -> Bool { now.nanoseconds < leaseEnd.load(ordering: .acquiring) }
+
+    func withdrawn(target: Int, _ stretches: [BatchInFlight.Stretch]) {
+        handle(.withdrawn(target: target, stretches.map(\.range)))
+    }
+
+    func failed(target: Int, _ stretches: [BatchInFlight.Stretch], _ reason: Reason) {
+        handle(.failed(target: target, stretches.map(\.range), reason: "\(reason)"))
+    }
+}

@@ -1,0 +1,76 @@
+import ExportCore
+import Ledger
+import Model
+import Synchronization
+import Threading
+
+/// Encoders and lanes of a cluster's worker.
+///
+/// A record is read once and written for all targets by one encoder; there are as many of these as pay. Frames go to the
+/// one that has least to do, so with little to do the first one takes all, and batches fill as in a single process.
+final class WorkerLanes: Sendable {
+    private let lanes: [TargetLane]
+    private let encoders: [Encoder]
+    private let tasks = Mutex<[Task<Void, Never>]>([])
+
+    init(_ plans: [LanePlan], encoders count: Int, parts: Worker.Parts) {
+        let doorbell = Doorbell()
+        let lanes = TargetLane.lanes(plans, parts, doorbell)
+        self.lanes = lanes
+        encoders = (0..<count).map { _ in
+            var builders: [LaneBuilder] = []
+            for (plan, lane) in zip(plans, lanes) {
+                builders.append(
+                    LaneBuilder(lane: lane, writer: plan.writer, bounds: plan.target.batch, settled: [:]))
+            }
+            return Encoder(
+                Intake(
+                    limits: parts.limits, builders: builders, metrics: IntakeMetrics(in: parts.metrics),
+                    refuse: parts.refuse))
+        }
+    }
+
+    var gauges: [LaneGauge] { lanes.map(\.gauge) }
+
+    func start() {
+        tasks.withLock { [encoders] tasks in
+            tasks = encoders.map { encoder in Task { await encoder.run() } }
+        }
+    }
+
+    func take(_ delivery: WorkerHands.Delivery) {
+        var chosen = encoders[0]
+        var least = chosen.backlog
+        for encoder in encoders.dropFirst() where least > 0 {
+            let backlog = encoder.backlog
+            if backlog < least { (chosen, least) = (encoder, backlog) }
+        }
+        chosen.take(delivery)
+    }
+
+    /// Has a lane carry these stretches no further, once everything taken before has reached it.
+    func withdraw(target: Int, _ ranges: [Range<UInt64>]) {
+        let latch = Latch(encoders.count)
+        for encoder in encoders { encoder.flush(target: target, latch) }
+        let lane = lanes[target]
+        Task {
+            await latch.wait()
+            await lane.withdraw(PositionSet(ranges), of: WorkerLedger.stream.rawValue)
+        }
+    }
+
+    func setPaused(_ pauses: Bool) async {
+        for lane in lanes { await lane.setPaused(pauses) }
+    }
+
+    /// Batches are not kept open any more.
+    func drain() {
+        for encoder in encoders { encoder.drain() }
+    }
+
+    func stop() async {
+        for encoder in encoders { encoder.stop() }
+        for task in tasks.withLock({ $0 }) { await task.value }
+        for lane in lanes { await lane.stop() }
+    }
+}
