@@ -178,6 +178,7 @@ let package = Package(
             dependencies: [
                 "StatusEndpoint", "ExportCore", "HTTPClient", "Model", "Telemetry", "Threading",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "CoreMetrics", package: "swift-metrics"),
             ], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ],

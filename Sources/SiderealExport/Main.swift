@@ -17,9 +17,8 @@ struct SiderealExport: AsyncParsableCommand {
             """,
         version: ExporterVersion.current,
         subcommands: [
-            RunCommand.self, CoordinatorCommand.self, ValidateCommand.self, EncodeCommand.self, GenerateCommand.self,
-            SandboxCommand.self,
-            DeadLettersCommand.self, StatusCommand.self,
+            RunCommand.self, CoordinatorCommand.self, WorkerCommand.self, ValidateCommand.self, EncodeCommand.self,
+            GenerateCommand.self, SandboxCommand.self, DeadLettersCommand.self, StatusCommand.self,
         ])
 }
 

@@ -71,8 +71,3 @@ struct RunCommand: AsyncParsableCommand {
         }
     }
 }
-
-/// Why a run cannot start, in lines for people.
-struct SetupRefusal: Error {
-    var lines: [String]
-}

@@ -1,21 +1,23 @@
 internal import ExportCore
-internal import Model
 internal import NIOHTTP1
 internal import Telemetry
-internal import Threading
 
 /// Which path is what, and its answers.
 struct Routes: Sendable {
     let feed: StatusFeed
     let registry: MetricRegistry
-    let metrics: ClusterMetrics
+    /// Brings up to date what is measured when somebody looks.
+    let refresh: @Sendable () async -> Void
+    /// Whether there is a cluster to be shown, besides probes and metrics.
+    let showsCluster: Bool
     let health: @Sendable () async -> EndpointHealth
     /// Whether only names of this machine may be asked for.
     let isLocal: Bool
 
-    static let paths = [
-        "/", "/v1/leader", "/v1/status", "/v1/gate", "/v1/events", "/metrics", "/healthz", "/readyz",
-    ]
+    private static let probes = ["/metrics", "/healthz", "/readyz"]
+    private static let cluster = ["/", "/v1/leader", "/v1/status", "/v1/gate", "/v1/events"]
+
+    private var paths: [String] { (showsCluster ? Self.cluster : []) + Self.probes }
 
     /// The answer to a request; its body was read and thrown away.
     func answer(_ head: HTTPRequestHead) async -> Reply {
@@ -25,10 +27,10 @@ struct Routes: Sendable {
                 "This endpoint listens on this machine only and answers to localhost, 127.0.0.1 and [::1] in Host.")
         }
         let path = String(head.uri.prefix { $0 != "?" })
-        let file = PageFile.all[path]
-        guard file != nil || Self.paths.contains(path) else {
+        let file = showsCluster ? PageFile.all[path] : nil
+        guard file != nil || paths.contains(path) else {
             return .problem(
-                .notFound, "There is nothing at this path. There is: \(Self.paths.joined(separator: ", ")).")
+                .notFound, "There is nothing at this path. There is: \(paths.joined(separator: ", ")).")
         }
         let allowed: [HTTPMethod] = path == "/v1/events" ? [.GET] : [.GET, .HEAD]
         guard allowed.contains(head.method) else {
@@ -43,7 +45,7 @@ struct Routes: Sendable {
         case "/healthz": return await probe { $0.isAlive }
         case "/readyz": return await probe { $0.isReady }
         case "/metrics":
-            metrics.publish(now: SystemClock.now())
+            await refresh()
             return Reply(.ok, type: "text/plain; version=0.0.4; charset=utf-8", registry.render())
         default: return await document(path)
         }

@@ -5,6 +5,7 @@ internal import NIOHTTP1
 internal import NIOPosix
 internal import Synchronization
 public import Telemetry
+internal import Threading
 
 /// What a coordinator shows: JSON for programs, metrics for Prometheus, a page for people. docs/endpoint.md has the
 /// paths and fields.
@@ -44,9 +45,32 @@ public final class StatusEndpoint: Sendable {
         let cluster = ClusterMetrics(in: metrics)
         feed = StatusFeed(settings: settings, metrics: cluster, source: status)
         connections = Connections(limit: settings.maxConnections)
-        let isLocal = ["127.0.0.1", "::1", "localhost"].contains(settings.host)
-        let routes = Routes(feed: feed, registry: metrics, metrics: cluster, health: health, isLocal: isLocal)
+        let routes = Routes(
+            feed: feed, registry: metrics, refresh: { cluster.publish(now: SystemClock.now()) }, showsCluster: true,
+            health: health, isLocal: Self.isLocal(settings))
         connection = Connection(routes: routes, feed: feed, log: logger)
+    }
+
+    /// For a process that has no cluster to show: `/healthz`, `/readyz` and `/metrics`, and nothing else.
+    ///
+    /// - Parameters:
+    ///   - refresh: brings up to date what is measured when somebody looks.
+    ///   - health: whether the process is well.
+    public init(
+        probesOnly settings: StatusEndpointSettings, metrics: MetricRegistry, logger: Logger,
+        refresh: @escaping @Sendable () async -> Void, health: @escaping @Sendable () async -> EndpointHealth
+    ) {
+        self.settings = settings
+        feed = StatusFeed(settings: settings)
+        connections = Connections(limit: settings.maxConnections)
+        let routes = Routes(
+            feed: feed, registry: metrics, refresh: refresh, showsCluster: false, health: health,
+            isLocal: Self.isLocal(settings))
+        connection = Connection(routes: routes, feed: feed, log: logger)
+    }
+
+    private static func isLocal(_ settings: StatusEndpointSettings) -> Bool {
+        ["127.0.0.1", "::1", "localhost"].contains(settings.host)
     }
 
     /// Listens, on a thread of its own, and returns the port.

@@ -39,8 +39,9 @@ actor StatusFeed {
     static let maxPaceMilliseconds: UInt64 = 10_000
 
     private let settings: StatusEndpointSettings
-    private let source: @Sendable () async -> ClusterStatus
-    private let metrics: ClusterMetrics
+    /// Nil if there is no cluster to look at.
+    private let source: (@Sendable () async -> ClusterStatus)?
+    private let metrics: ClusterMetrics?
     private var history = StatusHistory()
     private var latest: Snapshot?
     private var looks: UInt64 = 0
@@ -62,6 +63,11 @@ actor StatusFeed {
         self.settings = settings
         self.metrics = metrics
         self.source = source
+    }
+
+    init(settings: StatusEndpointSettings) {
+        self.settings = settings
+        (metrics, source) = (nil, nil)
     }
 
     // MARK: Looking
@@ -100,9 +106,8 @@ actor StatusFeed {
     }
 
     private func look() {
-        guard askedAt == nil, !isStopped else { return }
+        guard askedAt == nil, !isStopped, let source else { return }
         askedAt = SystemClock.now()
-        let source = source
         Task { take(await source()) }
     }
 
@@ -112,7 +117,7 @@ actor StatusFeed {
         var status = seen
         status.time = StatusJSON.time(unixMilliseconds: unixMilliseconds)
         history.observe(&status, now: now, unixMilliseconds: unixMilliseconds)
-        metrics.take(status, now: now)
+        metrics?.take(status, now: now)
         looks += 1
         let snapshot = Snapshot(status: status, number: looks, takenAt: now)
         latest = snapshot

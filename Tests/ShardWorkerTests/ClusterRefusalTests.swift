@@ -82,7 +82,7 @@ import Testing
     @Test func heartbeatsTellHowTargetsFare() async throws {
         try await withTemporaryDirectory { directory in
             let ledger = try await Ledger.open(directory: directory)
-            let bench = try await ClusterBench(ledger, leader: ClusterBench.leader(lease: 800))
+            let bench = try await ClusterBench(ledger, leader: ClusterBench.leader(lease: 4_000))
             await eventually("ready") { bench.worker.isReady }
             let records = ClusterRecords(count: 20)
             bench.leader.say(records.frame(0..<10))

@@ -6,6 +6,7 @@ import Protocol
 import Synchronization
 import Synthetic
 import Testing
+import Threading
 
 @testable import Ledger
 @testable import ShardWorker
@@ -118,7 +119,7 @@ struct ClusterBench {
         running = Task { await worker.run() }
     }
 
-    static func leader(lease: UInt32 = 5_000, targets: Int = 1) -> FakeLeader {
+    static func leader(lease: UInt32 = 60_000, targets: Int = 1) -> FakeLeader {
         let leader = FakeLeader(targets: (0..<targets).map { "t\($0)" }, leaseMilliseconds: lease)
         leader.setGrants(ClusterRecords.grants())
         return leader
@@ -131,14 +132,15 @@ struct ClusterBench {
     }
 }
 
-/// Waits until something is so, ten seconds at the most.
+/// Waits until something is so, on a busy machine too.
 func eventually(
-    _ what: Comment, within milliseconds: Int = 10_000, sourceLocation: SourceLocation = #_sourceLocation,
+    _ what: Comment, within milliseconds: UInt64 = 30_000, sourceLocation: SourceLocation = #_sourceLocation,
     _ isSo: () async -> Bool
 ) async {
-    for _ in 0..<milliseconds / 5 {
+    let began = SystemClock.now()
+    repeat {
         if await isSo() { return }
         try? await Task.sleep(for: .milliseconds(5))
-    }
+    } while SystemClock.now().milliseconds(since: began) < milliseconds
     Issue.record("waited in vain: \(what)", sourceLocation: sourceLocation)
 }

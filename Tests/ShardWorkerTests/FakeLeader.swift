@@ -20,7 +20,7 @@ final class FakeLeader: Sendable {
 
     private let state: Mutex<State>
 
-    init(targets: [String], leaseMilliseconds: UInt32 = 5_000) {
+    init(targets: [String], leaseMilliseconds: UInt32) {
         state = Mutex(State(targets: targets, leaseMilliseconds: leaseMilliseconds))
     }
 

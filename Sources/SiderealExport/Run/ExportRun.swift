@@ -47,17 +47,8 @@ final class ExportRun: Sendable {
         self.options = options
         self.console = console
         log = Logger(label: "sidereal-export") { _ in ConsoleLogHandler(console: console) }
-        do throws(ConfigurationError) {
-            configuration = try Configuration.load(path: options.config)
-        } catch {
-            let count = error.problems.count
-            let said = "\(count) \(count == 1 ? "mistake" : "mistakes") in \(options.config)"
-            throw SetupRefusal(lines: error.problems.flatMap(\.lines) + [said])
-        }
-        secrets = SecretDirectory(root: options.secrets)
-        let missing = configuration.secretProblems(
-            root: options.secrets, exists: secrets.isThere, state: secrets.state)
-        guard missing.isEmpty else { throw SetupRefusal(lines: missing.map { "\($0)" }) }
+        configuration = try Setup.configuration(options.config)
+        secrets = try Setup.secrets(options.secrets, for: configuration)
         do {
             if configuration.fips { try FIPS.require() }
             client = HTTPClient(for: configuration.targets, approvedOnly: configuration.fips)

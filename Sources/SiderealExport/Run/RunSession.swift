@@ -79,7 +79,8 @@ final class RunSession: Sendable {
         worker = Worker(lanes, settled: plan.settled, parts: parts)
     }
 
-    private static func lane(
+    /// What it takes to serve a target, with its receiver joined to the ledger.
+    static func lane(
         _ target: Target, _ factory: BackendFactory, _ ledger: Ledger, _ inFlight: [BatchInFlight]
     ) async throws -> LanePlan {
         let known = try await ledger.fileLength(target: target.name)
