@@ -23,9 +23,13 @@ OCSF_MODELS_PACKAGES := py-ocsf-models==0.10.0
 FUZZ_CASES ?= 1000000
 COUNT ?= 10000
 SECONDS ?= 300
+SIMULATE := $(RELEASE_DIR)/release/simulate
+SEEDS ?= 1000
+FROM ?= 1
+SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage lint format build release deps acceptance soak bench bench-coordinator bench-encode bench-protocol bench-peers clean
+.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants lint format build release deps acceptance soak bench bench-coordinator bench-encode bench-protocol bench-peers clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,7 +81,7 @@ $(BINARY): .make/apt $(SWIFT_SOURCES)
 run: $(BINARY) ## Export COUNT (10000) synthetic results to HEC, Elasticsearch and a file on this machine
 	@deploy/local/demo $(BINARY) $(COUNT)
 
-test: lint unit checkers end-to-end ## All tests: style, unit, other parsers, real sockets, TLS and kill -9
+test: lint unit simulate simulate-plants checkers end-to-end ## All tests: style, unit, simulated clusters, other parsers, real sockets, TLS and kill -9
 
 lint: ## Formatting, as a check
 	$(SWIFT) format lint --strict --recursive Sources Tests benchmarks Package.swift
@@ -87,6 +91,16 @@ format: ## Formatting, applied
 
 unit: .make/apt ## Unit, property and simulation tests
 	$(SWIFT) test
+
+simulate: $(SIMULATE) ## SEEDS (1000) histories of a simulated cluster with every kind of fault, or one: SEED=n
+	@$(SIMULATE) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
+
+simulate-plants: $(SIMULATE) ## Planted mistakes, each of which the simulation must find
+	@$(SIMULATE) --plants --seeds $(SEEDS)
+
+$(SIMULATE): $(BINARY) $(SIMULATION_SOURCES)
+	$(SWIFT) build -c release --static-swift-stdlib --product simulate --scratch-path $(RELEASE_DIR)
+	@touch $@
 
 end-to-end: $(BINARY) .venv/ready .make/apt-peers .make/apt-browser ## The built program against look-alikes, TLS servers, full disks and kill -9
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -p no:cacheprovider Tests/EndToEnd

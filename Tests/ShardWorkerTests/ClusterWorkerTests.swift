@@ -141,6 +141,9 @@ import Testing
 
             bench.leader.nextTerm()
             bench.leader.setReachable(true)
+            await eventually("ready again") { bench.worker.isReady }
+            // A leader knows nothing of what is in hand: what is owed it sends, and what waited was let go for it.
+            bench.leader.say(records.frame(0..<20, term: 2, epoch: 2))
             await eventually("delivered under the new grants") { bench.leader.keys(.delivered).count == 20 }
             let claims = try #require(bench.leader.hellos.last?.claims)
             #expect(claims.map(\.grant) == ClusterRecords.grants() && claims.allSatisfy { $0.term == 1 })

@@ -135,7 +135,9 @@ public actor ClusterCoordinator {
     func handle(_ event: CoordinatorCore.Event) {
         let now = SystemClock.now()
         guard let number = term?.number, core != nil else { return }
-        guard election.isLeading(now: now) else { return elect(.tick) }
+        guard let leading = election.leading(now: now) else { return elect(.tick) }
+        // An event that comes after the end that the core knows of is not taken, though the lease was renewed meanwhile.
+        core?.lead(until: leading.until)
         guard let effects = core?.handle(event, now: now) else { return }
         for effect in effects {
             guard term?.number == number, core != nil else { return }

@@ -137,6 +137,10 @@ public struct CoordinatorCore: Sendable {
         [membership.nextDeadline, table.nextDeadline].compactMap { $0 }.min()
     }
 
+    /// The lease was renewed: it may act until then. To be told before every event, for an event that comes after the end
+    /// it knows of is not taken.
+    public mutating func lead(until: Tick) { leadUntil = until }
+
     /// Takes an event and returns what to do.
     public mutating func handle(_ event: Event, now: Tick) -> [Effect] {
         if case .tick(let until, _) = event { leadUntil = until }

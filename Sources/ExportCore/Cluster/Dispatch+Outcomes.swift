@@ -6,6 +6,8 @@ extension Dispatch {
         let target = Int(told.target)
         guard target < targetCount, worker.index < workers.count, workers[worker.index].isOpen else { return [] }
         if told.kind == .failed { return failures(told, target, worker) }
+        // A worker tells its rows in the order of their numbers, so this one was told before in this session.
+        guard told.row > workers[worker.index].rows.last else { return [] }
         var facts: [Facts] = []
         var touched: [UInt64] = []
         var pending = 0

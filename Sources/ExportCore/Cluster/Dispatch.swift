@@ -176,11 +176,13 @@ public struct Dispatch: Sendable {
         workers[worker.index].shards.removeAll { lost.contains($0) }
     }
 
-    /// Shards are nobody's: they were released, or their owner is dead.
+    /// Shards are nobody's: they were released, or their owner is dead. What they took of its room is free for others.
     public mutating func unassigned(_ shards: [UInt16]) -> [Effect] {
-        for worker in Set(shards.compactMap { owners[Int($0)]?.worker }) { revoked(shards, of: worker) }
-        let effects = takeBack(shards: shards)
+        let former = Set(shards.compactMap { owners[Int($0)]?.worker }).sorted()
+        for worker in former { revoked(shards, of: worker) }
+        var effects = takeBack(shards: shards)
         for shard in shards { owners[Int(shard)] = nil }
+        for worker in former { effects += pump(worker) }
         return effects
     }
 

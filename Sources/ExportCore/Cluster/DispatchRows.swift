@@ -57,12 +57,15 @@ struct RowLedger: Sendable {
 
     private var rows: [Row] = []
     private var head = 0
+    /// The highest number that was told in the session.
+    private(set) var last: UInt64 = 0
     /// Counts the sessions.
     let session: UInt64
 
     init(session: UInt64 = 0) { self.session = session }
 
     mutating func append(_ number: UInt64, barrier: UInt64, pending: Int) {
+        last = number
         rows.append(Row(number: number, barrier: barrier, pending: pending))
     }
 

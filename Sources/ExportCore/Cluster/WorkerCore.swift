@@ -117,7 +117,7 @@ public struct WorkerCore: Sendable {
         let ends = isFenced ? nil : leaseEnd
         // Without a confirmation everything in hand is of that session: its end is the fence then, which stays once passed.
         let former = isConfirmed ? formerEnd : nil
-        return [lease.nextDeadline, ends, former, stopDeadline].compactMap { $0 }.min()
+        return [lease.nextDeadline, ends, former, hasExited ? nil : stopDeadline].compactMap { $0 }.min()
     }
 
     /// No request may start at or after this; nil if none may start at all.
@@ -247,6 +247,7 @@ public struct WorkerCore: Sendable {
             case .send(let message): lease.session.map { .send($0, message) }
             case .withdraw(let target, let ranges): .withdraw(target: target, ranges)
             case .forget(let row): .forget(through: row)
+            case .intake(let delivery): .intake(delivery)
             }
         }
     }

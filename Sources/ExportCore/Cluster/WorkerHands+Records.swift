@@ -37,6 +37,9 @@ extension WorkerHands {
         _ key: RecordKey, _ grant: ShardGrant, _ wanted: UInt32, _ place: Range<UInt64>
     ) -> UInt32 {
         guard let holding = held[grant.shard], !holding.isRevoked, holding.epoch == grant.epoch else { return 0 }
+        if !withdrawing.isEmpty, let leaving = withdrawing[key], leaving & wanted != 0 {
+            resent[key, default: 0] |= leaving & wanted
+        }
         let fresh = wanted & ~(inHand[key] ?? 0) & ~(told[key] ?? 0)
         guard fresh != 0 else { return 0 }
         inHand[key, default: 0] |= fresh
@@ -64,6 +67,8 @@ extension WorkerHands {
                 guard items[found].carried & bit != 0 else { continue }
                 let item = items[found]
                 drop(found, bit)
+                withdrawing.clear(item.key, bit)
+                resent.clear(item.key, bit)
                 let grant = ShardGrant(shard: item.shard, epoch: held[item.shard]?.epoch ?? 0)
                 guard let reason = reasons[item.position] else {
                     delivered.keys.append(item.key)
@@ -88,10 +93,8 @@ extension WorkerHands {
         }
     }
 
-    /// Rows are in the ledger: they are told.
+    /// Rows are in the ledger: they are told, once all before them are.
     public mutating func committed(_ numbers: [UInt64]) -> [Effect] {
-        var effects: [Effect] = []
-        var shards: Set<UInt16> = []
         for number in numbers {
             guard let row = uncommitted.removeValue(forKey: number) else { continue }
             let bit = UInt32(1) << UInt32(row.target)
@@ -99,33 +102,55 @@ extension WorkerHands {
                 inHand.clear(key, bit)
                 told[key, default: 0] |= bit
                 unload(grant.shard)
-                if load[grant.shard] == nil { shards.insert(grant.shard) }
             }
-            // Commits may end in another order than they began; rows are forgotten in order of their numbers.
-            let place = rows.lastIndex { $0.number < number }.map { $0 + 1 } ?? 0
-            rows.insert(row, at: place)
-            if let effect = tell(row) { effects.append(effect) }
+            rows.insert(row, at: rows.partitioningIndex { $0.number > number })
         }
-        return effects + release(shards)
+        return tellReady() + release()
     }
 
-    /// A lane carries what lies at these places no further: nobody knows that it was accepted.
+    /// A lane carries what lies at these places no further: nobody knows that it was accepted. What the leader has sent
+    /// again meanwhile begins anew.
     public mutating func withdrawn(target: Int, _ ranges: [Range<UInt64>]) -> [Effect] {
         let bit = UInt32(1) << UInt32(target)
-        var shards: Set<UInt16> = []
+        var again: [(item: Item, line: [UInt8])] = []
         for range in ranges {
             var found = firstItem(from: range.lowerBound)
             while found < items.count, items[found].position < range.upperBound {
                 defer { found += 1 }
-                guard items[found].carried & bit != 0 else { continue }
-                inHand.clear(items[found].key, bit)
-                unload(items[found].shard)
-                shards.insert(items[found].shard)
+                let item = items[found]
+                guard item.carried & bit != 0 else { continue }
+                let isResent = (resent[item.key] ?? 0) & bit != 0
+                let line = isResent ? bytes(at: item.position..<item.position + UInt64(item.length)) : nil
+                withdrawing.clear(item.key, bit)
+                resent.clear(item.key, bit)
+                inHand.clear(item.key, bit)
+                unload(item.shard)
                 drop(found, bit)
+                if let line, let holding = held[item.shard], !holding.isRevoked { again.append((item, line)) }
             }
         }
         trim()
-        return release(shards)
+        return takeUp(again, target) + release()
+    }
+
+    /// Lays records out anew for one target.
+    private mutating func takeUp(_ records: [(item: Item, line: [UInt8])], _ target: Int) -> [Effect] {
+        guard !records.isEmpty else { return [] }
+        let bit = UInt32(1) << UInt32(target)
+        let start = end
+        var lines = ByteWriter(capacity: records.reduce(0) { $0 + $1.line.count })
+        for (item, line) in records {
+            lines.append(line.span)
+            inHand[item.key, default: 0] |= bit
+            load[item.shard, default: 0] += 1
+            carriedBytes[target] += UInt64(line.count)
+            items.append(
+                Item(key: item.key, position: end, length: UInt32(line.count), shard: item.shard, carried: bit))
+            end += UInt64(line.count)
+        }
+        let bytes = lines.seal()
+        pieces.append(Piece(range: start..<end, bytes: bytes, carried: records.count))
+        return [.intake(Delivery(range: start..<end, bytes: bytes, targets: [(target, PositionSet())]))]
     }
 
     /// An attempt at what lies at these places failed; attempts go on.
@@ -196,7 +221,7 @@ extension WorkerHands {
 
 extension [Range<UInt64>] {
     /// Appends `range`, or lengthens the last one if it ends where `range` begins.
-    fileprivate mutating func appendJoining(_ range: Range<UInt64>) {
+    mutating func appendJoining(_ range: Range<UInt64>) {
         if let last, last.upperBound == range.lowerBound {
             self[count - 1] = last.lowerBound..<range.upperBound
         } else {

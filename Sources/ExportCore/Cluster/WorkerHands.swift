@@ -72,6 +72,8 @@ public struct WorkerHands: Sendable {
         case withdraw(target: Int, [Range<UInt64>])
         /// Rows up to this one are of no use any more.
         case forget(through: UInt64)
+        /// Records for the lanes that were withdrawn and had come again meanwhile.
+        case intake(Delivery)
     }
 
     struct Item: Sendable {
@@ -107,11 +109,18 @@ public struct WorkerHands: Sendable {
     var pieces: [Piece] = []
     var end: UInt64 = 0
     var inHand: [RecordKey: UInt32] = [:]
+    /// Targets whose lanes were asked to carry a record no further and have not said that they do.
+    var withdrawing: [RecordKey: UInt32] = [:]
+    /// Of those, the ones that the leader sent again meanwhile: they are taken up again when they are free.
+    var resent: [RecordKey: UInt32] = [:]
     /// Targets of which something was told and not forgotten.
     var told: [RecordKey: UInt32] = [:]
     var rows: [Row] = []
     var uncommitted: [UInt64: Row] = [:]
     var nextRow: UInt64
+    /// The last row that was told in this session. Rows are told in the order of their numbers, or the leader's word
+    /// "up to this row" would speak of rows that it never saw.
+    var toldThrough: UInt64 = 0
     /// Bytes in hand for each target.
     public internal(set) var carriedBytes: [UInt64]
 
@@ -163,12 +172,14 @@ public struct WorkerHands: Sendable {
 
     // MARK: Session
 
-    /// A session began. Everything that is not known to be kept is told again.
+    /// A session began. Everything that is not known to be kept is told again. What waits is let go, for the leader does
+    /// not know of it and sends as much as if there were nothing; it comes again where it belongs.
     ///
     /// - Parameter order: for each target of the session's order, its number here.
     public mutating func begin(term: UInt64, order: [Int]) -> [Effect] {
         session = (term, order)
-        return rows.compactMap { tell($0) }
+        toldThrough = 0
+        return tellReady() + withdraw(Set(items.map(\.shard)))
     }
 
     /// The session ended.
@@ -188,7 +199,7 @@ public struct WorkerHands: Sendable {
             // A shard that is not held is given back all the same: the leader waits for the word.
             held[grant.shard] = Holding(term: term, epoch: grant.epoch, isRevoked: true)
         }
-        return withdraw(shards) + release(shards)
+        return withdraw(shards) + release()
     }
 
     /// Rows up to `row` are kept by the leader.
@@ -205,35 +216,46 @@ public struct WorkerHands: Sendable {
     }
 
     /// The leases of earlier sessions are over: what they granted and the present one has not is carried no further.
-    public func withdrawUnconfirmed() -> [Effect] {
+    public mutating func withdrawUnconfirmed() -> [Effect] {
         withdraw(Set(held.filter { $0.value.term != session?.term }.keys))
     }
 
-    private func withdraw(_ shards: Set<UInt16>) -> [Effect] {
-        (0..<targetCount).compactMap { target in
+    private mutating func withdraw(_ shards: Set<UInt16>) -> [Effect] {
+        var effects: [Effect] = []
+        for target in 0..<targetCount {
             var ranges: [Range<UInt64>] = []
             for item in items where item.carried & (1 << UInt32(target)) != 0 && shards.contains(item.shard) {
-                let stop = item.position + UInt64(item.length)
-                if let last = ranges.last, last.upperBound == item.position {
-                    ranges[ranges.count - 1] = last.lowerBound..<stop
-                } else {
-                    ranges.append(item.position..<stop)
-                }
+                withdrawing[item.key, default: 0] |= 1 << UInt32(target)
+                resent.clear(item.key, 1 << UInt32(target))
+                ranges.appendJoining(item.position..<item.position + UInt64(item.length))
             }
-            return ranges.isEmpty ? nil : .withdraw(target: target, ranges)
+            if !ranges.isEmpty { effects.append(.withdraw(target: target, ranges)) }
         }
+        return effects
     }
 
     /// Tells of revoked shards of which nothing is left.
-    mutating func release(_ shards: Set<UInt16>) -> [Effect] {
-        guard let session else { return [] }
-        var grants: [ShardGrant] = []
-        for shard in shards.sorted() {
-            guard let holding = held[shard], holding.isRevoked, load[shard, default: 0] == 0 else { continue }
-            held[shard] = nil
-            grants.append(ShardGrant(shard: shard, epoch: holding.epoch))
+    mutating func release() -> [Effect] {
+        guard let session, rows.last.map({ $0.number <= toldThrough }) ?? true else { return [] }
+        // What an earlier leader revoked is this one's to decide about: it may be granted again under the same number.
+        let done = held.filter {
+            $0.value.isRevoked && $0.value.term == session.term && load[$0.key, default: 0] == 0
         }
-        return grants.isEmpty ? [] : [.send(.released(term: session.term, grants: grants))]
+        guard !done.isEmpty else { return [] }
+        for shard in done.keys { held[shard] = nil }
+        let grants = done.sorted { $0.key < $1.key }.map { ShardGrant(shard: $0.key, epoch: $0.value.epoch) }
+        return [.send(.released(term: session.term, grants: grants))]
+    }
+
+    /// Tells rows that were not told yet and before which no commit is under way.
+    mutating func tellReady() -> [Effect] {
+        let limit = uncommitted.keys.min() ?? .max
+        var effects: [Effect] = []
+        for row in rows[rows.partitioningIndex { $0.number > toldThrough }...] where row.number < limit {
+            if let effect = tell(row) { effects.append(effect) }
+            toldThrough = row.number
+        }
+        return effects
     }
 
     func tell(_ row: Row) -> Effect? {
@@ -251,5 +273,17 @@ extension [RecordKey: UInt32] {
     mutating func clear(_ key: RecordKey, _ bits: UInt32) {
         guard let old = self[key] else { return }
         self[key] = old & ~bits == 0 ? nil : old & ~bits
+    }
+}
+
+extension [WorkerHands.Row] {
+    /// The first place for which `isBehind` holds; it must hold for all places after it.
+    func partitioningIndex(_ isBehind: (WorkerHands.Row) -> Bool) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if isBehind(self[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 }

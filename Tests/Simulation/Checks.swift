@@ -1,0 +1,159 @@
+import ExportCore
+import Model
+import Protocol
+
+/// What must never happen, looked at from outside and above.
+final class Checks {
+    private(set) var violations: [String] = []
+    private var owners: [Grant: String] = [:]
+    private var leaders: [UInt64: String] = [:]
+    /// Records that workers' ledgers held as given up.
+    private var buried: [Int: Set<RecordKey>] = [:]
+    private var requests: [UInt64: Request] = [:]
+    private var nextRequest: UInt64 = 0
+    /// When a leader last came to power: it has to see a failure itself.
+    private var lastLed: UInt64 = 0
+    /// What each worker's ledger ever held as delivered, for each target.
+    private var committed: [String: [Set<RecordKey>]] = [:]
+
+    private struct Grant: Hashable {
+        var term: UInt64
+        var grant: ShardGrant
+    }
+
+    private struct Request {
+        var worker: String
+        var shards: Set<UInt16>
+    }
+
+    func violate(_ text: String) { if violations.count < 3 { violations.append(text) } }
+
+    /// Invariant 1: a fact is written only if it is one.
+    func told(_ key: RecordKey, _ target: Int, _ kind: Outcomes.Kind, _ world: World) {
+        let isTrue =
+            kind == .delivered
+            ? world.receivers[target].accepted[key] != nil : buried[target]?.contains(key) ?? false
+        if !isTrue { violate("1: \(key) was written as \(kind) of target \(target), which it is not") }
+    }
+
+    func finished(_ source: UInt64, _ world: World) {
+        for record in world.sources.first(where: { $0.id == source })?.records ?? [] {
+            for target in 0..<world.plan.targetCount where world.store.facts[target][record.key] == nil {
+                violate("1: source \(source) was finished without \(record.key)")
+            }
+        }
+    }
+
+    func commits(_ row: WorkerHands.Row, _ worker: SimWorker) {
+        if row.kind == .dead { return buried[row.target, default: []].formUnion(row.keys) }
+        committed[worker.name, default: [[], [], []]][row.target].formUnion(row.keys)
+    }
+
+    /// Invariant 2: one coordinator in a term.
+    func leads(_ term: UInt64, _ node: SimCoordinator) {
+        if let other = leaders[term], other != node.identity {
+            violate("2: \(node.identity) and \(other) lead in \(term)")
+        }
+        leaders[term] = node.identity
+        lastLed = node.world.now
+    }
+
+    /// Invariant 2: whoever acts holds the lease by its own clock.
+    func acts(_ node: SimCoordinator, _ world: World) {
+        if !node.isLeading { violate("2: \(node.identity) acts after its lease") }
+    }
+
+    /// Invariant 4: one owner in an epoch.
+    func assigns(_ term: UInt64, _ grants: [ShardGrant], to worker: String) {
+        for grant in grants {
+            let key = Grant(term: term, grant: grant)
+            if let other = owners[key], other != worker {
+                violate("4: shard \(grant.shard) is \(other)'s and \(worker)'s in \(term).\(grant.epoch)")
+            }
+            owners[key] = worker
+        }
+    }
+
+    /// Invariant 4, where it matters: no two workers send records of one shard at a time.
+    func requestBegins(_ items: [SimLane.Item], _ target: Int, _ worker: SimWorker, _ world: World) -> UInt64 {
+        if let known = committed[worker.name]?[target], let again = items.first(where: { known.contains($0.key) }) {
+            violate("5: \(worker.name) sends \(again.key) again though its ledger has it as delivered")
+        }
+        let shards = Set(items.map(\.shard))
+        world.note("\(worker.name) sends \(items.map { "\($0.key.low)/\($0.shard)" })")
+        for request in requests.values where request.worker != worker.name && !request.shards.isDisjoint(with: shards) {
+            violate(
+                "4: \(worker.name) and \(request.worker) send records of shards \(shards.intersection(request.shards))")
+        }
+        nextRequest += 1
+        requests[nextRequest] = Request(worker: worker.name, shards: shards)
+        return nextRequest
+    }
+
+    func requestEnds(_ request: UInt64) { requests[request] = nil }
+
+    /// Invariant 5: what is told was committed before.
+    func tells(_ told: Outcomes, _ worker: SimWorker) {
+        guard let row = worker.ledger.first(where: { $0.number == told.row }) else {
+            return violate("5: \(worker.name) tells of row \(told.row), which its ledger does not hold")
+        }
+        if row.keys != told.keys || row.kind != told.kind { violate("5: row \(told.row) is told otherwise than it is") }
+    }
+
+    /// Invariant 5: what is forgotten was written.
+    func forgets(_ row: WorkerHands.Row, _ world: World) {
+        for key in row.keys where world.store.facts[row.target][key] == nil {
+            violate("5: row \(row.number) is forgotten though \(key) was not written")
+        }
+    }
+
+    /// Invariant 6: a gate that was halted opens only after a person acknowledged.
+    func gate(from old: GateRecord?, to new: GateRecord, _ world: World) {
+        guard let old, !old.isOpen, new.isOpen, let episode = old.episode else { return }
+        let name = episode.alertName(cluster: "sim")
+        let alerts = world.store.alerts.filter { $0.key.hasPrefix(name) }
+        if alerts.isEmpty || alerts.values.contains(where: { !$0.isAcknowledgedByPerson }) {
+            violate("6: the gate opened after \(name) though nobody acknowledged it")
+        }
+    }
+
+    func afterEvent(_ world: World) {
+        let leading = world.coordinators.filter(\.isLeading)
+        if leading.count > 1 { violate("2: \(leading.map(\.identity)) lead at the same time") }
+        guard world.events % 16 == 0 else { return }
+        bounds(world)
+        gateIsShut(world)
+    }
+
+    /// Invariant 7.
+    private func bounds(_ world: World) {
+        for node in world.coordinators {
+            guard let targets = node.core?.dispatch.targets else { continue }
+            for target in targets where target.windowBytes > SimSettings.bounds.windowBytes + 1_300 {
+                violate("7: \(target.windowBytes) bytes of one target in the hand of \(node.name)")
+            }
+        }
+        for node in world.workers {
+            for bytes in node.core?.hands.carriedBytes ?? [] where bytes > UInt64(SimSettings.carriedBytes) {
+                violate("7: \(bytes) bytes of one target in the hands of \(node.name)")
+            }
+        }
+    }
+
+    /// Invariant 6: a receiver that fails for long shuts the gate, whoever leads.
+    private func gateIsShut(_ world: World) {
+        for receiver in world.receivers {
+            guard let since = receiver.downSince, receiver.failedAttempts >= 8, let began = receiver.brokenSince,
+                world.now > max(since, began, lastLed) + Self.shutWithin
+            else { continue }
+            if world.store.isAdmitting {
+                violate(
+                    "6: target \(receiver.target) fails since \((world.now - since) / World.second) s and probing goes on"
+                )
+            }
+        }
+    }
+
+    /// The gate's lease, the longest evidence of another worker, and a change of leader in between.
+    private static let shutWithin = 24 * World.second
+}

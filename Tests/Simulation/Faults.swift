@@ -1,0 +1,102 @@
+import ExportCore
+import Model
+import Protocol
+
+extension World {
+    /// Faults come in at random, of the kinds that the seed allows, and most of them go away again.
+    func scheduleFault() {
+        after(200 * World.millisecond + rng.below(3 * World.second)) {
+            guard self.isFaulty else { return }
+            self.fault()
+            self.scheduleFault()
+        }
+    }
+
+    private func fault() {
+        let kind = Int(rng.below(14))
+        guard plan.faults & (1 << UInt64(kind)) != 0 else { return }
+        let worker = workers[Int(rng.below(UInt64(workers.count)))]
+        let coordinator = coordinators[Int(rng.below(UInt64(coordinators.count)))]
+        note("fault \(kind) of \(worker.name), \(coordinator.name)")
+        switch kind {
+        case 0: restart(worker, after: rng.below(6 * World.second))
+        case 1: restart(coordinator, after: rng.below(6 * World.second))
+        case 2: pause(worker)
+        case 3: pause(coordinator)
+        case 4: cut(worker.name, coordinator.name)
+        case 5: cut(worker.name, nil)
+        case 6: cut(coordinator.name, "store")
+        case 7: store.outageUntil = now + rng.below(8 * World.second)
+        case 8: takeDown(receivers[Int(rng.below(UInt64(receivers.count)))])
+        case 9: worker.breakLinks()
+        case 10: handOver(coordinator, cutOff: worker)
+        case 11: leave(worker)
+        case 12: addSource()
+        default: scale()
+        }
+    }
+
+    private func restart(_ node: SimNode, after delay: UInt64) {
+        node.crash()
+        after(delay) { node.start() }
+    }
+
+    /// A coordinator ends in order and gives the lease back, sometimes while a worker can reach none.
+    private func handOver(_ node: SimCoordinator, cutOff worker: SimWorker) {
+        if rng.below(2) == 0 { cut(worker.name, nil) }
+        node.stop()
+        restart(node, after: World.second + rng.below(3 * World.second))
+    }
+
+    /// Longer than any lease, now and then.
+    private func pause(_ node: SimNode) {
+        guard node.isUp else { return }
+        node.pause(rng.below(7 * World.second))
+        node.wallError = rng.below(100_000)
+    }
+
+    /// Both directions, or one.
+    private func cut(_ from: String, _ to: String?) {
+        let others = to.map { [$0] } ?? coordinators.map(\.name)
+        let both = rng.below(2) == 0
+        var cut: [Direction] = []
+        for other in others {
+            cut.append(Direction(from: from, to: other))
+            if both { cut.append(Direction(from: other, to: from)) }
+        }
+        blocked.formUnion(cut)
+        after(rng.below(8 * World.second)) { self.blocked.subtract(cut) }
+    }
+
+    private func takeDown(_ receiver: SimReceiver) {
+        guard !receiver.isDown else { return }
+        receiver.goDown()
+        guard plan.deadTarget != receiver.target else { return }
+        after(rng.below(12 * World.second)) { if self.plan.deadTarget != receiver.target { receiver.heal() } }
+    }
+
+    private func leave(_ worker: SimWorker) {
+        guard worker.isUp else { return }
+        worker.isLeaving = true
+        worker.stop()
+        after(6 * World.second + rng.below(4 * World.second)) {
+            worker.isLeaving = false
+            worker.start()
+        }
+    }
+
+    /// More workers, up to eight, or fewer, down to two.
+    private func scale() {
+        if workers.count < 8, rng.below(2) == 0 {
+            let worker = SimWorker(world: self, name: "w\(workers.count)")
+            workers.append(worker)
+            worker.start()
+        } else {
+            for worker in workers.dropFirst(2) where rng.below(2) == 0 { leave(worker) }
+        }
+    }
+
+    func isPoison(_ key: RecordKey) -> Bool {
+        sources.first { $0.id == key.high }?.records.first { $0.key == key }?.isPoison ?? false
+    }
+}

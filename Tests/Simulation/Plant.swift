@@ -1,0 +1,27 @@
+/// Mistakes planted into the cluster, each of which the checks must find.
+enum Plant: String, CaseIterable {
+    /// A worker goes on after its lease.
+    case skipFencing
+    /// A worker tells of what its ledger does not hold yet.
+    case tellBeforeCommit
+    /// A worker releases a shard and goes on with its records.
+    case releaseAtOnce
+    /// A new leader gives shards away that workers of the last one may still hold.
+    case noWaitAfterTakeOver
+    /// A worker counts as dead as soon as it is silent.
+    case deadAtOnce
+    /// A leader goes on after its lease.
+    case actAfterLease
+    /// A time-out counts as success.
+    case unknownIsSuccess
+    /// The leader lets workers forget before it has written.
+    case settledBeforeWritten
+    /// A worker starts without what its ledger holds.
+    case forgetfulLedger
+    /// The gate opens though nobody acknowledged.
+    case openWithoutAcknowledgement
+    /// Every leader raises an alert of its own.
+    case alertPerLeader
+    /// The feed leaves a page out.
+    case loseAPage
+}

@@ -1,0 +1,328 @@
+import ExportCore
+import Model
+@_spi(NextRelease) import Protocol
+
+/// A coordinator's process around `LeaderElection` and `CoordinatorCore`.
+final class SimCoordinator: SimNode {
+    private(set) var election: LeaderElection?
+    private(set) var core: CoordinatorCore?
+    private var links: [SessionID: SimLink] = [:]
+    private var nextSession: UInt64 = 1
+    private var rng = PRNG(seed: 0)
+    private var release = ProtocolRelease.current
+    private var schedule = FeedSchedule(starts: [])
+    private var writes: [CoordinatorCore.Effect] = []
+    private var isWriting = false
+    private var nextTick: UInt64 = 0
+
+    var identity: String { "\(name)/\(boot)" }
+
+    override func start() {
+        guard !isUp else { return }
+        isUp = true
+        boot += 1
+        release = world.plan.isMixed && world.rng.below(2) == 0 ? .next : .current
+        rng = PRNG(seed: world.rng.next())
+        links = [:]
+        core = nil
+        election = LeaderElection(
+            identity: identity, address: name, settings: SimSettings.election, now: tick)
+        elect(.tick)
+        beat()
+    }
+
+    override func crash() {
+        guard isUp else { return }
+        super.crash()
+        drop()
+        election = nil
+    }
+
+    /// Ends in order: gives the lease back.
+    func stop() { elect(.shutDown) }
+
+    override func wake() { elect(.tick) }
+
+    var isLeading: Bool { isUp && election?.isLeading(now: tick) ?? false }
+
+    private func beat() {
+        if let until = election?.leading(now: tick)?.until, core != nil {
+            let until = world.plant == .actAfterLease ? Tick(nanoseconds: .max) : until
+            handle(.tick(leadUntil: until, wallMilliseconds: wall))
+            feed()
+        } else if world.plant == .actAfterLease, core != nil {
+            handle(.tick(leadUntil: Tick(nanoseconds: .max), wallMilliseconds: wall))
+        }
+        later(80 * World.millisecond) { self.beat() }
+    }
+
+    // MARK: Election
+
+    private func elect(_ event: LeaderElection.Event) {
+        guard let effects = election?.handle(event, now: tick, rng: &rng) else { return }
+        for effect in effects { perform(effect) }
+        setTimer(election?.nextTick)
+    }
+
+    private func perform(_ effect: LeaderElection.Effect) {
+        switch effect {
+        case .read(let id):
+            world.store.request(self, { .done($0.lease) }) { answer in
+                if case .done(let state) = answer {
+                    self.elect(.read(id: id, state))
+                } else {
+                    self.elect(.failed(id: id))
+                }
+            }
+        case .write(let id, let record, let version):
+            world.store.request(self, { $0.writeLease(record, replacing: version) }) { answer in
+                switch answer {
+                case .done(let version): self.elect(.wrote(id: id, version))
+                case .refused: self.elect(.conflict(id: id))
+                case .unknown: self.elect(.failed(id: id))
+                }
+            }
+        case .lead(let term): takeOver(term)
+        case .stepDown: if world.plant != .actAfterLease { drop() }
+        case .follow: break
+        case .finished: crash()
+        }
+    }
+
+    private func drop() {
+        world.note("\(identity) steps down")
+        core = nil
+        writes = []
+        isWriting = false
+        for link in links.values { link.close(fromWorker: false) }
+        links = [:]
+    }
+
+    /// Reads what is settled, then leads.
+    private func takeOver(_ term: UInt64) {
+        world.store.request(self, { .done(($0.facts, $0.finished)) }) { answer in
+            guard let leading = self.election?.leading(now: self.tick), leading.term == term else { return }
+            guard case .done(let (facts, finished)) = answer else {
+                return self.later(100 * World.millisecond) { self.takeOver(term) }
+            }
+            self.lead(term, until: leading.until, facts, finished)
+        }
+    }
+
+    private func lead(
+        _ term: UInt64, until: Tick, _ facts: [[RecordKey: Outcomes.Kind]], _ finished: Set<UInt64>
+    ) {
+        let count = world.plan.targetCount
+        var index = SettledIndex(targetCount: count)
+        for source in world.sources {
+            for record in source.records {
+                let range = record.key.low..<record.key.low + UInt64(record.length)
+                for target in 0..<count where facts[target][record.key] != nil {
+                    index.insert(range, of: source.id, target: target)
+                }
+            }
+        }
+        for source in finished { index.finish(source) }
+        var timing = SimSettings.timing
+        if world.plant == .deadAtOnce {
+            timing.workerLeaseMilliseconds = 40
+            timing.marginMilliseconds = 1
+        }
+        var membership = Membership.Settings(
+            leader: name, term: term, versions: release.versions, shardCount: SimSettings.shardCount,
+            targets: (0..<count).map { "t\($0)" }, timing: SimSettings.timing)
+        membership.timing = timing
+        membership.helloMilliseconds = 2_000
+        core = CoordinatorCore(
+            .init(
+                membership: membership, isFirstTerm: term == 1 || world.plant == .noWaitAfterTakeOver, cluster: "sim",
+                gate: SimSettings.gate, bounds: SimSettings.bounds),
+            index: index, leadUntil: until, now: tick)
+        writes = []
+        isWriting = false
+        schedule = FeedSchedule(starts: (0..<count).map { _ in ChunkRef(file: 0, offset: 0) })
+        world.checks.leads(term, self)
+        world.note("\(identity) leads in term \(term)")
+    }
+
+    // MARK: Sessions
+
+    func accept(from worker: String) -> SimLink.End {
+        let end = SimLink.End(release: release)
+        end.name = name
+        return end
+    }
+
+    func adopt(_ link: SimLink) {
+        let session = SessionID(nextSession)
+        nextSession += 1
+        let boot = boot
+        links[session] = link
+        let peer = link.worker.name
+        link.coordinator.receive = { message in
+            self.later(0) { if self.boot == boot { self.receive(session, message) } }
+        }
+        link.coordinator.closed = {
+            self.later(0) {
+                self.links[session] = nil
+                self.handle(.closed(session))
+            }
+        }
+        later(0) { self.handle(.connected(session, name: peer)) }
+    }
+
+    private func receive(_ session: SessionID, _ message: Message) {
+        guard let link = links[session] else { return }
+        if core == nil || !isLeading && world.plant != .actAfterLease {
+            world.note("\(name) does not lead and was told: \(message.brief)")
+            guard case .hello = message else { return }
+            let leader = election?.leader(now: tick)
+            let answer = NotLeader(
+                term: election?.highestKnownTerm ?? 0, leader: leader?.identity ?? "",
+                address: leader?.identity == identity ? "" : leader?.address ?? "")
+            link.send(.notLeader(answer), fromWorker: false)
+            links[session] = nil
+            link.close(fromWorker: false)
+            return
+        }
+        handle(.received(session, message))
+    }
+
+    func handle(_ event: CoordinatorCore.Event) {
+        guard isUp, isLeading || world.plant == .actAfterLease else { return world.note("\(name) drops an event") }
+        if let until = election?.leading(now: tick)?.until, world.plant != .actAfterLease { core?.lead(until: until) }
+        guard let effects = core?.handle(event, now: tick) else { return }
+        for effect in effects where core != nil { perform(effect) }
+        writeNext()
+    }
+
+    private func perform(_ effect: CoordinatorCore.Effect) {
+        switch effect {
+        case .send(let session, let message):
+            if case .assign(let term, let grants) = message, let link = links[session] {
+                world.checks.assigns(term, grants, to: link.worker.name)
+            }
+            world.checks.acts(self, world)
+            links[session]?.send(message, fromWorker: false)
+        case .close(let session, let fault):
+            links[session]?.send(.error(fault), fromWorker: false)
+            links.removeValue(forKey: session)?.close(fromWorker: false)
+        case .write(let number, _), .finished(_, let number):
+            writes.append(effect)
+            if world.plant == .settledBeforeWritten { handle(.written(through: number)) }
+        case .gate(let effect): perform(effect)
+        case .superseded(let term): elect(.heard(term: term))
+        case .broken(let why): world.checks.violate(why)
+        case .note: break
+        }
+    }
+
+    // MARK: Store
+
+    /// One write at a time, again until it is done or the lease is another's.
+    private func writeNext() {
+        guard !isWriting, let next = writes.first, let term = core?.term else { return }
+        isWriting = true
+        let identity = identity
+        world.store.request(
+            self,
+            { store in
+                switch next {
+                case .write(_, let facts): store.write(facts, identity: identity, term: term)
+                case .finished(let source, _): store.finish(source, identity: identity, term: term)
+                default: .refused
+                }
+            }
+        ) { answer in
+            guard self.core?.term == term else { return }
+            self.isWriting = false
+            switch answer {
+            case .done:
+                self.writes.removeFirst()
+                switch next {
+                case .write(let number, _), .finished(_, let number): self.handle(.written(through: number))
+                default: break
+                }
+                self.writeNext()
+            case .refused: self.drop()
+            case .unknown: self.later(100 * World.millisecond) { self.writeNext() }
+            }
+        }
+    }
+
+    private func perform(_ effect: ExportGate.Effect) {
+        let (identity, term) = (identity, core?.term ?? 0)
+        switch effect {
+        case .readGate:
+            world.store.request(self, { .done($0.gate) }) { answer in
+                if case .done(let record) = answer {
+                    self.handle(.gate(.gateRead(record)))
+                } else {
+                    self.handle(.gate(.gateUnreadable))
+                }
+            }
+        case .readAlerts:
+            world.store.request(self, { .done(Array($0.alerts.values).sorted { $0.name < $1.name }) }) { answer in
+                if case .done(let list) = answer {
+                    self.handle(.gate(.alertsRead(list)))
+                } else {
+                    self.handle(.gate(.alertUnreadable))
+                }
+            }
+        case .writeGate(let record, let before):
+            guard tick < before else { return handle(.gate(.gateUnwritten(record.version))) }
+            world.store.request(self, { $0.write(record, identity: identity, term: term) }) { answer in
+                switch answer {
+                case .done(nil): self.handle(.gate(.gateWritten(record.version)))
+                case .done(let stored?): self.handle(.gate(.gateRefused(stored: stored)))
+                default: self.handle(.gate(.gateUnwritten(record.version)))
+                }
+            }
+        case .raise(var alert):
+            if world.plant == .alertPerLeader { alert.name += "-\(term)" }
+            world.store.request(self, { [alert] in .done($0.raise(alert)) }) { answer in
+                guard case .done(var found) = answer else { return self.handle(.gate(.alertUnreadable)) }
+                if self.world.plant == .alertPerLeader { found.name = String(found.name.dropLast("-\(term)".count)) }
+                self.handle(.gate(.alertRead(name: found.name, found)))
+            }
+        case .readAlert(let name):
+            world.store.request(self, { .done($0.alerts[name]) }) { answer in
+                guard case .done(var found) = answer else { return self.handle(.gate(.alertUnreadable)) }
+                if self.world.plant == .openWithoutAcknowledgement, found != nil {
+                    found?.acknowledged = true
+                    found?.acknowledgedBy = "nobody"
+                    found?.acknowledgedAt = "now"
+                    found?.remediationAction = "none"
+                }
+                self.handle(.gate(.alertRead(name: name, found)))
+            }
+        case .shun, .forgive, .record: break
+        }
+    }
+
+    // MARK: Feed
+
+    /// Reads on for every target that has room, each at its own pace.
+    private func feed() {
+        for _ in 0..<8 {
+            guard let core, isLeading else { return }
+            let next = schedule.next(hasRoom: core.dispatch.hasRoom) { $0.file < world.sources.count }
+            guard let (ref, targets) = next else { break }
+            let after = ref.offset == 0 ? ChunkRef(file: ref.file, offset: 1) : ChunkRef(file: ref.file + 1, offset: 0)
+            schedule.advance(targets, to: after)
+            let source = world.sources[ref.file]
+            if core.dispatch.index.isFinished(source.id) { continue }
+            if world.plant == .loseAPage, ref.file == 1 { continue }
+            let mask = TargetMask(bits: targets.reduce(0) { $0 | 1 << UInt32($1) })
+            handle(.page(source.page(Int(ref.offset), for: mask, now: world.now)))
+        }
+        for target in 0..<world.plan.targetCount {
+            let cursor = schedule.cursor(of: target)
+            let rest = world.sources.dropFirst(cursor.file)
+            if rest.isEmpty { handle(.passed(target: target)) }
+            let records = rest.reduce(0) { $0 + UInt64($1.records.count) }
+            let oldest = rest.first.map { (world.now - $0.bornAt) / World.millisecond }
+            handle(.backlog(target: target, records: records, oldestMilliseconds: oldest))
+        }
+    }
+}

@@ -1,0 +1,86 @@
+import ExportCore
+import Model
+import Protocol
+
+/// A SIEM with every kind of answer: it takes, refuses for now or for good, in part, or takes without saying so.
+final class SimReceiver {
+    private unowned let world: World
+    let target: Int
+    /// How often each record was taken.
+    var accepted: [RecordKey: Int] = [:]
+    var isDown: Bool
+    /// Since when nothing was taken though something came, and how many attempts failed since.
+    var downSince: UInt64?
+    var failedAttempts = 0
+    /// When as many attempts had failed as make a target broken.
+    var brokenSince: UInt64?
+
+    init(world: World, target: Int) {
+        self.world = world
+        self.target = target
+        isDown = world.plan.deadTarget == target
+        if isDown { downSince = world.now }
+    }
+
+    func goDown() {
+        isDown = true
+        downSince = world.now
+        failedAttempts = 0
+        brokenSince = nil
+    }
+
+    func heal() {
+        isDown = false
+        downSince = nil
+        brokenSince = nil
+    }
+
+    /// Takes a request some time after it left; the answer comes later, or not at all.
+    ///
+    /// - Parameter arrived: called when the receiver has done with it, whether the sender lives or not.
+    func take(
+        _ records: [(key: RecordKey, isPoison: Bool)], from node: SimNode, arrived: @escaping () -> Void,
+        _ answer: @escaping (Verdict) -> Void
+    ) {
+        let start = world.now
+        let limit = SimSettings.requestMilliseconds * World.millisecond
+        world.after(min(world.delay(20 * World.millisecond), limit)) {
+            let (verdict, isSilent) = self.judge(records)
+            arrived()
+            let elapsed = self.world.now - start
+            let rest = limit > elapsed ? limit - elapsed : 0
+            let wait = isSilent ? rest : min(rest, self.world.delay(20 * World.millisecond))
+            node.later(wait) { answer(isSilent ? Self.silence : verdict) }
+        }
+    }
+
+    private static let silence = Verdict.unknown(Reason(code: "timeout", message: "no answer"))
+    private static let busy = Reason(code: "http-503", message: "busy")
+    private static let bad = Reason(code: "hec-6", message: "invalid")
+
+    private func judge(_ records: [(key: RecordKey, isPoison: Bool)]) -> (Verdict, isSilent: Bool) {
+        if isDown {
+            failedAttempts += 1
+            if failedAttempts == 8 { brokenSince = world.now }
+            return world.rng.below(3) == 0
+                ? (Self.silence, true) : (.retry(Self.busy, retryAfterMilliseconds: nil), false)
+        }
+        if world.chance(6) { return (.retry(Self.busy, retryAfterMilliseconds: nil), false) }
+        if let culprit = records.firstIndex(where: \.isPoison) {
+            for record in records[..<culprit] { accept(record.key) }
+            return (.poisonAt(delivered: culprit, Self.bad), false)
+        }
+        if world.chance(6), records.count > 1 {
+            let items = records.map { record -> ItemVerdict in
+                guard world.rng.below(2) == 0 else { return .retry(Self.busy) }
+                accept(record.key)
+                return .delivered
+            }
+            return (.items(items, retryAfterMilliseconds: nil), false)
+        }
+        for record in records { accept(record.key) }
+        return (.delivered(slowDown: false), world.chance(4))
+    }
+
+    private func accept(_ key: RecordKey) { accepted[key, default: 0] += 1 }
+}

@@ -1,0 +1,117 @@
+import ExportCore
+import Model
+import Protocol
+
+/// The API server's part: the leader's lease, results' states, the gate, alerts. Requests are slow, lost on the way or on
+/// the way back, refused in an outage, or in conflict with others.
+final class SimStore {
+    private unowned let world: World
+    var lease = LeaseState(stored: nil, highestTerm: 0)
+    private var writings = 0
+    /// For each target, what became of each record.
+    var facts: [[RecordKey: Outcomes.Kind]] = [[:], [:], [:]]
+    var finished: Set<UInt64> = []
+    var gate: GateRecord?
+    var gateRenewedAt: UInt64 = 0
+    var alerts: [String: SystemAlert] = [:]
+    var outageUntil: UInt64 = 0
+    /// The highest term in whose name something was written.
+    private var writtenTerm: UInt64 = 0
+
+    init(world: World) { self.world = world }
+
+    enum Answer<Value> {
+        case done(Value)
+        case refused
+        /// No answer, or an error: nobody knows.
+        case unknown
+    }
+
+    /// Whether the API server would admit a probe now.
+    var isAdmitting: Bool {
+        guard let gate, gate.isOpen else { return false }
+        return world.now < gateRenewedAt + UInt64(gate.durationSeconds) * World.second
+    }
+
+    /// Carries out `work` some time later, and answers later still.
+    func request<Value>(
+        _ node: SimNode, _ work: @escaping (SimStore) -> Answer<Value>, _ answer: @escaping (Answer<Value>) -> Void
+    ) {
+        world.after(world.delay(5 * World.millisecond)) {
+            guard self.world.now >= self.outageUntil, !self.world.isBlocked(node.name, "store"), !self.world.chance(2)
+            else {
+                // Most errors come at once; some requests just hang.
+                return node.later(self.world.delay(50 * World.millisecond)) { answer(.unknown) }
+            }
+            let result = work(self)
+            let isLost = self.world.isBlocked("store", node.name) || self.world.chance(2)
+            node.later(self.world.delay(5 * World.millisecond)) { answer(isLost ? .unknown : result) }
+        }
+    }
+
+    func writeLease(_ record: LeaseRecord, replacing: LeaseVersion?) -> Answer<LeaseVersion> {
+        guard replacing == lease.stored?.version else { return .refused }
+        writings += 1
+        let version = LeaseVersion("\(writings)")
+        lease.stored = LeaseState.Stored(record: record, version: version)
+        lease.highestTerm = max(lease.highestTerm, record.term)
+        return .done(version)
+    }
+
+    private func isFenced(_ identity: String, _ term: UInt64) -> Bool {
+        guard let record = lease.stored?.record else { return true }
+        return record.holder != identity || record.term != term
+    }
+
+    func write(_ written: [Dispatch.Facts], identity: String, term: UInt64) -> Answer<Void> {
+        guard !isFenced(identity, term) else { return .refused }
+        note(term)
+        for fact in written where fact.kind != .failed {
+            for key in fact.keys {
+                world.checks.told(key, fact.target, fact.kind, world)
+                facts[fact.target][key] = fact.kind
+            }
+        }
+        return .done(())
+    }
+
+    func finish(_ source: UInt64, identity: String, term: UInt64) -> Answer<Void> {
+        guard !isFenced(identity, term) else { return .refused }
+        note(term)
+        world.checks.finished(source, world)
+        finished.insert(source)
+        return .done(())
+    }
+
+    private func note(_ term: UInt64) {
+        if term < writtenTerm { world.checks.violate("term \(term) wrote after term \(writtenTerm)") }
+        writtenTerm = max(writtenTerm, term)
+    }
+
+    func write(_ record: GateRecord, identity: String, term: UInt64) -> Answer<GateRecord?> {
+        guard !isFenced(identity, term) else { return .unknown }
+        if !record.mayReplace(gate) { return .done(gate) }
+        world.checks.gate(from: gate, to: record, world)
+        gate = record
+        if record.isOpen { gateRenewedAt = world.now }
+        return .done(nil)
+    }
+
+    func raise(_ alert: SystemAlert) -> SystemAlert {
+        if let known = alerts[alert.name] { return known }
+        if alerts.values.contains(where: { !$0.isAcknowledgedByPerson }) {
+            world.checks.violate("alert \(alert.name) was raised while another is open: \(alerts.keys.sorted())")
+        }
+        alerts[alert.name] = alert
+        return alert
+    }
+
+    func acknowledgeAll() {
+        for name in alerts.keys.sorted() where alerts[name]?.acknowledged == false {
+            alerts[name]?.acknowledged = true
+            alerts[name]?.acknowledgedBy = "ao@example.gov"
+            alerts[name]?.acknowledgedAt = "2026-11-26T00:00:00Z"
+            alerts[name]?.remediationAction = "looked at it"
+        }
+    }
+}

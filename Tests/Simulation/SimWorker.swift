@@ -1,0 +1,175 @@
+import ExportCore
+import Model
+@_spi(NextRelease) import Protocol
+
+/// A worker's process around `WorkerCore`: what the shell does, with a fake disk under the ledger.
+final class SimWorker: SimNode {
+    var core: WorkerCore?
+    /// What its disk holds, whatever happens to the process.
+    var ledger: [WorkerHands.Row] = []
+    private var highestRow: UInt64 = 0
+    private var lanes: [SimLane] = []
+    private var links: [SessionID: SimLink] = [:]
+    private var rng = PRNG(seed: 0)
+    private var release = ProtocolRelease.current
+
+    override func start() {
+        guard !isUp, !isLeaving else { return }
+        isUp = true
+        boot += 1
+        world.note("\(name) starts")
+        release = world.plan.isMixed && world.rng.below(2) == 0 ? .next : .current
+        rng = PRNG(seed: world.rng.next())
+        links = [:]
+        let settings = WorkerCore.Settings(
+            identity: name, boot: RecordKey(high: 7, low: boot), capacity: 1 + UInt16(world.rng.below(3)),
+            windowBytes: UInt64(SimSettings.windowBytes), targets: (0..<world.plan.targetCount).map { "t\($0)" },
+            versions: release.versions)
+        let dial = CoordinatorDial(
+            addresses: world.coordinators.map(\.name), first: Int(world.rng.below(8)), now: tick)
+        let rows = world.plant == .forgetfulLedger ? [] : ledger
+        if world.plant == .forgetfulLedger { ledger = [] }
+        core = WorkerCore(settings, dial: dial, rows: rows, nextRow: highestRow + 1)
+        lanes = (0..<world.plan.targetCount).map { SimLane(worker: self, target: $0) }
+        handle(.timer)
+    }
+
+    override func crash() {
+        guard isUp else { return }
+        super.crash()
+        for link in links.values { link.close(fromWorker: true) }
+        links = [:]
+        core = nil
+        lanes = []
+    }
+
+    func breakLinks() { for link in links.values { link.fail() } }
+
+    override func wake() {
+        handle(.timer)
+        for lane in lanes { lane.handle(.tick) }
+    }
+
+    func setTimers() {
+        guard let core else { return }
+        setTimer(([core.nextDeadline] + lanes.map(\.nextTick)).compactMap { $0 }.min())
+    }
+
+    func stop() { handle(.stop(graceMilliseconds: 5_000)) }
+
+    func handle(_ event: WorkerCore.Event) {
+        guard isUp, let effects = core?.handle(event, now: tick, rng: &rng) else { return }
+        for effect in effects where isUp { perform(effect) }
+        setTimers()
+    }
+
+    private func perform(_ effect: WorkerCore.Effect) {
+        switch effect {
+        case .dial(let session, let address): dial(session, address)
+        case .send(let session, let message): send(session, message)
+        case .heartbeat(let session, let term, let number, let order):
+            let health = order.map { lanes[$0].report }
+            send(session, .heartbeat(Heartbeat(term: term, number: number, health: health)))
+        case .close(let session, let fault):
+            if let fault { send(session, .error(fault)) }
+            links.removeValue(forKey: session)?.close(fromWorker: true)
+        case .intake(let delivery): intake(delivery)
+        case .withdraw(let target, let ranges): lanes[target].withdraw(ranges)
+        case .fenced(let isFenced):
+            world.note("\(name) \(isFenced ? "is fenced" : "may act")")
+            for lane in lanes { lane.handle(isFenced && world.plant != .skipFencing ? .pause : .resume) }
+        case .forget(let row):
+            for old in ledger where old.number <= row { world.checks.forgets(old, world) }
+            ledger.removeAll { $0.number <= row }
+        case .gate, .note: break
+        case .exit:
+            crash()
+            // Whoever watches over processes starts another, unless it was asked to be fewer.
+            world.after(World.second + world.rng.below(World.second)) { if !self.world.isFaulty { self.start() } }
+        }
+    }
+
+    private func send(_ session: SessionID, _ message: Message) {
+        if case .outcomes(let told) = message, told.kind != .failed, world.plant != .tellBeforeCommit {
+            world.checks.tells(told, self)
+        }
+        links[session]?.send(message, fromWorker: true)
+    }
+
+    private func dial(_ session: SessionID, _ address: String) {
+        let patience = 300 * World.millisecond + world.rng.below(World.second)
+        world.after(world.delay(5 * World.millisecond)) {
+            guard let node = self.world.coordinators.first(where: { $0.name == address }), node.isUp, self.isUp,
+                !self.world.isBlocked(self.name, address), !self.world.isBlocked(address, self.name)
+            else { return self.later(patience) { self.handle(.closed(session)) } }
+            let here = SimLink.End(release: self.release)
+            here.name = self.name
+            let link = SimLink(world: self.world, worker: here, coordinator: node.accept(from: self.name))
+            node.adopt(link)
+            self.later(0) { self.connected(session, link) }
+        }
+    }
+
+    private func connected(_ session: SessionID, _ link: SimLink) {
+        links[session] = link
+        let boot = boot
+        link.worker.receive = { message in
+            self.later(0) { if self.boot == boot { self.receive(session, message) } }
+        }
+        link.worker.closed = {
+            self.later(0) {
+                self.links[session] = nil
+                self.handle(.closed(session))
+            }
+        }
+        handle(.connected(session))
+    }
+
+    private func receive(_ session: SessionID, _ message: Message) {
+        guard links[session] != nil else { return }
+        if case .revoke(let term, let grants) = message, world.plant == .releaseAtOnce {
+            return send(session, .released(term: term, grants: grants))
+        }
+        handle(.received(session, message))
+    }
+
+    private func intake(_ delivery: WorkerHands.Delivery) {
+        var items: [SimLane.Item] = []
+        var position = delivery.range.lowerBound
+        // Lines end with LF; each is one record.
+        let bytes = delivery.bytes.span
+        for index in 0..<bytes.count where bytes[index] == 0x0A {
+            let stop = delivery.range.lowerBound + UInt64(index) + 1
+            if let record = core?.hands.record(at: position) {
+                items.append(
+                    .init(position: position, length: stop - position, key: record.key, shard: record.shard))
+            }
+            position = stop
+        }
+        for (target, skip) in delivery.targets {
+            lanes[target].add(items.filter { !skip.contains($0.position) })
+        }
+    }
+
+    /// The ledger takes a lane's changes; a crash meanwhile may leave them on the disk or not, whole.
+    func commit(
+        target: Int, _ ranges: [Range<UInt64>], _ dead: [WorkerHands.DeadRecord], _ done: @escaping () -> Void
+    ) {
+        guard let rows = core?.settle(target: target, ranges, dead: dead) else { return }
+        if world.plant == .tellBeforeCommit { handle(.committed(rows.map(\.number))) }
+        let boot = boot
+        world.after(world.delay(4 * World.millisecond)) {
+            let isThere = self.isUp && self.boot == boot
+            guard isThere || self.world.rng.below(2) == 0 else { return }
+            if !isThere, self.boot != boot { return }
+            self.ledger += rows
+            self.ledger.sort { $0.number < $1.number }
+            self.highestRow = max(self.highestRow, rows.map(\.number).max() ?? 0)
+            for row in rows { self.world.checks.commits(row, self) }
+            self.later(self.world.delay(World.millisecond)) {
+                if self.world.plant != .tellBeforeCommit { self.handle(.committed(rows.map(\.number))) }
+                done()
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+import ExportCore
+import Model
+import Protocol
+
+/// A cluster in one thread: machines, clocks, network, store and receivers, all from one seed.
+///
+/// First comes a time of faults, then one without; after it everything must have been settled. After every event the
+/// invariants are checked (``Checks``). What the machines decide is theirs alone: nothing here is a copy of it.
+final class World {
+    static let millisecond: UInt64 = 1_000_000
+    static let second: UInt64 = 1_000_000_000
+
+    let seed: UInt64
+    let plan: Plan
+    let plant: Plant?
+    var rng: PRNG
+    var now: UInt64 = World.second
+    var agenda = Agenda<() -> Void>()
+    var isFaulty = true
+    private(set) lazy var store = SimStore(world: self)
+    var coordinators: [SimCoordinator] = []
+    var workers: [SimWorker] = []
+    var receivers: [SimReceiver] = []
+    var blocked: Set<Direction> = []
+    var sources: [SimSource] = []
+    let checks = Checks()
+    var events = 0
+    /// What happened, for people who look at one history.
+    private(set) var trace: [String] = []
+
+    struct Direction: Hashable {
+        var from: String
+        var to: String
+    }
+
+    init(seed: UInt64, plant: Plant? = nil) {
+        self.seed = seed
+        self.plant = plant
+        rng = PRNG(seed: seed &* 0x9E37_79B9_7F4A_7C15 | 1)
+        plan = Plan(rng: &rng)
+        receivers = (0..<plan.targetCount).map { SimReceiver(world: self, target: $0) }
+        coordinators = (0..<plan.coordinatorCount).map { SimCoordinator(world: self, name: "c\($0)") }
+        workers = (0..<plan.workerCount).map { SimWorker(world: self, name: "w\($0)") }
+    }
+
+    /// Runs to the end and says what was violated.
+    func run() -> [String] {
+        for node in coordinators { after(rng.below(World.second)) { node.start() } }
+        for node in workers { after(rng.below(2 * World.second)) { node.start() } }
+        for _ in 0..<plan.sourceCount { addSource() }
+        scheduleFault()
+        scheduleSource()
+        advance(to: now + plan.faultySeconds * World.second) { false }
+        heal()
+        let calm = now
+        advance(to: now + plan.calmSeconds * World.second) { self.isSettled }
+        if checks.violations.isEmpty {
+            if isSettled {
+                freshRecordPasses()
+            } else {
+                checks.violate("nothing more than \(unsettled) after \((now - calm) / World.second) s without faults")
+            }
+        }
+        return checks.violations
+    }
+
+    /// Takes everything down: nodes and closures hold one another.
+    func end() {
+        agenda = Agenda()
+        coordinators = []
+        workers = []
+        receivers = []
+    }
+
+    func note(_ text: @autoclosure () -> String) {
+        guard isTracing else { return }
+        let at = now / World.millisecond
+        trace.append("\(at) ms: " + text())
+        if trace.count > 40_000 { trace.removeFirst(20_000) }
+    }
+    var isTracing = false
+
+    private func freshRecordPasses() {
+        addSource()
+        advance(to: now + plan.calmSeconds * World.second) { self.isSettled }
+        if !isSettled { checks.violate("a fresh record did not pass: \(unsettled)") }
+    }
+
+    func advance(to end: UInt64, until isDone: () -> Bool) {
+        var turns = 0
+        while let time = agenda.nextTime, time <= end, checks.violations.isEmpty {
+            now = max(now, time)
+            guard let action = agenda.removeFirst() else { return }
+            action()
+            events += 1
+            checks.afterEvent(self)
+            turns += 1
+            if turns % 64 == 0, isDone() { return }
+        }
+        now = max(now, end)
+    }
+
+    func after(_ delay: UInt64, _ action: @escaping () -> Void) { agenda.insert(action, at: now + delay) }
+
+    /// A delay as networks and disks have it: mostly short, sometimes long.
+    func delay(_ typical: UInt64) -> UInt64 {
+        let spread = rng.below(typical) + typical / 4
+        return isFaulty && rng.below(40) == 0 ? spread * 20 : spread
+    }
+
+    func chance(_ percent: UInt64) -> Bool { isFaulty && rng.below(100) < percent }
+
+    func isBlocked(_ from: String, _ to: String) -> Bool { blocked.contains(Direction(from: from, to: to)) }
+
+    /// More records come while there are faults, so that something is always under way.
+    private func scheduleSource() {
+        after(World.second + rng.below(4 * World.second)) {
+            guard self.isFaulty else { return }
+            if self.sources.count < 12 { self.addSource() }
+            self.scheduleSource()
+        }
+    }
+
+    func addSource() { sources.append(SimSource(number: sources.count, rng: &rng, bornAt: now)) }
+
+    // MARK: End
+
+    /// The faults are over: everybody is there, can be reached and answers.
+    private func heal() {
+        isFaulty = false
+        blocked = []
+        store.outageUntil = 0
+        for receiver in receivers { receiver.heal() }
+        let wanted = plan.finalWorkers
+        while workers.count < wanted {
+            workers.append(SimWorker(world: self, name: "w\(workers.count)"))
+        }
+        for (index, node) in (coordinators as [SimNode] + workers).enumerated() {
+            node.pausedUntil = 0
+            node.resume()
+            node.isLeaving = false
+            if !node.isUp { after(rng.below(World.second) + UInt64(index)) { node.start() } }
+        }
+        keepAcknowledging()
+    }
+
+    /// A person looks at the alerts now and then.
+    private func keepAcknowledging() {
+        store.acknowledgeAll()
+        after(World.second) { self.keepAcknowledging() }
+    }
+
+    /// Whether everything is settled, told, forgotten, and probing goes on.
+    var isSettled: Bool { unsettled.isEmpty }
+
+    var unsettled: String {
+        for source in sources {
+            for record in source.records {
+                for target in 0..<plan.targetCount where store.facts[target][record.key] == nil {
+                    return "record \(record.key) of target \(target)"
+                }
+            }
+            if !store.finished.contains(source.id) { return "source \(source.id)" }
+        }
+        for worker in workers where worker.isUp && !worker.ledger.isEmpty { return "the ledger of \(worker.name)" }
+        return store.isAdmitting ? "" : "the gate: \(store.gate?.reason ?? "none")"
+    }
+}
+
+/// What a seed decides before anything happens.
+struct Plan {
+    var targetCount: Int
+    var coordinatorCount: Int
+    var workerCount: Int
+    var finalWorkers: Int
+    var sourceCount: Int
+    var faultySeconds: UInt64
+    let calmSeconds: UInt64 = 240
+    /// Which kinds of faults there are, as bits.
+    var faults: UInt64
+    /// Versions of the protocol are mixed.
+    var isMixed: Bool
+    /// One receiver refuses everything all the time.
+    var deadTarget: Int?
+
+    init(rng: inout PRNG) {
+        targetCount = 1 + Int(rng.below(3))
+        coordinatorCount = 1 + Int(rng.below(3))
+        workerCount = 1 + Int(rng.below(4))
+        // Some grow to eight and shrink to two.
+        finalWorkers = rng.below(10) == 0 ? 8 : workerCount
+        sourceCount = 2 + Int(rng.below(4))
+        faultySeconds = 10 + rng.below(25)
+        faults = rng.below(5) == 0 ? 0 : rng.next()
+        isMixed = rng.below(3) == 0
+        deadTarget = rng.below(8) == 0 ? Int(rng.below(UInt64(targetCount))) : nil
+    }
+}
+
+/// A whole file of records, cut into two pages.
+struct SimSource {
+    struct Record {
+        var key: RecordKey
+        var shard: UInt16
+        var length: UInt32
+        var isPoison: Bool
+    }
+
+    let id: UInt64
+    let bornAt: UInt64
+    var records: [Record] = []
+    /// Where the second page begins, and the end.
+    var cut: UInt64 = 0
+    var end: UInt64 = 0
+
+    init(number: Int, rng: inout PRNG, bornAt: UInt64) {
+        id = 0x5000 + UInt64(number)
+        self.bornAt = bornAt
+        let count = 4 + Int(rng.below(16))
+        for index in 0..<count {
+            if index == count / 2 { cut = end }
+            let length = 20 + UInt32(rng.below(100))
+            records.append(
+                Record(
+                    key: RecordKey(high: id, low: end), shard: UInt16(rng.below(UInt64(SimSettings.shardCount))),
+                    length: length, isPoison: rng.below(40) == 0))
+            end += UInt64(length)
+        }
+    }
+
+    /// Page 0 or 1.
+    func page(_ number: Int, for targets: TargetMask, now: UInt64) -> FeedPage {
+        let range = number == 0 ? 0..<cut : cut..<end
+        var bytes = ByteWriter()
+        var page: [(UInt64, UInt16, UInt32, UInt32)] = []
+        for record in records where range.contains(record.key.low) {
+            page.append((record.key.low, record.shard, UInt32(bytes.count), record.length))
+            for _ in 1..<record.length { bytes.append(UInt8(ascii: "r")) }
+            bytes.append(0x0A)
+        }
+        var result = FeedPage(
+            targets: targets, source: id, range: range, isLast: number == 1,
+            ageMilliseconds: (now - bornAt) / World.millisecond, bytes: bytes.seal())
+        for (position, shard, start, length) in page {
+            result.append(position: position, shard: shard, start: start, length: length)
+        }
+        return result
+    }
+}
