@@ -92,8 +92,8 @@ actor TargetLane {
     }
 
     /// Carries the records at `places` of an input no further; the listener hears which these were, for those that are
-    /// under way only after their answer.
-    func withdraw(_ places: PositionSet, of source: Int64) {
+    /// under way only after their answer, unless that is not waited for.
+    func withdraw(_ places: PositionSet, of source: Int64, awaitsAnswers: Bool = true) {
         guard !isStopped else { return }
         queue = queue.compactMap { batch in
             let items = batch.items(at: places, of: source)
@@ -105,7 +105,7 @@ actor TargetLane {
         }
         for (id, batch) in batches.sorted(by: { $0.key < $1.key }) {
             let items = batch.items(at: places, of: source)
-            if !items.isEmpty { handle(.withdraw(id, items: items)) }
+            if !items.isEmpty { handle(awaitsAnswers ? .withdraw(id, items: items) : .abandon(id, items: items)) }
         }
         pump()
     }

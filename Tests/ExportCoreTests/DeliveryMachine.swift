@@ -37,6 +37,7 @@ enum PlantedBug: String, CaseIterable, Sendable {
     case withdrawalUntold = "was not withdrawn at once"
     case withdrawnWholeCommitted = "of which all was withdrawn"
     case tooMuchWithdrawn = "withdrawn unasked"
+    case abandonedAwaited = "was not abandoned at once"
 }
 
 /// A delivery with a planted bug.
@@ -106,7 +107,9 @@ struct BuggyDelivery: DeliveryMachine {
         }
         switch (bug, event) {
         case (.pauseIgnored, .pause), (.resumeForgotten, .resume), (.withdrawalForgotten, .withdraw): return .tick
-        case (.tooMuchWithdrawn, .withdraw(let id, _)): return .withdraw(id, items: [0..<(sizes[id] ?? 1)])
+        case (.abandonedAwaited, .abandon(let id, let items)): return .withdraw(id, items: items)
+        case (.tooMuchWithdrawn, .withdraw(let id, _)), (.tooMuchWithdrawn, .abandon(let id, _)):
+            return .withdraw(id, items: [0..<(sizes[id] ?? 1)])
         default: break
         }
         guard case .answered(let id, let verdict, let nanoseconds) = event else { return event }

@@ -21,6 +21,8 @@ struct DeliverySimulation {
         /// Records that the machine was asked to withdraw, and those of which it said that it did.
         var asked: Set<Int> = []
         var withdrawn: Set<Int> = []
+        /// Records whose answer is not waited for.
+        var abandoned: Set<Int> = []
     }
 
     let concurrency: Int
@@ -134,12 +136,16 @@ struct DeliverySimulation {
         let records = Set(items.joined().map { batch.records[$0] })
         batches[id]?.asked.formUnion(records)
         let isSettled = failedCommits.contains(id) || arrivals.contains { $0.what.batch == id && $0.what.isCommit }
-        perform(delivery.handle(.withdraw(id, items: items), now: now, rng: &rng))
-        // What waits goes at once; what is under way waits for its answer.
+        let isAbandoned = rng.below(3) == 0
+        if isAbandoned { batches[id]?.abandoned.formUnion(records) }
+        perform(
+            delivery.handle(
+                isAbandoned ? .abandon(id, items: items) : .withdraw(id, items: items), now: now, rng: &rng))
+        // What waits goes at once; what is under way waits for its answer, unless it is abandoned.
         guard let after = batches[id], !isSettled else { return }
-        let underWay = Set(arrivals.lazy.filter { $0.what.batch == id }.flatMap(\.what.records))
+        let underWay = isAbandoned ? [] : Set(arrivals.lazy.filter { $0.what.batch == id }.flatMap(\.what.records))
         for record in records.subtracting(after.withdrawn).subtracting(answered).subtracting(underWay) {
-            note("record \(record) was not withdrawn at once")
+            note("record \(record) was not \(isAbandoned ? "abandoned" : "withdrawn") at once")
         }
     }
 
@@ -149,7 +155,8 @@ struct DeliverySimulation {
         for record in records {
             if !batch.asked.contains(record) { note("record \(record) withdrawn unasked") }
             if answered.contains(record) { note("record \(record) withdrawn although it was answered for") }
-            if arrivals.contains(where: { $0.what.batch == id && $0.what.records.contains(record) }) {
+            let isOpen = arrivals.contains { $0.what.batch == id && $0.what.records.contains(record) }
+            if isOpen, !batch.abandoned.contains(record) {
                 note("record \(record) withdrawn with its answer open")
             }
             withdrawn[record] += 1
@@ -290,6 +297,7 @@ struct DeliverySimulation {
         if buried.count != dead.count { note("a record of \(id) buried twice") }
         self.dead += dead.count
         for item in dead {
+            if batch.withdrawn.contains(batch.records[item.item]) { note("a withdrawn record of \(id) buried") }
             let started = batch.firstSent ?? now
             let isExpired = policy.isExpired(firstAttempt: started, now: item.lastAttempt)
             if receiver.natures[batch.records[item.item]] == .good, !isExpired {

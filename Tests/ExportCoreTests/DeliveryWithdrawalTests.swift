@@ -122,6 +122,26 @@ import Testing
         #expect(bench.handle(.notSent(BatchID(0))) == [withdrawn(1..<3), ended])
     }
 
+    /// A receiver that does not answer cannot keep records from somebody else.
+    @Test func abandonedUnderWayIsWithdrawnAtOnce() {
+        let bench = DeliveryBench(concurrency: 2)
+        _ = bench.submit(0, items: 6)
+        #expect(withdraw(bench, 0..<2) == [])
+        #expect(bench.handle(.abandon(BatchID(0), items: [1..<4])) == [withdrawn(1..<4)])
+        #expect(bench.handle(.abandon(BatchID(0), items: [1..<4])) == [])
+        // Its answer settles none of these, buries none, and sends none again.
+        let verdicts: [ItemVerdict] = [.delivered, .delivered, .poison(why), .retry(why), .retry(why), .poison(why)]
+        let effects = bench.answer(0, .items(verdicts, retryAfterMilliseconds: nil))
+        #expect(!effects.contains { if case .withdrawn = $0 { true } else { false } })
+        #expect(bench.wait() == [send(0, 4..<5)])
+        #expect(bench.answer(0, delivered).buried == [5: 1])
+
+        _ = bench.submit(1, items: 2)
+        #expect(
+            bench.handle(.abandon(BatchID(1), items: [0..<2])) == [.withdrawn(BatchID(1), items: [0..<2])])
+        #expect(bench.answer(1, delivered) == [.ended(BatchID(1))])
+    }
+
     /// An ended batch gives its place to the next.
     @Test func thePlaceOfAnEndedBatchIsFree() {
         let bench = DeliveryBench(concurrency: 2, floor: 1)

@@ -46,6 +46,8 @@ struct ClusterRecords {
 /// Counts what it gets, and takes it or not as it is told.
 final class ClusterReceiver: Backend {
     let works = Atomic<Bool>(true)
+    /// Answers nothing as long as it is set.
+    let hangs = Atomic<Bool>(false)
     private let state = Mutex<(requests: Int, lines: [[UInt8]: Int])>((0, [:]))
 
     var requests: Int { state.withLock { $0.requests } }
@@ -56,7 +58,7 @@ final class ClusterReceiver: Backend {
 
     func deliver(_ parcel: Parcel) async -> DeliveryAnswer {
         state.withLock { $0.requests += 1 }
-        try? await Task.sleep(for: .milliseconds(2))
+        repeat { try? await Task.sleep(for: .milliseconds(2)) } while hangs.load(ordering: .relaxed)
         guard works.load(ordering: .relaxed) else {
             return DeliveryAnswer(.retry(Reason(code: "down", message: "down"), retryAfterMilliseconds: nil))
         }

@@ -31,7 +31,8 @@ public struct BatchID: Hashable, Sendable, Comparable {
 /// 9. What did not leave is no attempt: it counts for no failure and begins no window.
 /// 10. Between ``Event/pause`` and ``Event/resume`` nothing is sent; answers and commits go on.
 /// 11. A withdrawn record is in no later request. One that is under way is withdrawn only if its answer does not settle
-///     it: what the receiver accepted or refused for good is a fact.
+///     it: what the receiver accepted or refused for good is a fact. Unless it is abandoned: then nobody waits for that
+///     fact, and it may come about twice.
 ///
 /// Not promised: order between batches when there is more than one permit.
 public struct Delivery: Sendable {
@@ -53,6 +54,8 @@ public struct Delivery: Sendable {
         /// These records of the batch, ascending, are to be carried no further; ``Effect/withdrawn(_:items:)`` says what
         /// became of that.
         case withdraw(BatchID, items: [Range<Int>])
+        /// The same, and what is under way is not waited for any longer: its answer will settle nothing of these.
+        case abandon(BatchID, items: [Range<Int>])
         /// Nothing more may leave.
         case pause
         /// Requests may leave again.
@@ -240,6 +243,12 @@ public struct Delivery: Sendable {
             return []
         case .withdraw(let id, let items):
             guard var batch = batches[id], batch.withdraw(items) else { return [] }
+            var effects: [Effect] = []
+            put(batch, id, &effects)
+            return effects + sendDue(now)
+        case .abandon(let id, let items):
+            guard var batch = batches[id], batch.withdraw(items) else { return [] }
+            batch.abandonUnwanted(items)
             var effects: [Effect] = []
             put(batch, id, &effects)
             return effects + sendDue(now)

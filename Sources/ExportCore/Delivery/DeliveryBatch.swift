@@ -26,6 +26,8 @@ extension Delivery {
         private let count: Int
         /// Records of the request under way that are carried no further unless its answer settles them.
         private var unwanted: [Range<Int>] = []
+        /// Records of the request under way of which its answer settles nothing.
+        private var abandoned: [Range<Int>] = []
         /// Withdrawn records of which nobody was told yet.
         private var dropped: [Range<Int>] = []
         /// Withdrawn records, ever.
@@ -45,7 +47,8 @@ extension Delivery {
             switch phase {
             case .waiting: drop(items, from: 0)
             case .inFlight:
-                unwanted += parcels[0].items.parted(by: items).inside
+                let asked = parcels[0].items.parted(by: items).inside
+                unwanted += asked.parted(by: abandoned).outside.parted(by: unwanted).outside
                 unwanted.sort { $0.lowerBound < $1.lowerBound }
                 drop(items, from: 1)
             case .committing, .commitWaiting: return false
@@ -53,8 +56,25 @@ extension Delivery {
             return true
         }
 
+        /// Those of `items` that were to be waited for are not.
+        mutating func abandonUnwanted(_ items: [Range<Int>]) {
+            let (gone, left) = unwanted.parted(by: items)
+            unwanted = left
+            abandoned = (abandoned + gone).sorted { $0.lowerBound < $1.lowerBound }
+            dropped += gone
+            withdrawals += gone.itemCount
+        }
+
         /// The request under way has ended: what was kept for its answer alone, and not settled by it, goes.
         mutating func letGo() {
+            if !abandoned.isEmpty {
+                for index in parcels.indices {
+                    parcels[index].items = parcels[index].items.parted(by: abandoned).outside
+                }
+                parcels.removeAll { $0.items.isEmpty }
+                dead.removeAll { buried in abandoned.contains { $0.contains(buried.item) } }
+                abandoned = []
+            }
             guard !unwanted.isEmpty else { return }
             drop(unwanted, from: 0)
             unwanted = []

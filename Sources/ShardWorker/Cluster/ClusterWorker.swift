@@ -172,7 +172,10 @@ public final class ClusterWorker: Sendable {
             if let fault { parts.log.warning("the session is given up: \(fault.message)") }
             link(session)?.close(fault)
         case .intake(let delivery): lanes.take(delivery)
-        case .withdraw(let target, let ranges): lanes.withdraw(target: target, ranges)
+        case .withdraw(let target, let ranges):
+            // The rest of the time is for the commit and the way to the leader.
+            lanes.withdraw(
+                target: target, ranges, milliseconds: UInt64(desk.releaseMilliseconds.load(ordering: .relaxed)) / 2)
         case .fenced(let isFenced):
             await lanes.setPaused(isFenced)
             if isFenced {

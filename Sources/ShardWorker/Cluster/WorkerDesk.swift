@@ -19,6 +19,9 @@ final class WorkerDesk: LaneListener {
     /// Nanoseconds at which requests may no longer begin; 0 if none may.
     private let leaseEnd = Atomic<UInt64>(0)
 
+    /// How long a shard may take to be released, as the leader has it.
+    let releaseMilliseconds = Atomic<UInt32>(5_000)
+
     init(_ core: WorkerCore, seed: UInt64) { state = Mutex(State(core: core, rng: PRNG(seed: seed))) }
 
     func handle(_ event: WorkerCore.Event) {

@@ -48,14 +48,18 @@ final class WorkerLanes: Sendable {
         chosen.take(delivery)
     }
 
-    /// Has a lane carry these stretches no further, once everything taken before has reached it.
-    func withdraw(target: Int, _ ranges: [Range<UInt64>]) {
+    /// Has a lane carry these stretches no further, once everything taken before has reached it. Answers to what is under
+    /// way are waited for, but not longer than `milliseconds`.
+    func withdraw(target: Int, _ ranges: [Range<UInt64>], milliseconds: UInt64) {
         let latch = Latch(encoders.count)
         for encoder in encoders { encoder.flush(target: target, latch) }
         let lane = lanes[target]
         Task {
             await latch.wait()
-            await lane.withdraw(PositionSet(ranges), of: WorkerLedger.stream.rawValue)
+            let places = PositionSet(ranges)
+            await lane.withdraw(places, of: WorkerLedger.stream.rawValue)
+            try? await Task.sleep(for: .milliseconds(milliseconds))
+            await lane.withdraw(places, of: WorkerLedger.stream.rawValue, awaitsAnswers: false)
         }
     }
 

@@ -124,7 +124,10 @@ final class WorkerLink: Sendable {
         do {
             while let frame = try await connection.receive() {
                 guard let message = try decoder.decode(frame) else { continue }
-                if case .welcome = message { state.withLock { $0.encoder.version = decoder.version } }
+                if case .welcome(let welcome) = message {
+                    state.withLock { $0.encoder.version = decoder.version }
+                    desk.releaseMilliseconds.store(welcome.releaseMilliseconds, ordering: .relaxed)
+                }
                 if let fault = fault(in: message) {
                     log.error("\(address) is left: \(fault.message)")
                     return close(fault)
