@@ -153,6 +153,21 @@ extension WorkerHands {
         return [.intake(Delivery(range: start..<end, bytes: bytes, targets: [(target, PositionSet())]))]
     }
 
+    /// What of these stretches a target's lane still carries although its shard was revoked.
+    public func leaving(target: Int, _ ranges: [Range<UInt64>]) -> [Range<UInt64>] {
+        var left: [Range<UInt64>] = []
+        for range in ranges {
+            var found = firstItem(from: range.lowerBound)
+            while found < items.count, items[found].position < range.upperBound {
+                let item = items[found]
+                found += 1
+                guard item.carried & (1 << UInt32(target)) != 0, held[item.shard]?.isRevoked ?? false else { continue }
+                left.appendJoining(item.position..<item.position + UInt64(item.length))
+            }
+        }
+        return left
+    }
+
     /// An attempt at what lies at these places failed; attempts go on.
     public func failed(target: Int, _ ranges: [Range<UInt64>], reason: String) -> [Effect] {
         guard session != nil else { return [] }

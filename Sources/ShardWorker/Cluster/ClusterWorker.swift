@@ -173,9 +173,11 @@ public final class ClusterWorker: Sendable {
             link(session)?.close(fault)
         case .intake(let delivery): lanes.take(delivery)
         case .withdraw(let target, let ranges):
-            // The rest of the time is for the commit and the way to the leader.
+            // The rest of the time is for the commit and the way to the leader. What is not to be given back has more time.
             lanes.withdraw(
-                target: target, ranges, milliseconds: UInt64(desk.releaseMilliseconds.load(ordering: .relaxed)) / 2)
+                target: target, ranges,
+                milliseconds: UInt64(desk.releaseMilliseconds.load(ordering: .relaxed)) / 2,
+                late: { [desk] in desk.look { $0.hands.leaving(target: target, ranges) } })
         case .fenced(let isFenced):
             await lanes.setPaused(isFenced)
             if isFenced {

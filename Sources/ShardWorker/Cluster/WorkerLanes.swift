@@ -49,17 +49,20 @@ final class WorkerLanes: Sendable {
     }
 
     /// Has a lane carry these stretches no further, once everything taken before has reached it. Answers to what is under
-    /// way are waited for, but not longer than `milliseconds`.
-    func withdraw(target: Int, _ ranges: [Range<UInt64>], milliseconds: UInt64) {
+    /// way are waited for, but after `milliseconds` no longer to what is `late` then.
+    func withdraw(
+        target: Int, _ ranges: [Range<UInt64>], milliseconds: UInt64, late: @escaping @Sendable () -> [Range<UInt64>]
+    ) {
         let latch = Latch(encoders.count)
         for encoder in encoders { encoder.flush(target: target, latch) }
         let lane = lanes[target]
         Task {
             await latch.wait()
-            let places = PositionSet(ranges)
-            await lane.withdraw(places, of: WorkerLedger.stream.rawValue)
+            await lane.withdraw(PositionSet(ranges), of: WorkerLedger.stream.rawValue)
             try? await Task.sleep(for: .milliseconds(milliseconds))
-            await lane.withdraw(places, of: WorkerLedger.stream.rawValue, awaitsAnswers: false)
+            let left = late()
+            guard !left.isEmpty else { return }
+            await lane.withdraw(PositionSet(left), of: WorkerLedger.stream.rawValue, awaitsAnswers: false)
         }
     }
 
