@@ -28,14 +28,14 @@ final class LaneBuilder {
 
     init(
         lane: TargetLane, writer: RecordWriter, bounds: BatchBounds, settled: [Int64: PositionSet],
-        planned: PlannedBatches = PlannedBatches()
+        planned: PlannedBatches = PlannedBatches(), lull: Batching.Lull? = nil
     ) {
         self.lane = lane
         self.planned = planned
         self.writer = writer
         self.bounds = bounds
         self.settled = settled
-        batching = Batching(bounds)
+        batching = Batching(bounds, lull: lull)
         out = ByteWriter(capacity: bounds.maxBytes + (64 << 10))
     }
 

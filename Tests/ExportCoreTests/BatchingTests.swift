@@ -35,6 +35,22 @@ import Testing
         #expect(closes == [true])
     }
 
+    @Test func aLullEndsTheWaitOfABatchThatIsWorthARequest() {
+        let lull = Batching.Lull(milliseconds: 200, minBytes: 500)
+        var batching = Batching(BatchBounds(maxRecords: 100, maxBytes: 1_000, maxAgeMilliseconds: 60_000), lull: lull)
+        #expect(batching.dueAt == nil)
+        _ = batching.add(size: 499, now: start)
+        // Too small: it waits for its age.
+        #expect(batching.dueAt == start.adding(milliseconds: 60_000))
+        _ = batching.add(size: 1, now: start.adding(milliseconds: 150))
+        #expect(batching.dueAt == start.adding(milliseconds: 350))
+        // What comes puts the end off, but never past the age.
+        _ = batching.add(size: 1, now: start.adding(milliseconds: 59_900))
+        #expect(batching.dueAt == start.adding(milliseconds: 60_000))
+        batching.reset()
+        #expect(batching.dueAt == nil)
+    }
+
     @Test func ageCountsFromTheFirstRecord() {
         var batching = Batching(BatchBounds(maxRecords: 100, maxBytes: 1_000, maxAgeMilliseconds: 10))
         #expect(batching.dueAt == nil)

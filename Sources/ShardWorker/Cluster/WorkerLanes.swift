@@ -13,6 +13,10 @@ final class WorkerLanes: Sendable {
     private let encoders: [Encoder]
     private let tasks = Mutex<[Task<Void, Never>]>([])
 
+    /// The leader has a bounded amount in hand, for all workers and encoders together, and sends more only when outcomes
+    /// come. A batch that is not full by then would wait for its age: for objects in S3, a minute.
+    private static let lull = Batching.Lull(milliseconds: 200, minBytes: 64 << 10)
+
     init(_ plans: [LanePlan], encoders count: Int, parts: Worker.Parts) {
         let doorbell = Doorbell()
         let lanes = TargetLane.lanes(plans, parts, doorbell)
@@ -21,7 +25,8 @@ final class WorkerLanes: Sendable {
             var builders: [LaneBuilder] = []
             for (plan, lane) in zip(plans, lanes) {
                 builders.append(
-                    LaneBuilder(lane: lane, writer: plan.writer, bounds: plan.target.batch, settled: [:]))
+                    LaneBuilder(
+                        lane: lane, writer: plan.writer, bounds: plan.target.batch, settled: [:], lull: Self.lull))
             }
             return Encoder(
                 Intake(
