@@ -29,7 +29,7 @@ FROM ?= 1
 SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants lint format build release deps acceptance soak bench bench-coordinator bench-encode bench-protocol bench-peers clean
+.PHONY: help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants lint format build release deps acceptance soak bench bench-coordinator bench-encode bench-protocol bench-peers clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -151,6 +151,12 @@ $(FUZZ_DIR)/fuzz-protocol: $(shell find Sources/Model Sources/Protocol Sources/C
 
 soak: $(BINARY) .venv/ready .make/apt-peers ## SECONDS (300) of resets, refusals, poison, an outage and rotations on every backend
 	SOAK_SECONDS=$(SECONDS) SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -s -p no:cacheprovider Tests/EndToEnd/test_soak.py
+
+cluster: $(BINARY) ## 3 coordinators, 4 workers, receivers and a generator on this machine; shows the page's address
+	@deploy/local/cluster $(BINARY)
+
+cluster-chaos: $(BINARY) ## SECONDS (300) of kills, stops and outages in that cluster, then the oracle's count
+	@deploy/local/cluster $(BINARY) --chaos $(SECONDS)
 
 acceptance: $(BINARY) .venv/ready .make/apt-peers ## The long proofs: 20 kills over 100 000 results, an outage of a minute
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -s -p no:cacheprovider Tests/EndToEnd -m acceptance
