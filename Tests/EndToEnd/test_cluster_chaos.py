@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -12,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 def test_chaos_loses_nothing_and_tells_nothing_false(program: Path, tmp_path: Path) -> None:
     """Twenty seconds of it; `make cluster-chaos` is the same for five minutes."""
     command = [str(ROOT / "deploy/local/cluster"), str(program), "--chaos", "20", "--seed", "7", "--rate", "300"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=280, env={"TMPDIR": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"})
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     rows = re.findall(r"^(splunk|elasticsearch) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)$", ended.stdout, re.M)
     assert len(rows) == 2, ended.stdout

@@ -111,6 +111,7 @@ extension ClusterCoordinator {
         log.info(
             "what was settled before is known; workers are taken",
             metadata: ["term": "\(term.number)", "milliseconds": "\(now.milliseconds(since: term.began))"])
+        write(settled.untold.map { .finished(source: $0) }, writes.through)
         let source = stores.results(settled)
         term.adopt(Task { await self.feed(term, source) })
         for session in sessions.values.sorted(by: { $0.id < $1.id }) where !session.isEnding {

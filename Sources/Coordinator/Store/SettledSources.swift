@@ -62,6 +62,14 @@ public struct SettledSources: Sendable, Equatable {
         return index
     }
 
+    /// Sources of which everything is settled at all targets and nobody said so: their leader ended in between.
+    public var untold: [UInt64] {
+        sources.filter { _, source in
+            !source.finished.isSuperset(of: targets)
+                && targets.allSatisfy { source.settled(at: $0).covers(0..<source.size) }
+        }.keys.sorted()
+    }
+
     /// Whether everything of `source` is settled at all targets.
     func isFinished(_ source: UInt64) -> Bool { sources[source]?.finished.isSuperset(of: targets) ?? false }
 

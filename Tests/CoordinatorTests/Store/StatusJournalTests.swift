@@ -26,6 +26,26 @@ import Testing
         }
     }
 
+    /// A leader ended between the last fact and the word that it was the last: the next one says it.
+    @Test func whatIsSettledAndWasNeverCalledFinishedIsKnown() {
+        var known = SettledSources(targets: targets)
+        func fact(_ source: UInt64, _ target: String, _ range: Range<UInt64>, dead: Bool = false) {
+            known.apply(
+                StatusLine(
+                    term: 1, file: "f\(source)", source: source, size: 60,
+                    body: .facts(target: target, dead ? .dead : .delivered, [range], reason: dead ? "no" : "")))
+        }
+        for target in targets { fact(1, target, 0..<60) }
+        fact(2, targets[0], 0..<60)
+        fact(2, targets[1], 0..<40)
+        fact(2, targets[1], 40..<60, dead: true)
+        fact(3, targets[0], 0..<60)
+        for target in targets { fact(4, target, 1..<60) }
+        for target in targets { fact(5, target, 0..<60) }
+        known.apply(StatusLine(term: 1, file: "f5", source: 5, size: 60, body: .finished(targets: targets)))
+        #expect(known.untold == [1, 2])
+    }
+
     @Test func linesAreReadAsTheyWereWritten() {
         let bodies: [StatusLine.Body] = [
             .facts(target: "a", .delivered, [0..<512, 1_024..<1_536], reason: ""),
