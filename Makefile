@@ -26,6 +26,8 @@ SECONDS ?= 300
 SIMULATE := $(RELEASE_DIR)/release/simulate
 SEEDS ?= 1000
 FROM ?= 1
+# Each is searched until it is found, mostly within a few.
+PLANT_SEEDS ?= 10000
 SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
@@ -96,7 +98,7 @@ simulate: $(SIMULATE) ## SEEDS (1000) histories of a simulated cluster with ever
 	@$(SIMULATE) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
 
 simulate-plants: $(SIMULATE) ## Planted mistakes, each of which the simulation must find
-	@$(SIMULATE) --plants --seeds $(SEEDS)
+	@$(SIMULATE) --plants --seeds $(PLANT_SEEDS)
 
 $(SIMULATE): $(BINARY) $(SIMULATION_SOURCES)
 	$(SWIFT) build -c release --static-swift-stdlib --product simulate --scratch-path $(RELEASE_DIR)

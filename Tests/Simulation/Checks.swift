@@ -79,6 +79,8 @@ final class Checks {
         if let known = committed[worker.name]?[target], let again = items.first(where: { known.contains($0.key) }) {
             violate("5: \(worker.name) sends \(again.key) again though its ledger has it as delivered")
         }
+        let mayAct = worker.core?.leaseEnd.map { worker.tick < $0 } ?? false
+        if !mayAct { violate("4: \(worker.name) sends though its lease is over") }
         let shards = Set(items.map(\.shard))
         world.note("\(worker.name) sends \(items.map { "\($0.key.low)/\($0.shard)" })")
         for request in requests.values where request.worker != worker.name && !request.shards.isDisjoint(with: shards) {
