@@ -133,12 +133,19 @@ final class FakeConnection: WorkerConnection {
     fileprivate init(leader: FakeLeader) { self.leader = leader }
 
     fileprivate func deliver(_ message: Message) {
-        let frame = state.withLock { state in
+        let frame = state.withLock { state -> SealedBytes? in
+            // A worker that has just dialled anew is not welcomed yet, and nothing else can be said to it.
+            if state.codec.version == nil {
+                switch message {
+                case .hello, .welcome, .notLeader, .error: break
+                default: return nil
+                }
+            }
             var out = ByteWriter()
             #expect(throws: Never.self) { try state.codec.encode(message, into: &out) }
             return out.seal()
         }
-        deliver(frame)
+        if let frame { deliver(frame) }
     }
 
     fileprivate func deliver(_ frame: SealedBytes) {
