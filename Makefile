@@ -91,8 +91,13 @@ lint: ## Formatting, as a check
 format: ## Formatting, applied
 	$(SWIFT) format --in-place --recursive Sources Tests benchmarks Package.swift
 
+# Tests of sockets, threads and real time-outs, one after another: beside minutes of computing on two cores they would
+# measure the machine. All others at once.
+TIMED_TESTS := ^(BackendsTests|CoordinatorTests|HTTPClientTests|PeerTransportTests|ShardWorkerTests|StatusEndpointTests)\.
+
 unit: .make/apt ## Unit, property and simulation tests
-	$(SWIFT) test
+	$(SWIFT) test --skip '$(TIMED_TESTS)'
+	$(SWIFT) test --skip-build --no-parallel --filter '$(TIMED_TESTS)'
 
 simulate: $(SIMULATE) ## SEEDS (1000) histories of a simulated cluster with every kind of fault, or one: SEED=n
 	@$(SIMULATE) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))

@@ -91,6 +91,12 @@ class Line:
         self._unread = self._store(self._unread + data)
         return len(data)
 
+    def take_waiting(self) -> None:
+        """Stores what the system has, until it has no more: nothing that was acknowledged before is left unread."""
+        with contextlib.suppress(BlockingIOError):
+            while data := self.connection.recv(CHUNK):
+                self._unread = self._store(self._unread + data)
+
     async def take_all(self, count: int) -> None:
         """Reads `count` bytes, unless the end comes before."""
         while count > 0 and (got := await self.take(min(count, CHUNK))):
@@ -123,12 +129,8 @@ async def honest(line: Line) -> None:
     while await line.take():
         if line.sink.breaks():
             # What a receiver leaves unread when it dies is lost, however long ago TCP acknowledged it: no exporter can
-            # know. This one reads before it dies, as one that is not overloaded has.
-            for _ in range(64):
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(line.take(), 0.005)
-                    continue
-                break
+            # know. This one dies with nothing unread, as one that is not overloaded has.
+            line.take_waiting()
             return line.reset()
 
 

@@ -93,7 +93,9 @@ import Threading
                 [LanePlan(target: target, writer: lineWriter(target), backend: receiver)], settled: [[:]], parts: parts)
             for chunk in input.chunks(of: 1, from: 0, rng: &rng) { await worker.take(chunk, for: [0]) }
             await worker.closeBatches(force: true)
-            while receiver.requests < 3 { await worker.waitForProgress(milliseconds: 5) }
+            while receiver.requests < 3 || listener.failures.withLock({ $0 }) == 0 {
+                await worker.waitForProgress(milliseconds: 5)
+            }
             let middle = input.ends[input.ends.count / 3]..<input.ends[input.ends.count * 2 / 3]
             await worker.withdraw(target: 0, PositionSet([middle]), of: 1)
             receiver.works.store(true, ordering: .relaxed)
