@@ -11,7 +11,7 @@ PYTHON ?= python3
 RELEASE_DIR := .build-release
 BINARY := $(RELEASE_DIR)/release/sidereal-export
 APT_PACKAGES := libcurl4-openssl-dev libssl-dev libsqlite3-dev libisal-dev openssl curl pkg-config python3-venv make
-PY_PACKAGES := pytest==8.3.4 "moto[server]==5.2.5" prometheus-client==0.26.0
+PY_PACKAGES := pytest==8.3.4 "moto[server]==5.2.5" prometheus-client==0.26.0 ruff==0.17.6 mypy==2.4.1
 # What receivers and other people's parsers make of the formats; the two OCSF packages do not share an environment.
 CHECKER_APT := liblognorm-utils rsyslog
 # Real receivers for the end-to-end tests.
@@ -85,8 +85,10 @@ run: $(BINARY) ## Export COUNT (10000) synthetic results to HEC, Elasticsearch a
 
 test: lint unit simulate simulate-plants checkers end-to-end ## All tests: style, unit, simulated clusters, other parsers, real sockets, TLS and kill -9
 
-lint: ## Formatting, as a check
+lint: .venv/ready ## Formatting of the Swift, mistakes and types of the Python, as a check
 	$(SWIFT) format lint --strict --recursive Sources Tests benchmarks Package.swift
+	.venv/bin/ruff check --quiet .
+	cd Tests/EndToEnd && ../../.venv/bin/mypy --no-error-summary .
 
 format: ## Formatting, applied
 	$(SWIFT) format --in-place --recursive Sources Tests benchmarks Package.swift

@@ -30,7 +30,7 @@ def main():
     if len(answers) != len(lines):
         sys.exit(f"{len(lines)} lines gave {len(answers)} answers: some record was split or lost")
     refused = 0
-    for number, (line, answer) in enumerate(zip(lines, answers), 1):
+    for number, (line, answer) in enumerate(zip(lines, answers, strict=True), 1):
         if b"\r" in line or b'"unparsed-data"' in answer and "unparsed-data" in json.loads(answer):
             refused += 1
             print(f"{number}: {line.decode(errors='backslashreplace')}")

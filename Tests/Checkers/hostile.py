@@ -21,12 +21,9 @@ PIECES = (
     + ["\\|", "\\u0000", "\\\"", "CEF:0|a|b|", "LEEF:2.0|a|", "<13>1 - - -", "x09", "null", "true", "\tsev=10"]
 )
 SHORT = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-OUTCOMES = (
-    "Pass Fail Detected Undetected Blocked Rejected Accepted NotApplicable BackendUnreachable NotEnforced "
-    "Indeterminate TamperedResult"
-).split()
-PROFILES = "rbac netpol admission secret detection acme.gov/egress".split()
-FRAMEWORKS = "nist-800-53 cmmc cjis irs-1075 hipaa nist-800-171 kubernetes-stig acme-baseline".split()
+OUTCOMES = ["Pass", "Fail", "Detected", "Undetected", "Blocked", "Rejected", "Accepted", "NotApplicable", "BackendUnreachable", "NotEnforced", "Indeterminate", "TamperedResult"]
+PROFILES = ["rbac", "netpol", "admission", "secret", "detection", "acme.gov/egress"]
+FRAMEWORKS = ["nist-800-53", "cmmc", "cjis", "irs-1075", "hipaa", "nist-800-171", "kubernetes-stig", "acme-baseline"]
 RECORDS_PER_LONG_TEXT = 50
 LONE = object()  # stands for an escape that is half of a surrogate pair
 MUST = frozenset(map(chr, range(0x20))) | {'"', "\\"}  # what JSON has no other spelling for than an escape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import threading
@@ -42,10 +43,8 @@ class Balancer:
         """Ends every connection there is."""
         with self._lock:
             for each in self._open:
-                try:
+                with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
                 each.close()
             self._open.clear()
 

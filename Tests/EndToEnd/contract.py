@@ -306,7 +306,7 @@ def assert_stream(finished: Finished, source: Path, name: str, sink: SyslogSink)
     place = {uid: number for number, uid in enumerate(issued)}
     for line in sink.lines:
         order = [place[uid] for uid in line.uids]
-        for before, after in zip([-1, *order], order):
+        for before, after in zip([-1, *order], order, strict=False):
             assert after == before + 1 or (after % BATCH, (before + 1) % BATCH) == (0, 0), f"{name}: out of order"
     repeated = sink.store.received.total() - len(issued)
     assert repeated <= sink.resets * WINDOW * BATCH, f"{name}: more than what was open came again"

@@ -284,13 +284,13 @@ def test_finished_files_are_their_readers(bench: Workbench) -> None:
     assert all(name.endswith(".ndjson") for name in taken)
 
 
-def test_fips_without_a_provider(bench: Workbench, results: Results) -> None:
+def test_fips_without_a_provider(bench: Workbench, results: Callable[[int], Path]) -> None:
     """Refused before anything is read or sent, with what was found and how to get a provider; `--connect` says the same.
 
     Without it the file may be meant for another machine: it is valid, with a note.
     """
     bench.environment["OPENSSL_MODULES"] = str(bench.directory / "none")
-    config = bench.make_config([bench.file()], **{"global": {"fips": True}})
+    config = bench.make_config([bench.file()], **{"global": {"fips": True}})  # type: ignore[arg-type]
     refused = bench.run_export(config, results(100))
     tried = bench.run("validate", "--config", config, "--secrets", bench.secrets, "--connect")
     told = bench.run("validate", "--config", config, "--secrets", bench.secrets, "--connect", "--json")

@@ -202,7 +202,7 @@ def test_discard_asks_at_a_terminal(
 ) -> None:
     """Only the whole word counts."""
     poisoned(bench, receiver, results(COUNT), 5)
-    arguments = [bench.program, "dead-letters", "discard", "--all", "--state", bench.state]
+    arguments: list[str | Path] = [bench.program, "dead-letters", "discard", "--all", "--state", bench.state]
     ended, shown = at_terminal(arguments, typed=typed)
     assert ended == code, shown
     assert "Type yes" in shown
@@ -289,7 +289,7 @@ def test_words_of_a_receiver_are_shown_and_not_obeyed(bench: Workbench, results:
     assert code == DEAD_LETTERS
     outputs = {"run": OUR_CURSOR.sub("", shown)}
     for command in (["list"], ["list", "--json"], ["show", "1"], ["show", "1", "--json"], ["discard", "1"]):
-        at = [bench.program, "dead-letters", *command, "--state", bench.state]
+        at: list[str | Path] = [bench.program, "dead-letters", *command, "--state", bench.state]
         outputs[" ".join(command)] = at_terminal(at, columns=2_000, typed="no\n")[1]
         outputs["plain " + " ".join(command)] = letters(bench, *command).output
     log = bench.run_export(config, source, state=bench.directory / "other")
@@ -460,7 +460,7 @@ def test_two_retries_at_once(bench: Workbench, results: Results, receiver: Recei
     receiver.poison = set()
     receiver.is_hanging = True
     before = receiver.requests
-    arguments = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
+    arguments: list[str | Path] = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
     first = bench.start(*arguments)
     wait_until(lambda: receiver.requests > before, "the first retry sends")
     second = retry(bench, config)
@@ -522,7 +522,7 @@ def test_killed_retries_lose_nothing(bench: Workbench, results: Results, receive
     broken = bench.make_config([bench.splunk(receiver.port, **small)], "broken.yaml")
     assert bench.run_export(broken, source).code == DEAD_LETTERS
     config = bench.make_config([bench.splunk(sandbox.hec_port, **small)])
-    arguments = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
+    arguments: list[str | Path] = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
     moments = random.Random(seed)
     kills = 0
     for _ in range(6):
@@ -618,7 +618,7 @@ def test_an_upload_whose_answer_was_lost_is_recognised(
         return answer
 
     proxy.after = withhold
-    arguments = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
+    arguments: list[str | Path] = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
     running = bench.start(*arguments)
     wait_until(lambda: object_keys(moto, bucket) != [], "the object is there")
     running.kill()

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evidence import (
@@ -45,7 +46,7 @@ def kill_at_random(
     return lives
 
 
-def prove_file(bench: Workbench, source: Path, kills: int, **settings: object) -> None:
+def prove_file(bench: Workbench, source: Path, kills: int, **settings: Any) -> None:
     """Each result once in a directory, in files that are all finished, whatever kills there were."""
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
