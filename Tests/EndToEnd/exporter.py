@@ -58,12 +58,13 @@ class Finished:
         return [json.loads(line) for line in self.stderr.splitlines()]
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str | Callable[[], str], seconds: float = 30.0) -> None:
     """Polls until `condition` holds; `what` says in the failure what did not come."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain: {what}")
+            missing = what if isinstance(what, str) else what()
+            raise AssertionError(f"waited {seconds} s in vain: {missing}")
         time.sleep(0.02)
 
 
