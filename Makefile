@@ -88,7 +88,7 @@ test: lint unit simulate simulate-plants checkers end-to-end ## All tests: style
 lint: .venv/ready ## Formatting of the Swift, mistakes and types of the Python, as a check
 	$(SWIFT) format lint --strict --recursive Sources Tests benchmarks Package.swift
 	.venv/bin/ruff check --quiet .
-	cd Tests/EndToEnd && ../../.venv/bin/mypy --no-error-summary .
+	cd Tests/EndToEnd && ../../.venv/bin/mypy --no-error-summary . ../../deploy/local/clustertools
 
 format: ## Formatting, applied
 	$(SWIFT) format --in-place --recursive Sources Tests benchmarks Package.swift
@@ -164,7 +164,7 @@ soak: $(BINARY) .venv/ready .make/apt-peers ## SECONDS (300) of resets, refusals
 cluster: $(BINARY) ## 3 coordinators, 4 workers, receivers and a generator on this machine; shows the page's address
 	@deploy/local/cluster $(BINARY)
 
-cluster-chaos: $(BINARY) ## SECONDS (300) of kills, stops and outages in that cluster, then the oracle's count
+cluster-chaos: $(BINARY) ## SECONDS (300) of kills, stops, cut links and outages in that cluster, then the oracle's count
 	@deploy/local/cluster $(BINARY) --chaos $(SECONDS)
 
 acceptance: $(BINARY) .venv/ready .make/apt-peers ## The long proofs: 20 kills over 100 000 results, an outage of a minute

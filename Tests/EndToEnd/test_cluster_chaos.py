@@ -1,4 +1,4 @@
-"""A whole cluster of real processes under kills, stops and outages, and the count afterwards."""
+"""A whole cluster of real processes under kills, stops, cut links and outages, and the count afterwards."""
 
 from __future__ import annotations
 
@@ -18,5 +18,7 @@ def test_chaos_loses_nothing_and_tells_nothing_false(program: Path, tmp_path: Pa
     assert ended.returncode == 0, ended.stdout + ended.stderr
     rows = re.findall(r"^(splunk|elasticsearch) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)$", ended.stdout, re.M)
     assert len(rows) == 2, ended.stdout
+    assert re.search(r"\bCuts: [1-9]", ended.stdout), ended.stdout
+    assert all(f"{role} " in ended.stdout.split("Greatest memory:")[1] for role in ("coordinator", "worker"))
     for _, issued, delivered, dead, _, lost, false in rows:
         assert int(issued) >= 3_000 and delivered == issued and (dead, lost, false) == ("0", "0", "0")
