@@ -56,16 +56,21 @@ extension ClusterCoordinator {
     private func leader(_ now: Tick) -> ClusterStatus.Leader? {
         if let term, election.isLeading(now: now) {
             return ClusterStatus.Leader(
-                name: settings.identity, address: settings.address, endpoint: settings.endpoint, term: term.number,
+                name: settings.name, address: settings.address, endpoint: settings.endpoint, term: term.number,
                 sinceMilliseconds: now.milliseconds(since: term.began),
                 renewedMilliseconds: now.milliseconds(since: leaseSeen))
         }
         return otherLeader(now).map { leader in
             ClusterStatus.Leader(
-                name: leader.identity, address: leader.address, endpoint: leader.endpoint, term: leader.term,
+                name: Self.name(leader.identity), address: leader.address, endpoint: leader.endpoint, term: leader.term,
                 sinceMilliseconds: now.milliseconds(since: leaderSince),
                 renewedMilliseconds: now.milliseconds(since: leaseSeen))
         }
+    }
+
+    /// The coordinator's name, without what tells its processes apart in the lease.
+    private static func name(_ identity: String) -> String {
+        identity.lastIndex(of: "/").map { String(identity[..<$0]) } ?? identity
     }
 
     /// What the shell knows of workers besides the leader's machine: where they connect from, and why they are gone.

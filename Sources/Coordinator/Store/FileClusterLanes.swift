@@ -36,10 +36,8 @@ actor LeaseLane {
         written += 1
         // Never the same twice, whatever was deleted meanwhile.
         let version = LeaseVersion(String(salt, radix: 16) + "-\(written)")
-        return try directory.locked { () throws(StoreError) in
-            try directory.writeLease(
-                record, replacing: replacing, version: version, wall: SystemClock.unixMilliseconds())
-        }
+        return try directory.writeLease(
+            record, replacing: replacing, version: version, wall: SystemClock.unixMilliseconds())
     }
 
     func close() { executor.stop() }
@@ -65,14 +63,23 @@ actor GateLane {
     func read() throws(StoreError) -> GateRecord? { try stored()?.record }
 
     func write(_ record: GateRecord, _ fence: Fence) throws(StoreError) -> GateRecord? {
-        try directory.locked { () throws(StoreError) in
-            try directory.require(fence)
-            let before = try stored()
-            guard record.mayReplace(before?.record) else { return before?.record }
-            let now = StoreText.time(SystemClock.unixMilliseconds())
-            let time = record.isOpen ? now : before?.renewTime ?? ""
-            try directory.replace(Self.gateName, with: StoreText.gate(record, renewTime: time))
-            return nil
+        while true {
+            let before = try stored()?.renewTime ?? ""
+            let time = record.isOpen ? StoreText.time(SystemClock.unixMilliseconds()) : before
+            var newer: GateRecord?
+            let isDone = try directory.replace(Self.gateName, with: StoreText.gate(record, renewTime: time)) {
+                () throws(StoreError) in
+                try directory.require(fence)
+                let there = try stored()
+                guard record.mayReplace(there?.record) else {
+                    newer = there?.record
+                    return false
+                }
+                // A closed gate keeps the time at which it was renewed last.
+                return record.isOpen || there?.renewTime ?? "" == before
+            }
+            if isDone { return nil }
+            if let newer { return newer }
         }
     }
 
@@ -95,20 +102,22 @@ actor GateLane {
 
     func create(_ alert: SystemAlert, _ fence: Fence) throws(StoreError) -> SystemAlert {
         let file = "alerts/\(try Self.checked(alert.name)).json"
-        return try directory.locked { () throws(StoreError) in
-            if let there = try directory.read(file, limit: Self.maxBytes) {
-                guard let known = StoreText.alert(there, name: alert.name) else {
-                    throw StoreError(
-                        .unusable,
-                        "\(directory.path)/\(file) is no alert any more; mend it, or remove it to have it"
-                            + " raised again")
-                }
-                return known
+        var known: SystemAlert?
+        try directory.replace(file, with: StoreText.alert(alert, createdAt: SystemClock.unixMilliseconds())) {
+            () throws(StoreError) in
+            guard let there = try directory.read(file, limit: Self.maxBytes) else {
+                try directory.require(fence)
+                return true
             }
-            try directory.require(fence)
-            try directory.replace(file, with: StoreText.alert(alert, createdAt: SystemClock.unixMilliseconds()))
-            return alert
+            known = StoreText.alert(there, name: alert.name)
+            guard known != nil else {
+                throw StoreError(
+                    .unusable,
+                    "\(directory.path)/\(file) is no alert any more; mend it, or remove it to have it raised again")
+            }
+            return false
         }
+        return known ?? alert
     }
 
     func close() { executor.stop() }
@@ -153,6 +162,8 @@ actor StatusLane {
         // From here on nobody else appends: whoever did is fenced. So the journal is read without the lock.
         try directory.locked { () throws(StoreError) in try directory.require(fence) }
         self.targets = targets
+        // It may have been replaced before what it wrote was synchronized.
+        try directory.keep(Self.logName)
         let (known, length) = try readJournal()
         guard known.highestTerm <= fence.term else {
             throw StoreError(
@@ -168,10 +179,7 @@ actor StatusLane {
         var out = ByteWriter(capacity: 16 << 10)
         for line in try lines(entries, term: fence.term) { line.write(into: &out) }
         let bytes = out.span.array
-        try directory.locked { () throws(StoreError) in
-            try directory.require(fence)
-            try directory.append(bytes, to: Self.logName)
-        }
+        try directory.append(bytes, to: Self.logName) { () throws(StoreError) in try directory.require(fence) }
         guard let length = directory.size(Self.logName), length > compactAt else { return }
         let (known, read) = try readJournal()
         try compact(known, read, fence)
@@ -190,10 +198,9 @@ actor StatusLane {
         var out = ByteWriter(capacity: 1 << 20)
         for line in known.compacted(term: fence.term, isPresent: { present.contains($0) }) { line.write(into: &out) }
         let bytes = out.span.array
-        try directory.locked { () throws(StoreError) in
+        try directory.replace(Self.logName, with: bytes) { () throws(StoreError) in
             try directory.require(fence)
-            guard directory.size(Self.logName) == length else { return }
-            try directory.replace(Self.logName, with: bytes)
+            return directory.size(Self.logName) == length
         }
         compactAt = max(Self.compactBytes, 4 * bytes.count)
     }

@@ -26,13 +26,17 @@ public final class FileClusterStore: LeaseStore, GateStore, AlertStore, StatusSt
     private let gates: GateLane
     private let statuses: StatusLane
     let names = SourceNames()
+    /// Nobody writes a file for so long.
+    private static let draftSeconds = 3_600
 
     /// Opens the directory, or makes it.
     ///
     /// - Parameter lockMilliseconds: longest wait for another coordinator's change.
     public init(directory: String, lockMilliseconds: UInt64 = 2_000) throws(StoreError) {
         self.directory = directory
-        try StoreDirectory(directory, lockMilliseconds: lockMilliseconds).make(["results", "alerts"])
+        let place = StoreDirectory(directory, lockMilliseconds: lockMilliseconds)
+        try place.make(["results", "alerts"])
+        for folder in [".", "alerts"] { try place.removeDrafts(in: folder, olderThanSeconds: Self.draftSeconds) }
         leases = LeaseLane(directory, lockMilliseconds)
         gates = GateLane(directory, lockMilliseconds)
         statuses = StatusLane(directory, lockMilliseconds, names)
@@ -114,7 +118,7 @@ extension StoreDirectory {
     /// The lease. What cannot be read as one is waited out like one that is missing: somebody may lead.
     func lease() throws(StoreError) -> LeaseState {
         let bytes = try read(Self.leaseName, limit: 64 << 10)
-        let highest = try read(Self.termName, limit: 64 << 10).flatMap { StoreText.highestTerm($0) } ?? 0
+        let highest = try highestTerm()
         guard let bytes else { return LeaseState(stored: nil, highestTerm: highest) }
         if let stored = StoreText.lease(bytes) {
             return LeaseState(stored: stored, highestTerm: max(highest, stored.record.term))
@@ -128,19 +132,27 @@ extension StoreDirectory {
             highestTerm: highest)
     }
 
-    /// Writes the lease under the lock; nil if it is not in the version expected.
+    private func highestTerm() throws(StoreError) -> UInt64 {
+        try read(Self.termName, limit: 64 << 10).flatMap { StoreText.highestTerm($0) } ?? 0
+    }
+
+    /// Writes the lease; nil if it is not in the version expected.
     func writeLease(
         _ record: LeaseRecord, replacing: LeaseVersion?, version: LeaseVersion, wall: Int64
     ) throws(StoreError) -> LeaseVersion? {
-        let state = try lease()
-        guard state.stored?.version == replacing else { return nil }
-        // First, so that a lease of this term never lies where the term is not known otherwise.
-        if record.term > (try read(Self.termName, limit: 64 << 10).flatMap { StoreText.highestTerm($0) } ?? 0) {
-            try replace(Self.termName, with: StoreText.highestTerm(record.term))
+        // First, so that a lease of this term never lies where the term is not known otherwise. If the lease is not
+        // written after it, the next term is one higher, and that is all.
+        if try highestTerm() < record.term {
+            try replace(Self.termName, with: StoreText.highestTerm(record.term)) { () throws(StoreError) in
+                guard try lease().stored?.version == replacing else { return false }
+                return try highestTerm() < record.term
+            }
         }
         let stored = LeaseState.Stored(record: record, version: version)
-        try replace(Self.leaseName, with: StoreText.lease(stored, renewedAt: wall))
-        return version
+        let isDone = try replace(Self.leaseName, with: StoreText.lease(stored, renewedAt: wall)) {
+            () throws(StoreError) in try lease().stored?.version == replacing
+        }
+        return isDone ? version : nil
     }
 
     /// Refuses, under the lock, whoever does not hold the lease.

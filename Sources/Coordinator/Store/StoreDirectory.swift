@@ -9,13 +9,16 @@ import Threading
 ///    directory synchronized (rename(2), fsync(2)).
 /// 2. What is appended is synchronized when the call returns. If it fails, the file is cut back to its length before.
 /// 3. Nobody waits for the lock longer than told. It is flock(2) on a file of its own, so the kernel frees it however its
-///    holder ends.
+///    holder ends. A holder that is stopped (SIGSTOP) keeps it, and then nobody can take over; so it is held for a look
+///    and a rename or a write, and never while something is synchronized.
 ///
 /// One object belongs to one thread.
 @safe final class StoreDirectory {
     let path: String
     private let lockMilliseconds: UInt64
     private var lock: Int32 = -1
+    /// Of names that nobody else uses: process numbers would not do, as every container has a first one.
+    private let salt = String(UInt64.random(in: .min ... .max), radix: 16)
 
     init(_ path: String, lockMilliseconds: UInt64) {
         self.path = path
@@ -60,8 +63,9 @@ import Threading
             guard SystemClock.now() < deadline else {
                 throw StoreError(
                     .busy,
-                    "\(path)/.lock is held by another coordinator for more than \(lockMilliseconds) ms; if that"
-                        + " goes on, look for one that hangs, or for a slow disk")
+                    "\(path)/.lock is held by another process for more than \(lockMilliseconds) ms"
+                        + (LockHolder.find(descriptor: lock)?.words
+                            ?? "; if that goes on, look for a coordinator that hangs"))
             }
             usleep(1_000)
         }
@@ -104,49 +108,98 @@ import Threading
         }
     }
 
-    /// Puts a whole file in the place of `name`.
-    func replace(_ name: String, with bytes: [UInt8]) throws(StoreError) {
+    /// Puts a whole file in the place of `name` if `isRight` says so under the lock; whether it did.
+    @discardableResult
+    func replace(
+        _ name: String, with bytes: [UInt8], if isRight: () throws(StoreError) -> Bool
+    ) throws(StoreError) -> Bool {
         let parts = name.split(separator: "/")
         let folder = parts.count > 1 ? "\(path)/\(parts[0])" : path
-        let new = "\(folder)/.\(parts.last ?? "")-\(getpid()).new"
+        let new = "\(folder)/.\(parts.last ?? "")-\(salt)\(Self.draftSuffix)"
+        defer { unsafe unlink(new) }
         let descriptor = unsafe open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw Self.failure("cannot make \(new)", errno) }
         var code = Self.write(bytes, to: descriptor)
         if code == 0, fsync(descriptor) != 0 { code = errno }
         close(descriptor)
-        if code == 0, unsafe rename(new, "\(path)/\(name)") != 0 { code = errno }
-        guard code == 0 else {
-            unsafe unlink(new)
-            throw Self.failure("cannot write \(path)/\(name)", code)
+        guard code == 0 else { throw Self.failure("cannot write \(path)/\(name)", code) }
+        let isDone = try locked { () throws(StoreError) in
+            guard try isRight() else { return false }
+            guard unsafe rename(new, "\(path)/\(name)") == 0 else {
+                throw Self.failure("cannot write \(path)/\(name)", errno)
+            }
+            return true
         }
-        try synchronize(folder)
+        if isDone { try synchronize(folder) }
+        return isDone
     }
 
-    /// Appends to a file, which begins with this if there is none.
-    func append(_ bytes: [UInt8], to name: String) throws(StoreError) {
+    private static let draftSuffix = ".new"
+
+    /// Removes what processes left that were killed while they wrote a whole file.
+    func removeDrafts(in folder: String, olderThanSeconds age: Int) throws(StoreError) {
+        let now = time(nil)
+        for name in try Self.names("\(path)/\(folder)") where name.hasPrefix(".") && name.hasSuffix(Self.draftSuffix) {
+            var status = stat()
+            let file = "\(path)/\(folder)/\(name)"
+            if unsafe stat(file, &status) == 0, status.st_mtim.tv_sec < now - age { unsafe unlink(file) }
+        }
+    }
+
+    /// Appends to a file, which begins with this if there is none, unless `check` throws under the lock.
+    func append(_ bytes: [UInt8], to name: String, after check: () throws(StoreError) -> Void) throws(StoreError) {
         let file = "\(path)/\(name)"
-        var isNew = false
-        var descriptor = unsafe open(file, O_RDWR | O_APPEND | O_CLOEXEC)
-        if descriptor < 0, errno == ENOENT {
-            isNew = true
-            descriptor = unsafe open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
+        var descriptor: Int32 = -1
+        defer { if descriptor >= 0 { close(descriptor) } }
+        let (before, isNew) = try locked { () throws(StoreError) in
+            try check()
+            var isNew = false
+            // Under the lock, for whoever makes the file short puts another one in its place.
+            descriptor = unsafe open(file, O_RDWR | O_APPEND | O_CLOEXEC)
+            if descriptor < 0, errno == ENOENT {
+                isNew = true
+                descriptor = unsafe open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
+            }
+            guard descriptor >= 0 else { throw Self.failure("cannot open \(file)", errno) }
+            return (try add(bytes, to: descriptor, file), isNew)
         }
-        guard descriptor >= 0 else { throw Self.failure("cannot open \(file)", errno) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else { throw Self.failure("cannot look at \(file)", errno) }
-        var code: Int32 = 0
-        // Whoever wrote before may have died within a line.
-        if status.st_size > 0, Self.lastByte(descriptor, status.st_size) != 0x0A {
-            code = Self.write([0x0A], to: descriptor)
-        }
-        if code == 0 { code = Self.write(bytes, to: descriptor) }
-        if code == 0, fdatasync(descriptor) != 0 { code = errno }
+        let code = fdatasync(descriptor) == 0 ? 0 : errno
         guard code == 0 else {
-            ftruncate(descriptor, status.st_size)
+            // What others have appended meanwhile stays, and what is before it with it.
+            try? locked { () throws(StoreError) in
+                if size(name) == Int(before.upperBound) { ftruncate(descriptor, before.lowerBound) }
+            }
             throw Self.failure("cannot append to \(file)", code)
         }
         if isNew { try synchronize(path) }
+    }
+
+    /// Where in the file it stands.
+    private func add(_ bytes: [UInt8], to descriptor: Int32, _ file: String) throws(StoreError) -> Range<off_t> {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { throw Self.failure("cannot look at \(file)", errno) }
+        let start = status.st_size
+        var (code, end): (Int32, off_t) = (0, start + off_t(bytes.count))
+        // Whoever wrote before may have died within a line.
+        if start > 0, Self.lastByte(descriptor, start) != 0x0A {
+            code = Self.write([0x0A], to: descriptor)
+            end += 1
+        }
+        if code == 0 { code = Self.write(bytes, to: descriptor) }
+        guard code == 0 else {
+            ftruncate(descriptor, start)
+            throw Self.failure("cannot append to \(file)", code)
+        }
+        return start..<end
+    }
+
+    /// Returns when what anybody has written to a file survives the machine.
+    func keep(_ name: String) throws(StoreError) {
+        let descriptor = unsafe open("\(path)/\(name)", O_RDONLY | O_CLOEXEC)
+        if descriptor < 0, errno == ENOENT { return }
+        guard descriptor >= 0 else { throw Self.failure("cannot open \(path)/\(name)", errno) }
+        defer { close(descriptor) }
+        guard fdatasync(descriptor) == 0 else { throw Self.failure("cannot synchronize \(path)/\(name)", errno) }
     }
 
     /// Length of a file; nil if there is none.

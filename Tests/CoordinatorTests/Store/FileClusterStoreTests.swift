@@ -95,6 +95,9 @@ import Threading
             #expect(flock(lock, LOCK_EX) == 0)
             let begun = SystemClock.now()
             #expect(await refusal { _ = try await store.writeLease(leaseRecord("b", 2), replacing: nil) } == .busy)
+            // Another descriptor, so it is one to be waited for, though it is our own process.
+            let words = try #require(LockHolder.find(descriptor: lock)).words
+            #expect(words.hasPrefix(", process \(getpid()) (") && words.contains("hangs"))
             await #expect(throws: StoreError.self) { try await store.takeOver(fence: fence, targets: ["t"]) }
             #expect(SystemClock.now().milliseconds(since: begun) >= 200)
             // Reading needs no lock.

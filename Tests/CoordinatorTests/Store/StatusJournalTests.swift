@@ -226,11 +226,14 @@ import Testing
     /// Without a take-over in between: a line that was cut off does not swallow the next.
     @Test func aTornLineDoesNotSpoilTheNext() throws {
         let path = "/tmp/sidereal-append-\(getpid())"
-        defer { unsafe unlink(path + "/log") == 0 && rmdir(path) == 0 ? () : () }
+        defer {
+            for name in ["/log", "/.lock"] { unsafe unlink(path + name) }
+            unsafe rmdir(path)
+        }
         let directory = StoreDirectory(path, lockMilliseconds: 100)
         try directory.make([])
         put(Array("one\ntor".utf8), at: path + "/log")
-        try directory.append(Array("two\n".utf8), to: "log")
+        try directory.append(Array("two\n".utf8), to: "log") {}
         #expect(contents(path + "/log") == Array("one\ntor\ntwo\n".utf8))
     }
 
