@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -194,11 +195,11 @@ class SmallCluster:
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def said(self, name: str, message: str, **about: str) -> Lines:
-        """Log lines of a member that begin with `message`; `about` are parts of their values."""
+        """Log lines of a member whose text holds `message`; `about` are parts of their other values."""
         return [
             line
             for line in self.logs(name)
-            if line["message"].startswith(message) and all(part in str(line.get(key)) for key, part in about.items())
+            if message in line["message"] and all(part in str(line.get(key)) for key, part in about.items())
         ]
 
     # Results
@@ -407,10 +408,19 @@ class SmallCluster:
             assert not false, f"{target}: {len(false)} are told as delivered and are not there"
 
 
+_ports = iter(random.sample(range(16_000, 32_000), 8_000))
+
+
 def free_port() -> int:
-    """A port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port that is free, given to nobody else, and below those that the kernel takes for connections."""
+    for port in _ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 def _state(stat: Path) -> str:

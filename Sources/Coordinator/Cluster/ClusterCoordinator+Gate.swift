@@ -48,12 +48,17 @@ extension ClusterCoordinator {
             switch effect {
             case .readGate: return .gateRead(try await stores.gate.readGate())
             case .readAlerts: return .alertsRead(try await stores.alerts.readAlerts())
-            case .readAlert(let name): return .alertRead(name: name, try await stores.alerts.readAlert(name: name))
+            case .readAlert(let name):
+                let found = try await stores.alerts.readAlert(name: name)
+                if let flaw = found?.acknowledgementFlaw {
+                    complain("the alert \(name) does not count as acknowledged: \(flaw)")
+                }
+                return .alertRead(name: name, found)
             case .raise(let alert):
                 guard mayAct else { return .alertUnreadable }
                 let found = try await stores.alerts.createAlert(alert, fence: term.fence)
                 if found == alert {
-                    log.error("alert raised", metadata: ["alert": "\(alert.name)", "message": "\(alert.message)"])
+                    log.error("alert raised", metadata: ["alert": "\(alert.name)", "text": "\(alert.message)"])
                 }
                 return .alertRead(name: found.name, found)
             case .writeGate(let record, let before):

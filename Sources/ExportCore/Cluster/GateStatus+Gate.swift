@@ -18,6 +18,7 @@ extension GateStatus {
         if gate.state == .open, !isAdmitting {
             reason = "nothing fails, and the gate's record is not open: no worker can send yet, or a renewal is overdue"
         }
+        if let flaw = gate.alert?.acknowledgementFlaw { reason += "; \(flaw)" }
         failClosed = gate.settings.failClosed
         sinceMilliseconds = now.milliseconds(since: gate.since)
         episode = gate.episode.map { "\($0.id.term)-\($0.id.number)" }

@@ -97,9 +97,12 @@ struct ConsoleLogHandler: LogHandler {
         object.add("time", SystemTime.rfc3339())
         object.add("level", level.rawValue)
         object.add("message", message)
-        for (key, value) in metadata { object.add(key, "\(value)") }
+        // A second member of a name would hide the first from most readers.
+        for (key, value) in metadata { object.add(Self.own.contains(key) ? "about.\(key)" : key, "\(value)") }
         return object.text
     }
+
+    private static let own: Set<String> = ["time", "level", "message"]
 }
 
 /// The wall clock as text.
