@@ -158,7 +158,8 @@ extension FrameDecoder {
             version: try reader.integer("version", in: 1...UInt8.max), term: try reader.integer("term"),
             leader: try reader.name("leader"), leaseMilliseconds: try reader.integer("lease", in: 1...UInt32.max),
             shardCount: try reader.integer("shard-count", in: 1...UInt16.max),
-            releaseMilliseconds: try reader.integer("release"), targets: try targets(&reader))
+            releaseMilliseconds: try reader.integer("release"), targets: try targets(&reader),
+            marginMilliseconds: try reader.integer("margin", in: 1...UInt32.max))
     }
 
     private static func targets(_ reader: inout PayloadReader) throws(ProtocolError) -> [String] {
@@ -177,7 +178,8 @@ extension FrameDecoder {
         var all: [TargetHealth] = []
         all.reserveCapacity(count)
         for index in 0..<count { all.append(try reader.element(index, of: "health", health)) }
-        return Heartbeat(term: term, number: number, health: all)
+        return Heartbeat(
+            term: term, number: number, health: all, lapsedMilliseconds: try reader.integer("lapsed"))
     }
 
     private static func health(_ reader: inout PayloadReader) throws(ProtocolError) -> TargetHealth {

@@ -213,6 +213,8 @@ struct PayloadWriter {
         out.append(bigEndian: welcome.shardCount)
         out.append(bigEndian: welcome.releaseMilliseconds)
         try targets(welcome.targets, into: &out)
+        try demand(welcome.marginMilliseconds, in: 1...UInt32.max, "margin", out)
+        out.append(bigEndian: welcome.marginMilliseconds)
     }
 
     private func write(_ heartbeat: Heartbeat, into out: inout ByteWriter) throws(ProtocolError) {
@@ -228,6 +230,7 @@ struct PayloadWriter {
             out.replace(at: size, with: UInt8(written >> 8))
             out.replace(at: size + 1, with: UInt8(truncatingIfNeeded: written))
         }
+        out.append(bigEndian: heartbeat.lapsedMilliseconds)
     }
 
     private func write(_ health: TargetHealth, into out: inout ByteWriter) {

@@ -81,11 +81,13 @@ public struct Welcome: Sendable, Equatable {
     public var releaseMilliseconds: UInt32
     /// Targets in the order that masks and indices of this session count.
     public var targets: [String]
+    /// From the lease's end until the worker's shards may be others': no request of its may be under way then, milliseconds.
+    public var marginMilliseconds: UInt32
 
     /// All parts.
     public init(
         version: UInt8, term: UInt64, leader: String, leaseMilliseconds: UInt32, shardCount: UInt16,
-        releaseMilliseconds: UInt32, targets: [String]
+        releaseMilliseconds: UInt32, targets: [String], marginMilliseconds: UInt32
     ) {
         self.version = version
         self.term = term
@@ -94,6 +96,7 @@ public struct Welcome: Sendable, Equatable {
         self.shardCount = shardCount
         self.releaseMilliseconds = releaseMilliseconds
         self.targets = targets
+        self.marginMilliseconds = marginMilliseconds
     }
 }
 
@@ -122,12 +125,17 @@ public struct Heartbeat: Sendable, Equatable {
     public var number: UInt64
     /// Worker: how each target fares, in the session's order. Leader: empty.
     public var health: [TargetHealth]
+    /// Worker: how long ago the lease ended under which it held what it claimed in `hello` and what this session has not
+    /// assigned anew, milliseconds; the longest, if there are several. 0 if it lasts or nothing is so held; the largest
+    /// number if it is not known any more. Leader: 0.
+    public var lapsedMilliseconds: UInt32
 
     /// All parts.
-    public init(term: UInt64, number: UInt64, health: [TargetHealth]) {
+    public init(term: UInt64, number: UInt64, health: [TargetHealth], lapsedMilliseconds: UInt32 = 0) {
         self.term = term
         self.number = number
         self.health = health
+        self.lapsedMilliseconds = lapsedMilliseconds
     }
 }
 

@@ -30,6 +30,8 @@ actor TargetLane {
     private var outputFiles: [BatchID: OutputFile] = [:]
     /// Batches of which a request has left.
     private var departed: Set<BatchID> = []
+    /// Requests under way, or about to be.
+    private var requests: [BatchID: Task<Void, Never>] = [:]
     /// Batches whose request was told that the receiver wishes for less, before its verdict.
     private var wishes: Set<BatchID> = []
     private var nextNumber: UInt64 = 0
@@ -108,6 +110,13 @@ actor TargetLane {
             if !items.isEmpty { handle(awaitsAnswers ? .withdraw(id, items: items) : .abandon(id, items: items)) }
         }
         pump()
+    }
+
+    /// Ends the requests that carry records at `places` of an input. What became of them is unknown, unless the answer is here.
+    func cutOff(_ places: PositionSet, of source: Int64) {
+        for (id, request) in requests where !(batches[id]?.items(at: places, of: source) ?? []).isEmpty {
+            request.cancel()
+        }
     }
 
     private func tell(_ batch: LaneBatch, withdrawn items: [Range<Int>]) {
@@ -195,16 +204,18 @@ actor TargetLane {
             slowDown: { await self.heed(id) })
         let backend = backend
         let mustBeKnown = isFirst && gauge.target.backend.recognisesBatches && batch.earlier == nil
-        Task {
+        requests[id] = Task {
             let isKnown = mustBeKnown ? await depart(batch.stretches, nil) : true
             // Only now: the ledger may have taken its time, and so may whoever ran before this task.
             guard isKnown, !isPaused, listener?.told.mayStart(at: SystemClock.now()) ?? true else {
                 if isFirst { departed.remove(id) }
+                requests[id] = nil
                 return handle(.notSent(id))
             }
             gauge.metrics.sends()
             let sent = SystemClock.now()
             let answer = await backend.deliver(parcel)
+            requests[id] = nil
             let took = answer.requestNanoseconds ?? SystemClock.now().nanoseconds - sent.nanoseconds
             let wished = wishes.remove(id) != nil && answer.verdict.outcome == .delivered
             gauge.hears(

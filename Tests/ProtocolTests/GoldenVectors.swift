@@ -23,7 +23,7 @@ enum GoldenVectors {
     static let welcome = Message.welcome(
         Welcome(
             version: 1, term: 8, leader: "coordinator-1", leaseMilliseconds: 10_000, shardCount: 256,
-            releaseMilliseconds: 5_000, targets: targets))
+            releaseMilliseconds: 5_000, targets: targets, marginMilliseconds: 5_000))
 
     static let heartbeat: Message = {
         var splunk = TargetHealth()
@@ -45,7 +45,7 @@ enum GoldenVectors {
         archive.concurrencyLimit = 1
         archive.breaker = .open
         archive.reason = "503 SlowDown"
-        return .heartbeat(Heartbeat(term: 8, number: 42, health: [splunk, archive]))
+        return .heartbeat(Heartbeat(term: 8, number: 42, health: [splunk, archive], lapsedMilliseconds: 1_500))
     }()
 
     static let records = Message.records(

@@ -57,7 +57,8 @@ struct MessageMaker {
     mutating func welcome() -> Welcome {
         Welcome(
             version: 1, term: number(), leader: name(), leaseMilliseconds: max(1, number(UInt32.self)),
-            shardCount: max(1, number(UInt16.self)), releaseMilliseconds: number(), targets: list(5) { $0.name() })
+            shardCount: max(1, number(UInt16.self)), releaseMilliseconds: number(), targets: list(5) { $0.name() },
+            marginMilliseconds: max(1, number(UInt32.self)))
     }
 
     mutating func health() -> TargetHealth {
@@ -110,7 +111,9 @@ struct MessageMaker {
                     term: number(), leader: text(0...ProtocolBounds.nameBytes),
                     address: text(0...ProtocolBounds.addressBytes)))
         case .heartbeat:
-            .heartbeat(Heartbeat(term: number(), number: number(), health: list(4) { $0.health() }))
+            .heartbeat(
+                Heartbeat(
+                    term: number(), number: number(), health: list(4) { $0.health() }, lapsedMilliseconds: number()))
         case .assign: .assign(term: number(), grants: grants())
         case .revoke: .revoke(term: number(), grants: grants())
         case .released: .released(term: number(), grants: grants())

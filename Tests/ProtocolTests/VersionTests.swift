@@ -49,8 +49,9 @@ import Testing
         var codec = FrameCodec(release: .next)
         var out = ByteWriter()
         var welcome = Welcome(
-            version: 2, term: 1, leader: "c-0", leaseMilliseconds: 1, shardCount: 1, releaseMilliseconds: 1, targets: []
-        )
+            version: 2, term: 1, leader: "c-0", leaseMilliseconds: 1, shardCount: 1, releaseMilliseconds: 1,
+            targets: [],
+            marginMilliseconds: 1)
         try codec.encode(.welcome(welcome), into: &out)
         #expect(codec.version == 2)
         welcome.version = 1

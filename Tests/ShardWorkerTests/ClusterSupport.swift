@@ -48,9 +48,11 @@ final class ClusterReceiver: Backend {
     let works = Atomic<Bool>(true)
     /// Answers nothing as long as it is set.
     let hangs = Atomic<Bool>(false)
-    private let state = Mutex<(requests: Int, lines: [[UInt8]: Int])>((0, [:]))
+    private let state = Mutex<(requests: Int, cut: Int, lines: [[UInt8]: Int])>((0, 0, [:]))
 
     var requests: Int { state.withLock { $0.requests } }
+    /// Requests whose sender went away before they were answered.
+    var cut: Int { state.withLock { $0.cut } }
     /// Records it accepted, each as often as it did.
     var accepted: Int { state.withLock { $0.lines.values.reduce(0, +) } }
     /// Different ones.
@@ -58,7 +60,13 @@ final class ClusterReceiver: Backend {
 
     func deliver(_ parcel: Parcel) async -> DeliveryAnswer {
         state.withLock { $0.requests += 1 }
-        repeat { try? await Task.sleep(for: .milliseconds(2)) } while hangs.load(ordering: .relaxed)
+        repeat {
+            try? await Task.sleep(for: .milliseconds(2))
+            guard !Task.isCancelled else {
+                state.withLock { $0.cut += 1 }
+                return DeliveryAnswer(.unknown(Reason(code: "stopped", message: "the task was cancelled")))
+            }
+        } while hangs.load(ordering: .relaxed)
         guard works.load(ordering: .relaxed) else {
             return DeliveryAnswer(.retry(Reason(code: "down", message: "down"), retryAfterMilliseconds: nil))
         }

@@ -181,6 +181,36 @@ import Testing
     }
 
     /// SIGTERM: what is in an open batch leaves first, shards go back, and the process ends before its grace period.
+    /// A request that nobody answers does not outlive the time for which its shard is certainly this worker's; what became of
+    /// it is not known, so it is sent again.
+    @Test func aFencedWorkersRequestsAreCutOff() async throws {
+        try await Self.withLedger { ledger in
+            let bench = try await ClusterBench(ledger, leader: ClusterBench.leader(lease: 2_000))
+            bench.receivers[0].hangs.store(true, ordering: .relaxed)
+            let records = ClusterRecords(count: 5)
+            await eventually("a request") {
+                bench.leader.say(records.frame(0..<5))
+                try? await Task.sleep(for: .milliseconds(50))
+                return bench.receivers[0].requests > 0
+            }
+            let began = bench.receivers[0].requests
+            #expect(bench.receivers[0].cut == 0)
+            bench.leader.setReachable(false)
+            await eventually("the request ends", within: 60_000) { bench.receivers[0].cut == began }
+            #expect(bench.leader.keys(.delivered).isEmpty && bench.receivers[0].accepted == 0)
+            bench.receivers[0].hangs.store(false, ordering: .relaxed)
+            bench.leader.nextTerm()
+            bench.leader.setReachable(true)
+            await eventually("delivered under the new grants", within: 60_000) {
+                bench.leader.say(records.frame(0..<5, term: 2, epoch: 2))
+                try? await Task.sleep(for: .milliseconds(50))
+                return Set(bench.leader.keys(.delivered)).count == 5
+            }
+            #expect(bench.receivers[0].accepted == 5)
+            await bench.end()
+        }
+    }
+
     @Test func aDrainedWorkerLeavesNothingBehind() async throws {
         try await Self.withLedger { ledger in
             let bench = try await ClusterBench(

@@ -103,7 +103,8 @@ final class FakeLeader: Sendable {
             case .hello:
                 let welcome = Welcome(
                     version: 1, term: state.term, leader: "c0", leaseMilliseconds: state.leaseMilliseconds,
-                    shardCount: 16, releaseMilliseconds: 2_000, targets: state.targets)
+                    shardCount: 16, releaseMilliseconds: 2_000, targets: state.targets,
+                    marginMilliseconds: state.leaseMilliseconds / 2)
                 return [.welcome(welcome), .assign(term: state.term, grants: state.grants)]
             case .heartbeat(let beat) where state.echoes:
                 return [.heartbeat(Heartbeat(term: state.term, number: beat.number, health: []))]

@@ -24,4 +24,8 @@ enum Plant: String, CaseIterable {
     case alertPerLeader
     /// The feed leaves a page out.
     case loseAPage
+    /// Workers say of every claim that its lease lasts.
+    case alwaysVouched
+    /// Workers wait for answers beyond the margin.
+    case neverCutOff
 }

@@ -133,11 +133,11 @@ final class SimCoordinator: SimNode {
             targets: (0..<count).map { "t\($0)" }, timing: SimSettings.timing)
         membership.timing = timing
         membership.helloMilliseconds = 2_000
-        core = CoordinatorCore(
-            .init(
-                membership: membership, isFirstTerm: term == 1 || world.plant == .noWaitAfterTakeOver, cluster: "sim",
-                gate: SimSettings.gate, bounds: SimSettings.bounds),
-            index: index, leadUntil: until, now: tick)
+        var settings = CoordinatorCore.Settings(
+            membership: membership, isFirstTerm: term == 1 || world.plant == .noWaitAfterTakeOver, cluster: "sim",
+            gate: SimSettings.gate, bounds: SimSettings.bounds)
+        settings.quietSince = election?.quietSince
+        core = CoordinatorCore(settings, index: index, leadUntil: until, now: tick)
         writes = []
         isWriting = false
         schedule = FeedSchedule(starts: (0..<count).map { _ in ChunkRef(file: 0, offset: 0) })

@@ -17,6 +17,7 @@ final class SimLane {
     private var delivery: Delivery
     private var queue: [Item] = []
     private var batches: [BatchID: [Item]] = [:]
+    private var requests: [BatchID: SimReceiver.Request] = [:]
     private var told: Set<BatchID> = []
     private var nextID: UInt64 = 0
     private var rng: PRNG
@@ -68,6 +69,15 @@ final class SimLane {
         }
     }
 
+    /// Ends requests with these records; they reach nobody who has not heard them yet.
+    func cutOff(_ ranges: [Range<UInt64>]) {
+        for (id, request) in requests.sorted(by: { $0.key < $1.key }) {
+            guard batches[id]?.contains(where: { item in ranges.contains { $0.contains(item.position) } }) ?? false
+            else { continue }
+            request.cutOff()
+        }
+    }
+
     private static func range(_ item: Item) -> Range<UInt64> { item.position..<item.position + item.length }
 
     private func run(_ effects: [Delivery.Effect]) {
@@ -99,7 +109,9 @@ final class SimLane {
         let request = world.checks.requestBegins(sent, target, worker, world)
         health.attempts += 1
         let (checks, records) = (world.checks, sent.map { ($0.key, world.isPoison($0.key)) })
-        world.receivers[target].take(records, from: worker, arrived: { checks.requestEnds(request) }) { verdict in
+        let underWay = world.receivers[target].take(records, from: worker, arrived: { checks.requestEnds(request) }) {
+            verdict in
+            self.requests[id] = nil
             var verdict = verdict
             if case .unknown = verdict, self.world.plant == .unknownIsSuccess { verdict = .delivered(slowDown: false) }
             if case .delivered = verdict { self.succeeded() }
@@ -107,6 +119,7 @@ final class SimLane {
             if case .poisonAt = verdict { self.succeeded() }
             self.handle(.answered(id, verdict, nanoseconds: World.millisecond))
         }
+        requests[id] = underWay
     }
 
     private func succeeded() {

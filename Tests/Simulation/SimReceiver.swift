@@ -35,23 +35,60 @@ final class SimReceiver {
         brokenSince = nil
     }
 
+    /// A request under way: it is answered once, or cut off before.
+    final class Request {
+        fileprivate var isOver = false
+        fileprivate var onCut: () -> Void = {}
+
+        /// Its connection is closed by the sender.
+        func cutOff() { if !isOver { onCut() } }
+    }
+
     /// Takes a request some time after it left; the answer comes later, or not at all.
     ///
     /// - Parameter arrived: called when the receiver has done with it, whether the sender lives or not.
     func take(
         _ records: [(key: RecordKey, isPoison: Bool)], from node: SimNode, arrived: @escaping () -> Void,
         _ answer: @escaping (Verdict) -> Void
-    ) {
+    ) -> Request {
         let start = world.now
         let limit = SimSettings.requestMilliseconds * World.millisecond
-        world.after(min(world.delay(20 * World.millisecond), limit)) {
+        let request = Request()
+        // Now and then one is stuck on the way for as long as a request may take.
+        let way =
+            world.plan.isSluggish && world.chance(10) ? world.rng.below(limit) : world.delay(20 * World.millisecond)
+        var hasArrived = false
+        let boot = node.boot
+        func finish(_ verdict: Verdict) {
+            // A process that was started anew knows nothing of it.
+            guard !request.isOver, node.boot == boot else { return }
+            request.isOver = true
+            answer(verdict)
+        }
+        request.onCut = {
+            if !hasArrived { arrived() }
+            hasArrived = true
+            finish(Self.silence)
+        }
+        // It is stuck only as long as its sender runs, for one that does not can cut nothing off.
+        func travel(_ rest: UInt64) {
+            let step = min(rest, 100 * World.millisecond)
+            world.after(step) {
+                if rest > step, node.isUp, node.boot == boot, !node.isPaused { travel(rest - step) } else { arrive() }
+            }
+        }
+        func arrive() {
+            guard !hasArrived else { return }
+            hasArrived = true
             let (verdict, isSilent) = self.judge(records)
             arrived()
             let elapsed = self.world.now - start
             let rest = limit > elapsed ? limit - elapsed : 0
             let wait = isSilent ? rest : min(rest, self.world.delay(20 * World.millisecond))
-            node.later(wait) { answer(isSilent ? Self.silence : verdict) }
+            node.later(wait) { finish(isSilent ? Self.silence : verdict) }
         }
+        travel(min(way, limit))
+        return request
     }
 
     private static let silence = Verdict.unknown(Reason(code: "timeout", message: "no answer"))

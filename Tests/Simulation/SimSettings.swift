@@ -6,8 +6,8 @@ import Protocol
 enum SimSettings {
     static let shardCount = 16
     static let windowBytes = 600
-    /// Longest that a request to a receiver is under way; below the margin.
-    static let requestMilliseconds: UInt64 = 800
+    /// Longest that a request to a receiver is under way; several margins, as time-outs are.
+    static let requestMilliseconds: UInt64 = 6_000
     /// What a worker may carry for a target: its window, a record on top, and requests under way with records that were
     /// withdrawn: two of four records each.
     static let carriedBytes = windowBytes + 120 + 2 * 4 * 120

@@ -67,14 +67,17 @@ final class SimWorker: SimNode {
         switch effect {
         case .dial(let session, let address): dial(session, address)
         case .send(let session, let message): send(session, message)
-        case .heartbeat(let session, let term, let number, let order):
-            let health = order.map { lanes[$0].report }
-            send(session, .heartbeat(Heartbeat(term: term, number: number, health: health)))
+        case .heartbeat(let session, let term, let number, let order, let lapsed):
+            let beat = Heartbeat(
+                term: term, number: number, health: order.map { lanes[$0].report },
+                lapsedMilliseconds: world.plant == .alwaysVouched ? 0 : lapsed)
+            send(session, .heartbeat(beat))
         case .close(let session, let fault):
             if let fault { send(session, .error(fault)) }
             links.removeValue(forKey: session)?.close(fromWorker: true)
         case .intake(let delivery): intake(delivery)
         case .withdraw(let target, let ranges): lanes[target].withdraw(ranges)
+        case .cutOff(let target, let ranges): if world.plant != .neverCutOff { lanes[target].cutOff(ranges) }
         case .fenced(let isFenced):
             world.note("\(name) \(isFenced ? "is fenced" : "may act")")
             for lane in lanes { lane.handle(isFenced && world.plant != .skipFencing ? .pause : .resume) }

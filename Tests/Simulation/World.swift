@@ -180,6 +180,8 @@ struct Plan {
     var faults: UInt64
     /// Versions of the protocol are mixed.
     var isMixed: Bool
+    /// Requests may be stuck on their way.
+    var isSluggish: Bool
     /// One receiver refuses everything all the time.
     var deadTarget: Int?
 
@@ -193,6 +195,7 @@ struct Plan {
         faultySeconds = 10 + rng.below(25)
         faults = rng.below(5) == 0 ? 0 : rng.next()
         isMixed = rng.below(3) == 0
+        isSluggish = rng.below(3) == 0
         deadTarget = rng.below(8) == 0 ? Int(rng.below(UInt64(targetCount))) : nil
     }
 }

@@ -62,7 +62,8 @@ func both(_ name: String, _ messages: [Message]) throws {
     var codec = FrameCodec()
     var out = ByteWriter(capacity: 2 << 20)
     let welcome = Welcome(
-        version: 1, term: 1, leader: "bench", leaseMilliseconds: 1, shardCount: 1, releaseMilliseconds: 1, targets: [])
+        version: 1, term: 1, leader: "bench", leaseMilliseconds: 1, shardCount: 1, releaseMilliseconds: 1, targets: [],
+        marginMilliseconds: 1)
     try codec.encode(.welcome(welcome), into: &out)
     try measure("\(name), encode", records: recordsPerFrame) {
         for message in messages {

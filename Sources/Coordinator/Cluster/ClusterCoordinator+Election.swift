@@ -103,11 +103,11 @@ extension ClusterCoordinator {
         let membership = Membership.Settings(
             leader: settings.name, term: term.number, versions: ProtocolRelease.current.versions,
             shardCount: settings.shardCount, targets: settings.targets.map(\.name), timing: settings.timing)
-        core = CoordinatorCore(
-            CoordinatorCore.Settings(
-                membership: membership, isFirstTerm: term.number == 1, cluster: settings.cluster, gate: settings.gate,
-                bounds: settings.bounds),
-            index: settled.index, leadUntil: until, now: now)
+        var leading = CoordinatorCore.Settings(
+            membership: membership, isFirstTerm: term.number == 1, cluster: settings.cluster, gate: settings.gate,
+            bounds: settings.bounds)
+        leading.quietSince = election.quietSince
+        core = CoordinatorCore(leading, index: settled.index, leadUntil: until, now: now)
         log.info(
             "what was settled before is known; workers are taken",
             metadata: ["term": "\(term.number)", "milliseconds": "\(now.milliseconds(since: term.began))"])

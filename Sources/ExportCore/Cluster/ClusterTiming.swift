@@ -43,6 +43,10 @@ public struct ClusterTiming: Sendable, Equatable {
     /// From revoking a shard until the worker that did not release it is told to go: what it may take, and the way there
     /// and back.
     public var expelMilliseconds: UInt64 { releaseMilliseconds + workerLeaseMilliseconds / 2 }
+    /// The part of the margin in which it is certain that a worker whose lease is over was not taken for dead, and in which its
+    /// requests have to end: the rest is for clocks that run apart.
+    public var certainMilliseconds: UInt64 { Self.certain(of: marginMilliseconds) }
+    static func certain(of margin: UInt64) -> UInt64 { margin - margin / 4 }
     /// How often a worker sends a heartbeat.
     public var heartbeatMilliseconds: UInt64 { max(1, workerLeaseMilliseconds / 4) }
 

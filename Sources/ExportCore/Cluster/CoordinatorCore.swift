@@ -15,6 +15,8 @@ public struct CoordinatorCore: Sendable {
         public var membership: Membership.Settings
         /// Whether no leader ever was before.
         public var isFirstTerm: Bool
+        /// Since when certainly no earlier leader has acted (``LeaderElection/quietSince``); nil: since it began.
+        public var quietSince: Tick?
         /// Name of the cluster.
         public var cluster: String
         /// When exporting counts as failed, and what follows.
@@ -115,10 +117,10 @@ public struct CoordinatorCore: Sendable {
         self.settings = settings
         self.leadUntil = leadUntil
         membership = Membership(about)
-        table = ShardTable(
-            .init(
-                shardCount: about.shardCount, term: about.term, isFirstTerm: settings.isFirstTerm, timing: about.timing),
-            now: now)
+        var shards = ShardTable.Settings(
+            shardCount: about.shardCount, term: about.term, isFirstTerm: settings.isFirstTerm, timing: about.timing)
+        shards.quietSince = settings.quietSince
+        table = ShardTable(shards, now: now)
         dispatch = Dispatch(
             term: about.term, shardCount: about.shardCount, targetCount: about.targets.count, index: index,
             bounds: settings.bounds)
@@ -187,7 +189,11 @@ public struct CoordinatorCore: Sendable {
             if let member = membership.member(worker), beat.health.count == settings.membership.targets.count {
                 _ = gate.handle(.health(member.identity, beat.health), now: now)
             }
-            return run(membership.handle(.heartbeat(session, term: beat.term, number: beat.number), now: now), now)
+            let heard = run(membership.handle(.heartbeat(session, term: beat.term, number: beat.number), now: now), now)
+            guard let member = membership.member(worker) else { return heard }
+            let claims = ShardTable.Event.lapsed(
+                worker, milliseconds: beat.lapsedMilliseconds, welcomed: member.welcomed)
+            return heard + run(table.handle(claims, now: now), now)
         case .released(let term, let grants):
             return term == self.term ? release(worker, grants, now) : []
         case .outcomes(let told):

@@ -74,9 +74,9 @@ extension LeaderElection {
         let until = begun.adding(milliseconds: settings.renewDeadline)
         due = now
         if let leadership, leadership.term == record.term {
-            self.leadership = Leadership(term: record.term, until: max(until, leadership.until))
+            self.leadership?.until = max(until, leadership.until)
         } else if stopBy == nil, now < until, record.term == highestTerm, record.term > lastLed {
-            leadership = Leadership(term: record.term, until: until)
+            leadership = Leadership(term: record.term, until: until, quietSince: takenQuietSince)
             lastLed = record.term
             effects.append(.lead(term: record.term))
             followed = .some(nil)

@@ -100,5 +100,7 @@ extension LeaderElection {
         var term: UInt64
         /// From here on it is over, whatever the store says.
         var until: Tick
+        /// Since when nobody else has led.
+        var quietSince: Tick
     }
 }

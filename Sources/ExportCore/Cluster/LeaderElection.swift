@@ -46,6 +46,8 @@ public struct LeaderElection: Sendable {
     /// The last term that we led in; it is not led in twice.
     var lastLed: UInt64 = 0
     var followed: Leader??
+    /// Until when an earlier leader can have acted, when the lease was last taken.
+    var takenQuietSince: Tick
     /// When a shutdown is over though the lease could not be given back.
     var stopBy: Tick?
     private(set) var isFinished = false
@@ -70,6 +72,7 @@ public struct LeaderElection: Sendable {
         self.highestTerm = highestTerm
         due = now
         renewal = now
+        takenQuietSince = now
     }
 
     /// Whether anything may be done in the name of the term. To be asked before every action.
@@ -79,6 +82,12 @@ public struct LeaderElection: Sendable {
     public func leading(now: Tick) -> (term: UInt64, until: Tick)? {
         leadership.flatMap { now < $0.until ? ($0.term, $0.until) : nil }
     }
+
+    /// Since when certainly no leader of an earlier term has acted; nil if we do not lead.
+    ///
+    /// That is as early as it can be known: whoever gave the lease back may have acted until then; whoever let it lapse could
+    /// act for the renew deadline after its last renewal, of which we learned later than it was begun.
+    public var quietSince: Tick? { leadership?.quietSince }
 
     /// The highest term known, whoever had it.
     public var highestKnownTerm: UInt64 { highestTerm }
@@ -179,6 +188,15 @@ public struct LeaderElection: Sendable {
         return wasLeft && record.term >= highestTerm || now >= expiry(of: sight)
     }
 
+    /// Until when whoever held the lease as it was seen may have acted.
+    private func lastAct(_ sight: Sight, now: Tick) -> Tick {
+        guard let record = sight.state.stored?.record, now >= expiry(of: sight) else { return now }
+        // One with other settings than ours has another deadline, but one within its lease.
+        let isLikeUs = record.durationMilliseconds == settings.lease
+        return min(
+            now, sight.since.adding(milliseconds: isLikeUs ? settings.renewDeadline : record.durationMilliseconds))
+    }
+
     /// Begins the next request, if it is time and none is under way.
     private mutating func act(_ now: Tick, _ effects: inout [Effect]) {
         if stopBy != nil { return actStopping(now, &effects) }
@@ -189,6 +207,7 @@ public struct LeaderElection: Sendable {
         } else if sight.state.stored == nil {
             begin(vacancy(), nil, now, &effects)
         } else if mayTake(sight, now: now) {
+            takenQuietSince = lastAct(sight, now: now)
             begin(record(term: highestTerm + 1), sight.state.stored?.version, now, &effects)
         } else {
             beginReading(now, &effects)

@@ -46,7 +46,7 @@ extension Membership {
     private func member(_ worker: WorkerID, _ hello: Hello, _ session: SessionID, _ now: Tick) -> Member {
         Member(
             id: worker, identity: hello.identity, boot: hello.boot, capacity: max(1, hello.capacity), session: session,
-            lastHeard: now, lastNumber: 0, isDraining: false, isExpelled: false)
+            lastHeard: now, welcomed: now, lastNumber: 0, isDraining: false, isExpelled: false)
     }
 
     private func welcome(_ version: UInt8) -> Welcome {
@@ -54,7 +54,8 @@ extension Membership {
             version: version, term: settings.term, leader: settings.leader,
             leaseMilliseconds: UInt32(clamping: settings.timing.workerLeaseMilliseconds),
             shardCount: UInt16(clamping: settings.shardCount),
-            releaseMilliseconds: UInt32(clamping: settings.timing.releaseMilliseconds), targets: settings.targets)
+            releaseMilliseconds: UInt32(clamping: settings.timing.releaseMilliseconds), targets: settings.targets,
+            marginMilliseconds: UInt32(clamping: settings.timing.marginMilliseconds))
     }
 
     /// What is wrong with a hello by itself.

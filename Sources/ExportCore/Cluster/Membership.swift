@@ -105,6 +105,8 @@ public struct Membership: Sendable {
         public internal(set) var session: SessionID?
         /// When its last hello or heartbeat came.
         public internal(set) var lastHeard: Tick
+        /// When its session's hello was answered.
+        public internal(set) var welcomed: Tick
         /// The number of its last heartbeat in this session.
         public internal(set) var lastNumber: UInt64
         /// Whether it wants to leave.

@@ -21,7 +21,7 @@ public struct SessionLease: Sendable {
         public var helloMilliseconds: UInt64 = 3_000
         /// Heartbeats that may be without an echo; more are not remembered.
         public var maxUnanswered = 16
-        /// Sessions that are over and whose grants may still be acted on; those of older ones may not.
+        /// Sessions that are over and whose ends are remembered; grants of older ones may not be acted on.
         public var maxFormer = 16
 
         /// The documented ones.
@@ -74,10 +74,11 @@ public struct SessionLease: Sendable {
     private var phase = Phase.idle
     private var sessionCount: UInt64 = 0
     private var leaseMilliseconds: UInt64 = 0
+    private var marginMilliseconds: UInt64 = 0
     /// When the last heartbeat was sent that was echoed.
     private var base: Tick?
-    /// Of sessions that are over, while it lasts.
-    private var formerEnds: [(session: SessionID, end: Tick)] = []
+    /// Of sessions that are over.
+    private var formerEnds: [(session: SessionID, end: Tick, margin: UInt64)] = []
     private var sessionTerm: UInt64 = 0
     private var nextNumber: UInt64 = 1
     private var heartbeatDue: Tick?
@@ -113,6 +114,13 @@ public struct SessionLease: Sendable {
     /// with every echo.
     public func leaseEnd(ofGrantsIn session: SessionID) -> Tick? {
         session == self.session ? leaseEnd : formerEnds.last { $0.session == session }?.end
+    }
+
+    /// When requests that began under what was assigned in `session`, which is over, have to be cut off; nil if that is long ago.
+    public func requestsEnd(ofGrantsIn session: SessionID) -> Tick? {
+        formerEnds.last { $0.session == session }.map {
+            $0.end.adding(milliseconds: ClusterTiming.certain(of: $0.margin))
+        }
     }
 
     /// Whether no request may be started under what was assigned in `session`.
@@ -181,6 +189,7 @@ public struct SessionLease: Sendable {
         term = welcome.term
         sessionTerm = welcome.term
         leaseMilliseconds = UInt64(welcome.leaseMilliseconds)
+        marginMilliseconds = UInt64(welcome.marginMilliseconds)
         base = helloSent
         phase = .established(session)
         unanswered = []
@@ -242,9 +251,8 @@ public struct SessionLease: Sendable {
     private mutating func leave(_ now: Tick, _ rng: inout PRNG) -> [Effect] {
         guard let session = current else { return [] }
         if let end = leaseEnd {
-            formerEnds.removeAll { $0.end <= now }
             if formerEnds.count >= settings.maxFormer { formerEnds.removeFirst() }
-            formerEnds.append((session, end))
+            formerEnds.append((session, end, marginMilliseconds))
         }
         if !wasEchoed { dial.failed(now: now, rng: &rng) }
         wasEchoed = false

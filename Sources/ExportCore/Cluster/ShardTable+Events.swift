@@ -18,6 +18,8 @@ extension ShardTable {
         switch event {
         case .joined(let worker, let identity, let capacity, let claims):
             join(worker, identity, capacity, claims, now, &out)
+        case .lapsed(let worker, let milliseconds, let welcomed):
+            if let slot = slots[worker] { vouch(slot, milliseconds, welcomed, &out) }
         case .lost(let worker):
             if let slot = slots[worker] { lose(slot, now) }
         case .dead(let worker):
@@ -71,12 +73,33 @@ extension ShardTable {
         }
         awaitStrays(slot, now)
         members[slot]?.isConnected = true
+        if gatherEnd == nil { confirm(slot, &out) }
+        planSoon(now)
+    }
+
+    /// What the lease under a worker's claims tells: as long as it lasts, and for the margin after it, no leader gives them to
+    /// anybody else. A quarter of the margin is left for clocks that run apart.
+    private mutating func vouch(_ slot: Int, _ lapsed: UInt32, _ welcomed: Tick, _ out: inout Outbox) {
+        guard takeOverEnd != nil, let member = members[slot], member.isConnected, member.isVouched == nil else {
+            return
+        }
+        let share = settings.timing.certainMilliseconds
+        let isVouched =
+            lapsed < .max
+            && welcomed.adding(milliseconds: share) > quietSince.adding(milliseconds: UInt64(lapsed))
+        members[slot]?.isVouched = isVouched
+        guard isVouched else { return }
         if gatherEnd == nil {
             confirm(slot, &out)
-        } else if unclaimedCount == 0 {
+        } else if phase.indices.allSatisfy({ phase[$0] == .claimed && isCertain($0) }) {
             endGathering(&out)
         }
-        planSoon(now)
+    }
+
+    /// Whether a claim cannot be older than another that nobody has made yet.
+    private func isCertain(_ shard: Int) -> Bool {
+        takeOverEnd == nil || isClear[shard] || basis[shard].term == settings.term
+            || members[Int(holder[shard])]?.isVouched == true
     }
 
     /// The slot of a worker that comes, again or for the first time. It counts as absent until its claims are sorted out.
@@ -119,7 +142,6 @@ extension ShardTable {
             refuse(claim.grant, slot, &out)
             return false
         }
-        if phase[shard] == .unclaimed { unclaimedCount -= 1 }
         if holder[shard] != Int32(slot) {
             members[slot]?.held += 1
             holder[shard] = Int32(slot)
@@ -144,11 +166,11 @@ extension ShardTable {
         members[slot]?.strayDeadline = deadline
     }
 
-    /// Gives a worker that is here what it claims.
+    /// Gives a worker that is here what it claims, unless somebody else may have got it later.
     private mutating func confirm(_ slot: Int, _ out: inout Outbox) {
         guard members[slot]?.isConnected == true else { return }
         for shard in holder.indices where phase[shard] == .claimed && holder[shard] == Int32(slot) {
-            begin(shard, slot, &out)
+            if isCertain(shard) { begin(shard, slot, &out) }
         }
     }
 
@@ -203,7 +225,7 @@ extension ShardTable {
             if phase[shard] == .owned, members[slot]?.isConnected == true { since[shard] = now }
         }
         holder[shard] = -1
-        phase[shard] = .free
+        phase[shard] = isClear[shard] ? .free : .unclaimed
     }
 
     /// A new ownership.
@@ -211,6 +233,7 @@ extension ShardTable {
         if holder[shard] != Int32(slot) { members[slot]?.held += 1 }
         holder[shard] = Int32(slot)
         phase[shard] = .owned
+        isClear[shard] = true
         epoch[shard] += 1
         counts.assigned += 1
         members[slot]?.saidDrained = false
@@ -223,8 +246,11 @@ extension ShardTable {
         if let end = gatherEnd, end <= now { endGathering(&out) }
         if let end = takeOverEnd, end <= now {
             takeOverEnd = nil
-            unclaimedCount = 0
-            for shard in phase.indices where phase[shard] == .unclaimed { phase[shard] = .free }
+            for shard in phase.indices {
+                isClear[shard] = true
+                if phase[shard] == .unclaimed { phase[shard] = .free }
+            }
+            for slot in members.indices where members[slot] != nil { confirm(slot, &out) }
             planDue = now
         }
         while let first = revoking.first, expelTick(revokedAt[Int(first)]) <= now {

@@ -8,8 +8,10 @@ public import Protocol
 ///    of claims from earlier terms.
 /// 2. A shard moves in two phases: the owner is told to give it back, and only when it has done so, or is dead by
 ///    ``Membership``'s rule, is it given to somebody else.
-/// 3. What a former leader granted is adopted from the workers' claims, the highest (term, epoch) first. What nobody
-///    claims is given to nobody until a worker that did not come could no longer act.
+/// 3. What a former leader granted is adopted from the workers' claims, the highest (term, epoch) first, and confirmed
+///    when nobody else can hold it: at once if the claimant's lease had not been over for long when the last earlier leader
+///    can have acted, for then that leader has not given the shard away; otherwise, like what nobody claims, only
+///    when a worker that did not come could no longer act.
 /// 4. Not more than ``Settings/maxRevoking`` shards are on their way at once, and changes are gathered before shards are
 ///    placed anew, so that eight workers that join move things once.
 /// 5. A worker that does not give back in time is told to go; its shards wait for its death like any other's.
@@ -18,10 +20,7 @@ public import Protocol
 /// Where shards go is ``Placement``'s decision.
 ///
 /// Not promised: that a claim is honest; workers are told from one another by certificate, and what one says about its own
-/// shards is believed. Nor that a new leader knows the highest claim: if the worker that got a shard last comes after the
-/// gathering, one that lost it before may have been confirmed. Then both may act until the late one has come and was told, or
-/// its old lease has ended: records may be delivered twice, none is lost, and a failure counts from the new owner alone. To
-/// wait for all would stop every hand-over for the lease of a worker.
+/// shards is believed.
 public struct ShardTable: Sendable {
     /// Sizes and times.
     public struct Settings: Sendable, Equatable {
@@ -31,6 +30,8 @@ public struct ShardTable: Sendable {
         public var term: UInt64
         /// Whether no leader was ever before: then nobody can hold a shard, and none has to be waited for.
         public var isFirstTerm: Bool
+        /// Since when certainly no earlier leader has acted; nil: since the take-over.
+        public var quietSince: Tick?
         /// The times.
         public var timing: ClusterTiming
         /// The most shards that are on their way from one worker to another at once.
@@ -51,6 +52,9 @@ public struct ShardTable: Sendable {
         /// A worker's hello was accepted, for the first time or again. `claims` is all that it holds; what it held before
         /// and does not claim is in its hands no more.
         case joined(WorkerID, identity: String, capacity: UInt16, claims: [ShardClaim])
+        /// It said after `welcomed`, when its hello was answered, that the lease under its claims ended so long ago; zero if it
+        /// lasts. Only the first word in a session is about all that the hello claimed.
+        case lapsed(WorkerID, milliseconds: UInt32, welcomed: Tick)
         /// Its session is gone.
         case lost(WorkerID)
         /// It can do nothing more.
@@ -118,6 +122,8 @@ public struct ShardTable: Sendable {
         var isDraining = false
         var saidDrained = false
         var held = 0
+        /// Whether nobody else can hold what it claimed in its present session; nil as long as nothing tells.
+        var isVouched: Bool?
         /// Shards it claimed in vain and has not given back.
         var strays: [UInt16] = []
         var strayDeadline: Tick?
@@ -148,8 +154,12 @@ public struct ShardTable: Sendable {
     var moves: [UInt16] = []
     var planDue: Tick?
     var gatherEnd: Tick?
+    /// When no grant of an earlier leader can be acted on any more; nil when that is past.
     var takeOverEnd: Tick?
-    var unclaimedCount: Int
+    /// Since when no earlier leader has acted.
+    let quietSince: Tick
+    /// Whether nobody can hold it by the word of an earlier leader.
+    var isClear: [Bool]
 
     /// The table of a leader that takes over at `now`.
     public init(_ settings: Settings, now: Tick) {
@@ -162,10 +172,11 @@ public struct ShardTable: Sendable {
         basis = Array(repeating: ShardClaim(term: 0, grant: ShardGrant(shard: 0, epoch: 0)), count: count)
         since = Array(repeating: now, count: count)
         revokedAt = Array(repeating: now, count: count)
-        unclaimedCount = settings.isFirstTerm ? 0 : count
+        isClear = Array(repeating: settings.isFirstTerm, count: count)
+        quietSince = min(settings.quietSince ?? now, now)
         guard !settings.isFirstTerm else { return }
         gatherEnd = now.adding(milliseconds: settings.timing.debounceMilliseconds)
-        takeOverEnd = now.adding(milliseconds: settings.timing.deathMilliseconds)
+        takeOverEnd = quietSince.adding(milliseconds: settings.timing.deathMilliseconds)
     }
 
     // MARK: Queries
@@ -219,7 +230,7 @@ public struct ShardTable: Sendable {
     /// How many shards are on their way from one worker to another.
     public var revokingCount: Int { revoking.count }
     /// How many shards may still be in the hands of somebody who has not come since the take-over.
-    public var awaitedCount: Int { unclaimedCount }
+    public var awaitedCount: Int { takeOverEnd == nil ? 0 : isClear.lazy.filter { !$0 }.count }
 
     /// When ``Event/timer`` is due; nil if nothing waits.
     public var nextDeadline: Tick? {

@@ -8,6 +8,7 @@ public import Protocol
 ///    paused is fenced when it wakes.
 /// 2. What is carried under a grant of an earlier session that the present one has not confirmed is withdrawn when that
 ///    session's lease ends.
+///    A request with it that has no answer yet is cut off before the leader can give the shard to anybody else.
 /// 3. Messages of any other connection than the session's change nothing.
 /// 4. A worker that is asked to stop gives its shards back, finishes what is under way, and ends at its grace period's
 ///    end whatever happens.
@@ -68,13 +69,15 @@ public struct WorkerCore: Sendable {
         /// A message is to be sent.
         case send(SessionID, Message)
         /// A heartbeat is to be sent, with the health of targets in the session's order.
-        case heartbeat(SessionID, term: UInt64, number: UInt64, order: [Int])
+        case heartbeat(SessionID, term: UInt64, number: UInt64, order: [Int], lapsedMilliseconds: UInt32)
         /// The fault is to be sent, if there is one, and the connection closed.
         case close(SessionID, PeerFault?)
         /// Records for the lanes.
         case intake(WorkerHands.Delivery)
         /// A lane is to carry these stretches no further.
         case withdraw(target: Int, [Range<UInt64>])
+        /// A lane is to cut off its requests with what lies at these places; what became of it is unknown then.
+        case cutOff(target: Int, [Range<UInt64>])
         /// The lease is over, or there is one again: lanes stop and go on.
         case fenced(Bool)
         /// The ledger may forget rows up to this one.
@@ -98,6 +101,8 @@ public struct WorkerCore: Sendable {
     private var isFenced = true
     /// The last session in which something was assigned, unless its lease is over.
     private var former: SessionID?
+    /// Sessions that are over and in which something was granted, and when requests under that have to be cut off.
+    private var cutOffs: [(session: SessionID, due: Tick)] = []
     private var stopDeadline: Tick?
     private var mayLeave = false
     private var hasExited = false
@@ -117,7 +122,8 @@ public struct WorkerCore: Sendable {
         let ends = isFenced ? nil : leaseEnd
         // Without a confirmation everything in hand is of that session: its end is the fence then, which stays once passed.
         let former = isConfirmed ? formerEnd : nil
-        return [lease.nextDeadline, ends, former, hasExited ? nil : stopDeadline].compactMap { $0 }.min()
+        let cutOff = cutOffs.lazy.map(\.due).min()
+        return [lease.nextDeadline, ends, former, cutOff, hasExited ? nil : stopDeadline].compactMap { $0 }.min()
     }
 
     /// No request may start at or after this; nil if none may start at all.
@@ -148,9 +154,9 @@ public struct WorkerCore: Sendable {
     public mutating func handle(_ event: Event, now: Tick, rng: inout PRNG) -> [Effect] {
         var effects: [Effect] = []
         switch event {
-        case .timer: effects = run(lease.handle(.timer, now: now, rng: &rng))
-        case .connected(let session): effects = run(lease.handle(.connected(session), now: now, rng: &rng))
-        case .closed(let session): effects = run(lease.handle(.closed(session), now: now, rng: &rng))
+        case .timer: effects = run(lease.handle(.timer, now: now, rng: &rng), now)
+        case .connected(let session): effects = run(lease.handle(.connected(session), now: now, rng: &rng), now)
+        case .closed(let session): effects = run(lease.handle(.closed(session), now: now, rng: &rng), now)
         case .received(let session, let message): effects = receive(session, message, now, &rng)
         case .committed(let rows): effects = run(hands.committed(rows))
         case .withdrawn(let target, let ranges): effects = run(hands.withdrawn(target: target, ranges))
@@ -168,18 +174,18 @@ public struct WorkerCore: Sendable {
     ) -> [Effect] {
         switch message {
         case .welcome(let welcome):
-            return run(lease.handle(.welcome(session, welcome), now: now, rng: &rng))
+            return run(lease.handle(.welcome(session, welcome), now: now, rng: &rng), now)
         case .notLeader(let answer):
-            return run(lease.handle(.notLeader(session, answer), now: now, rng: &rng))
+            return run(lease.handle(.notLeader(session, answer), now: now, rng: &rng), now)
         case .error(let fault):
             return [.note("the coordinator closed the session: \(fault.message)"), .close(session, nil)]
-                + run(lease.handle(.closed(session), now: now, rng: &rng))
+                + run(lease.handle(.closed(session), now: now, rng: &rng), now)
         default: break
         }
         guard session == lease.session else { return [] }
         switch message {
         case .heartbeat(let beat):
-            return run(lease.handle(.echo(session, term: beat.term, number: beat.number), now: now, rng: &rng))
+            return run(lease.handle(.echo(session, term: beat.term, number: beat.number), now: now, rng: &rng), now)
         case .assign(let term, let grants):
             hands.assign(term: term, grants)
             if term == sessionTerm { isConfirmed = true }
@@ -195,17 +201,18 @@ public struct WorkerCore: Sendable {
         case .hello, .welcome, .notLeader, .released, .outcomes, .error:
             let fault = PeerFault(
                 code: .unexpected, message: "a leader does not say this in a session; the connection is closed")
-            return [.close(session, fault)] + run(lease.handle(.closed(session), now: now, rng: &rng))
+            return [.close(session, fault)] + run(lease.handle(.closed(session), now: now, rng: &rng), now)
         }
     }
 
-    private mutating func run(_ effects: [SessionLease.Effect]) -> [Effect] {
+    private mutating func run(_ effects: [SessionLease.Effect], _ now: Tick) -> [Effect] {
         effects.flatMap { effect -> [Effect] in
             switch effect {
             case .dial(let session, let address): return [.dial(session, address: address)]
             case .hello(let session): return [.send(session, .hello(hello))]
             case .heartbeat(let session, let term, let number):
-                return [.heartbeat(session, term: term, number: number, order: order)]
+                let lapsed = lapsedMilliseconds(now)
+                return [.heartbeat(session, term: term, number: number, order: order, lapsedMilliseconds: lapsed)]
             case .close(let session, let fault): return [.close(session, fault)]
             case .established(let session, let welcome): return begin(session, welcome)
             case .ended(let ended):
@@ -217,8 +224,20 @@ public struct WorkerCore: Sendable {
                 }
                 hands.leave()
                 isConfirmed = false
+                if hands.formerSessions.contains(ended), let due = lease.requestsEnd(ofGrantsIn: ended) {
+                    cutOffs.append((ended, due))
+                }
                 return withdrawn
             }
+        }
+    }
+
+    /// How long ago the lease ended under which it holds what the present session has not confirmed.
+    private func lapsedMilliseconds(_ now: Tick) -> UInt32 {
+        hands.formerSessions.reduce(0) { longest, session in
+            guard let end = lease.leaseEnd(ofGrantsIn: session) else { return .max }
+            // Never less than it is.
+            return end < now ? max(longest, UInt32(clamping: now.milliseconds(since: end) + 1)) : longest
         }
     }
 
@@ -233,7 +252,7 @@ public struct WorkerCore: Sendable {
         order = welcome.targets.map { settings.targets.firstIndex(of: $0) ?? -1 }
         sessionTerm = welcome.term
         isConfirmed = false
-        let told = run(hands.begin(term: welcome.term, order: order))
+        let told = run(hands.begin(session, term: welcome.term, order: order))
         let leaving: [Effect] =
             stopDeadline == nil ? [] : [.send(session, .drain(term: sessionTerm, reason: Self.ends))]
         return [.note("\(welcome.leader) leads in term \(welcome.term)")] + told + leaving
@@ -246,6 +265,7 @@ public struct WorkerCore: Sendable {
             switch effect {
             case .send(let message): lease.session.map { .send($0, message) }
             case .withdraw(let target, let ranges): .withdraw(target: target, ranges)
+            case .cutOff(let target, let ranges): .cutOff(target: target, ranges)
             case .forget(let row): .forget(through: row)
             case .intake(let delivery): .intake(delivery)
             }
@@ -260,6 +280,8 @@ public struct WorkerCore: Sendable {
             former = nil
             effects += run(hands.withdrawUnconfirmed())
         }
+        for (session, due) in cutOffs where due <= now { effects += run(hands.cutOff(grantedIn: session)) }
+        cutOffs.removeAll { $0.due <= now }
         let fenced = leaseEnd.map { $0 <= now } ?? true
         guard fenced != isFenced else { return effects }
         isFenced = fenced

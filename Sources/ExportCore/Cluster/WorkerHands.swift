@@ -70,6 +70,8 @@ public struct WorkerHands: Sendable {
         case send(Message)
         /// A target's lane is to carry what lies at these places no further; what has left already ends first.
         case withdraw(target: Int, [Range<UInt64>])
+        /// A target's requests with what lies at these places are to be cut off: it may be somebody else's from here on.
+        case cutOff(target: Int, [Range<UInt64>])
         /// Rows up to this one are of no use any more.
         case forget(through: UInt64)
         /// Records for the lanes that were withdrawn and had come again meanwhile.
@@ -95,13 +97,15 @@ public struct WorkerHands: Sendable {
     struct Holding: Sendable, Equatable {
         var term: UInt64
         var epoch: UInt32
+        /// The session in which that was said last.
+        var session: SessionID
         var isRevoked = false
     }
 
     let targetCount: Int
     /// Bytes of records per target that the leader was told it may send.
     public let windowBytes: UInt64
-    var session: (term: UInt64, order: [Int])?
+    var session: (id: SessionID, term: UInt64, order: [Int])?
     var held: [UInt16: Holding] = [:]
     /// For each shard, items and targets in hand or not yet committed.
     var load: [UInt16: Int] = [:]
@@ -176,8 +180,8 @@ public struct WorkerHands: Sendable {
     /// not know of it and sends as much as if there were nothing; it comes again where it belongs.
     ///
     /// - Parameter order: for each target of the session's order, its number here.
-    public mutating func begin(term: UInt64, order: [Int]) -> [Effect] {
-        session = (term, order)
+    public mutating func begin(_ id: SessionID, term: UInt64, order: [Int]) -> [Effect] {
+        session = (id, term, order)
         toldThrough = 0
         return tellReady() + withdraw(Set(items.map(\.shard)))
     }
@@ -187,17 +191,17 @@ public struct WorkerHands: Sendable {
 
     /// Shards are this worker's.
     public mutating func assign(term: UInt64, _ grants: [ShardGrant]) {
-        guard term == session?.term else { return }
-        for grant in grants { held[grant.shard] = Holding(term: term, epoch: grant.epoch) }
+        guard let session, term == session.term else { return }
+        for grant in grants { held[grant.shard] = Holding(term: term, epoch: grant.epoch, session: session.id) }
     }
 
     /// Shards are to be given back.
     public mutating func revoke(term: UInt64, _ grants: [ShardGrant]) -> [Effect] {
-        guard term == session?.term else { return [] }
+        guard let session, term == session.term else { return [] }
         let shards = Set(grants.map(\.shard))
         for grant in grants {
             // A shard that is not held is given back all the same: the leader waits for the word.
-            held[grant.shard] = Holding(term: term, epoch: grant.epoch, isRevoked: true)
+            held[grant.shard] = Holding(term: term, epoch: grant.epoch, session: session.id, isRevoked: true)
         }
         return withdraw(shards) + release()
     }
@@ -217,7 +221,24 @@ public struct WorkerHands: Sendable {
 
     /// The leases of earlier sessions are over: what they granted and the present one has not is carried no further.
     public mutating func withdrawUnconfirmed() -> [Effect] {
-        withdraw(Set(held.filter { $0.value.term != session?.term }.keys))
+        withdraw(Set(held.filter { $0.value.session != session?.id }.keys))
+    }
+
+    /// Sessions in which shards were granted that the present one has not confirmed.
+    public var formerSessions: Set<SessionID> {
+        Set(held.values.lazy.map(\.session)).subtracting([session?.id].compactMap { $0 })
+    }
+
+    /// What was granted in `session`, and not anew, may be somebody else's from here on.
+    public func cutOff(grantedIn session: SessionID) -> [Effect] {
+        let shards = Set(held.filter { $0.value.session == session }.keys)
+        return (0..<targetCount).compactMap { target in
+            var ranges: [Range<UInt64>] = []
+            for item in items where item.carried & (1 << UInt32(target)) != 0 && shards.contains(item.shard) {
+                ranges.appendJoining(item.position..<item.position + UInt64(item.length))
+            }
+            return ranges.isEmpty ? nil : .cutOff(target: target, ranges)
+        }
     }
 
     private mutating func withdraw(_ shards: Set<UInt16>) -> [Effect] {
@@ -237,9 +258,9 @@ public struct WorkerHands: Sendable {
     /// Tells of revoked shards of which nothing is left.
     mutating func release() -> [Effect] {
         guard let session, rows.last.map({ $0.number <= toldThrough }) ?? true else { return [] }
-        // What an earlier leader revoked is this one's to decide about: it may be granted again under the same number.
+        // What was revoked in an earlier session is this one's leader's to decide about: it may be granted again.
         let done = held.filter {
-            $0.value.isRevoked && $0.value.term == session.term && load[$0.key, default: 0] == 0
+            $0.value.isRevoked && $0.value.session == session.id && load[$0.key, default: 0] == 0
         }
         guard !done.isEmpty else { return [] }
         for shard in done.keys { held[shard] = nil }

@@ -165,9 +165,10 @@ public final class ClusterWorker: Sendable {
         switch effect {
         case .dial(let session, let address): connect(session, address)
         case .send(let session, let message): link(session)?.send(message)
-        case .heartbeat(let session, let term, let number, let order):
+        case .heartbeat(let session, let term, let number, let order, let lapsed):
             let health = order.map { self.health(of: $0) }
-            link(session)?.sendUrgently(.heartbeat(Heartbeat(term: term, number: number, health: health)))
+            let beat = Heartbeat(term: term, number: number, health: health, lapsedMilliseconds: lapsed)
+            link(session)?.sendUrgently(.heartbeat(beat))
         case .close(let session, let fault):
             if let fault { parts.log.warning("the session is given up: \(fault.message)") }
             link(session)?.close(fault)
@@ -178,6 +179,9 @@ public final class ClusterWorker: Sendable {
                 target: target, ranges,
                 milliseconds: UInt64(desk.releaseMilliseconds.load(ordering: .relaxed)) / 2,
                 late: { [desk] in desk.look { $0.hands.leaving(target: target, ranges) } })
+        case .cutOff(let target, let ranges):
+            parts.log.warning("requests of \(gauges[target].target.name) are cut off: their shards may be others' now")
+            lanes.cutOff(target: target, ranges)
         case .fenced(let isFenced):
             await lanes.setPaused(isFenced)
             if isFenced {

@@ -71,6 +71,12 @@ final class WorkerLanes: Sendable {
         }
     }
 
+    /// Ends requests with what lies at these places, whatever their answer would have been.
+    func cutOff(target: Int, _ ranges: [Range<UInt64>]) {
+        let lane = lanes[target]
+        Task { await lane.cutOff(PositionSet(ranges), of: WorkerLedger.stream.rawValue) }
+    }
+
     func setPaused(_ pauses: Bool) async {
         for lane in lanes { await lane.setPaused(pauses) }
     }

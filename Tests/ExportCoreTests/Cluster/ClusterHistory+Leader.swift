@@ -13,6 +13,7 @@ extension ClusterHistory {
         if bug == .marginForgotten { agreed.marginMilliseconds = 1 }
         var settings = ShardTable.Settings(
             shardCount: Self.shards, term: term, isFirstTerm: term == 1 || bug == .takeOverWithoutWait, timing: agreed)
+        settings.quietSince = quietSince
         settings.maxRevoking = bug == .paceForgotten ? 100 : 4
         leader = Leader(
             membership: Membership(
@@ -29,6 +30,8 @@ extension ClusterHistory {
         counts.moved += ending.table.counts.moved
         counts.assigned += ending.table.counts.assigned
         leader = nil
+        // One that gives the lease back may have acted until it is taken.
+        quietSince = gap > 100 ? now : nil
         for index in links.indices where links[index].term == term { closeAtLeader(index) }
         schedule(.elect, after: gap)
     }
@@ -61,7 +64,12 @@ extension ClusterHistory {
         case .hello(let hello):
             leader?.hellos[far] = hello
             tellMembership(.hello(far, hello))
-        case .heartbeat(let beat): tellMembership(.heartbeat(far, term: beat.term, number: beat.number))
+        case .heartbeat(let beat):
+            tellMembership(.heartbeat(far, term: beat.term, number: beat.number))
+            guard let worker = leader?.membership.worker(of: far), let member = leader?.membership.member(worker) else {
+                return
+            }
+            tellTable(.lapsed(worker, milliseconds: beat.lapsedMilliseconds, welcomed: member.welcomed))
         case .drain: if bug != .drainIgnored { tellMembership(.drain(far)) }
         case .released(_, let grants):
             if let worker = leader?.membership.worker(of: far) { tellTable(.released(worker, grants)) }

@@ -55,7 +55,9 @@ extension ClusterHistory {
             case .hello: if let index = nodes[worker].link { send(up: index, .hello(hello(worker))) }
             case .heartbeat(_, let term, let number):
                 if let index = nodes[worker].link {
-                    send(up: index, .heartbeat(Heartbeat(term: term, number: number, health: [])))
+                    let beat = Heartbeat(
+                        term: term, number: number, health: [], lapsedMilliseconds: lapsed(worker))
+                    send(up: index, .heartbeat(beat))
                 }
             case .close: nodes[worker].link.map { closeAtWorker($0) }
             case .established:
@@ -65,6 +67,17 @@ extension ClusterHistory {
             }
         }
         checkActivity(of: worker)
+    }
+
+    /// How long ago the lease ended under which it holds what its session has not assigned.
+    private func lapsed(_ worker: Int) -> UInt32 {
+        let node = nodes[worker]
+        if bug == .lapseForgotten || bug == .lowerClaimWins { return 0 }
+        return node.held.reduce(0) { longest, held in
+            guard let held, held.session != node.lease.session else { return longest }
+            guard let end = node.lease.leaseEnd(ofGrantsIn: held.session) else { return .max }
+            return end < now ? max(longest, UInt32(clamping: now.milliseconds(since: end) + 1)) : longest
+        }
     }
 
     private func hello(_ worker: Int) -> Hello {
@@ -137,7 +150,7 @@ extension ClusterHistory {
     private mutating func checkActivity(of worker: Int) {
         for shard in 0..<Self.shards where isActive(worker, on: shard) {
             let others = nodes.indices.filter { $0 != worker && isActive($0, on: shard) }
-            guard !others.isEmpty, disputedUntil[shard] <= now else { continue }
+            guard !others.isEmpty else { continue }
             let at = now.nanoseconds / 1_000_000
             breaches.append("\(at): two workers act on shard \(shard), w\(worker) and w\(others)")
         }
@@ -153,12 +166,10 @@ extension ClusterHistory {
             if grant.epoch <= granted[shard] { breaches.append("epoch \(grant.epoch) of shard \(shard) is not new") }
             if granted[shard] == 0 { checkAdoption(of: shard, by: worker) }
             granted[shard] = max(granted[shard], grant.epoch)
-            lastGrants[shard] = ShardClaim(term: term, grant: grant)
         }
     }
 
-    /// The first grant of a shard in a term: if it follows a claim, the highest of those that are known has to win. One that
-    /// is not known yet, because whoever got the shard last has not come, can lose; then two may act for a while.
+    /// The first grant of a shard in a term: if it follows a claim, the highest of those that are known has to win.
     private mutating func checkAdoption(of shard: Int, by worker: Int) {
         func claims(of worker: Int) -> [ShardClaim] {
             leader?.claimed[worker]?.filter { Int($0.grant.shard) == shard && $0.term < term } ?? []
@@ -169,9 +180,6 @@ extension ClusterHistory {
             if claims(of: other).contains(where: { isBelow(mine, $0) }) {
                 breaches.append("not the highest claim on shard \(shard) was taken")
             }
-        }
-        if let last = lastGrants[shard], isBelow(mine, last) {
-            disputedUntil[shard] = now.adding(milliseconds: timing.deathMilliseconds)
         }
     }
 

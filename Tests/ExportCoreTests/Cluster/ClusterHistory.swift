@@ -11,7 +11,7 @@ enum ClusterFault: CaseIterable {
 enum ClusterBug: CaseIterable {
     case takeOverWithoutWait, assignBeforeReleased, deathAtSessionLoss, claimsIgnored, fencingSkipped, leaseFromReceipt
     case marginForgotten, expelFreesShards, releasedTooEarly, epochReused, drainIgnored, lowerClaimWins, paceForgotten
-    case capacityIgnored
+    case capacityIgnored, lapseForgotten
 
     /// What the check says that finds it.
     var trace: String {
@@ -106,11 +106,8 @@ struct ClusterHistory {
     var linkOf: [SessionID: Int] = [:]
     /// The last epoch that was granted of each shard in this term.
     var granted = [UInt32](repeating: 0, count: shards)
-    /// The last grant of each shard by any leader.
-    var lastGrants = [ShardClaim?](repeating: nil, count: shards)
-    /// Until when a shard that was adopted by a stale claim, because whoever got it last had not come yet, may have two who
-    /// act: the other's lease is from before the take-over.
-    var disputedUntil = [Tick](repeating: Tick(nanoseconds: 0), count: shards)
+    /// Since when no earlier leader acts, as far as the next one knows.
+    var quietSince: Tick?
     var breaches: [String] = []
     var isCalm = false
     var isSlow = false

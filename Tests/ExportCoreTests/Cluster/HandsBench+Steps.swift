@@ -83,7 +83,8 @@ extension HandsBench {
         workers[worker].down = []
         workers[worker].up = []
         workers[worker].isOpen = true
-        let effects = workers[worker].hands.begin(term: term, order: [0, 1])
+        sessionCount += 1
+        let effects = workers[worker].hands.begin(SessionID(sessionCount), term: term, order: [0, 1])
         dispatch.opened(WorkerID(UInt32(worker)), windowBytes: 600)
         run(effects, of: worker)
         let claims = workers[worker].hands.claims

@@ -16,6 +16,7 @@ extension HandsBench {
                 }
                 run(workers[worker].hands.withdrawn(target: target, gone), of: worker)
             case .forget(let through): workers[worker].ledger.removeAll { $0.number <= through }
+            case .cutOff: violate("requests were cut off though no lease ends here")
             case .intake: violate("records were taken up again though every withdrawal ends at once here")
             }
         }

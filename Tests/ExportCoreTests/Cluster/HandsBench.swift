@@ -31,6 +31,7 @@ struct HandsBench {
     /// What the present sessions' workers were asked to give back.
     var revoking: Set<ShardGrant> = []
     var term: UInt64 = 1
+    var sessionCount: UInt64 = 0
     /// Per target: the pages it has read.
     var cursors: [Int]
     /// What receivers have: target and key, with how often.

@@ -36,7 +36,7 @@ import Testing
         let effects = enter(&membership, 1, hello(), name: "w0")
         let welcome = Welcome(
             version: 2, term: 5, leader: "c0", leaseMilliseconds: 10_000, shardCount: 16, releaseMilliseconds: 5_000,
-            targets: ["a", "b"])
+            targets: ["a", "b"], marginMilliseconds: 5_000)
         #expect(effects == [.welcome(SessionID(1), welcome), .joined(WorkerID(0), SessionID(1))])
         #expect(membership.worker(of: SessionID(1)) == WorkerID(0))
         #expect(membership.session(of: WorkerID(0)) == SessionID(1))

@@ -9,7 +9,7 @@ import Testing
     private func welcome(term: UInt64) -> Welcome {
         Welcome(
             version: 1, term: term, leader: "c", leaseMilliseconds: 1_000, shardCount: 8, releaseMilliseconds: 100,
-            targets: [])
+            targets: [], marginMilliseconds: 500)
     }
 
     /// A lease whose first session is up since 20, its hello sent at 10.

@@ -14,9 +14,11 @@ private struct Desk {
     var releases = true
     var revokedAtOnce = 0
 
-    init(shards: Int = 256, term: UInt64 = 1, isFirstTerm: Bool = true) {
-        table = ShardTable(
-            ShardTable.Settings(shardCount: shards, term: term, isFirstTerm: isFirstTerm), now: Tick(nanoseconds: 0))
+    init(shards: Int = 256, term: UInt64 = 1, isFirstTerm: Bool = true, quietSeconds: UInt64? = nil) {
+        var settings = ShardTable.Settings(shardCount: shards, term: term, isFirstTerm: isFirstTerm)
+        settings.quietSince = quietSeconds.map { Tick(nanoseconds: (100 - $0) * 1_000_000_000) }
+        now = Tick(nanoseconds: quietSeconds == nil ? 0 : 100_000_000_000)
+        table = ShardTable(settings, now: now)
     }
 
     mutating func tell(_ event: ShardTable.Event) {
@@ -37,8 +39,10 @@ private struct Desk {
         }
     }
 
-    mutating func join(_ number: UInt32, capacity: UInt16 = 4, claims: [ShardClaim] = []) {
+    /// - Parameter lapsed: what its heartbeat says of the lease under its claims; nil if none comes.
+    mutating func join(_ number: UInt32, capacity: UInt16 = 4, claims: [ShardClaim] = [], lapsed: UInt32? = 0) {
         tell(.joined(WorkerID(number), identity: "w\(number)", capacity: capacity, claims: claims))
+        if let lapsed { tell(.lapsed(WorkerID(number), milliseconds: lapsed, welcomed: now)) }
     }
 
     /// Lets time pass up to `milliseconds` after the start; timers fire when they are due.
@@ -173,6 +177,58 @@ private struct Desk {
         #expect(desk.load(1) == 1)
         desk.wait(until: 15_000)
         #expect(desk.isComplete && desk.load(0) == 2 && desk.load(1) == 2)
+    }
+
+    @Test func claimUnderALeaseThatIsLongOverWaitsForWhoeverGotTheShardLater() {
+        var desk = Desk(shards: 2, term: 7, isFirstTerm: false)
+        func claim(_ shard: UInt16, _ epoch: UInt32) -> ShardClaim {
+            ShardClaim(term: 6, grant: ShardGrant(shard: shard, epoch: epoch))
+        }
+        // Three quarters of the margin of 5 s: the last leader may have taken it for dead, and given the shard away.
+        desk.join(0, claims: [claim(0, 3)], lapsed: 3_750)
+        desk.join(2, claims: [claim(1, 3)], lapsed: 3_749)
+        desk.wait(until: 1_000)
+        #expect(desk.load(0) == 0 && desk.load(2) == 1 && desk.table.awaitedCount == 1)
+        #expect(desk.table.state(of: ShardID(0)) == .claimed(WorkerID(0)))
+        // Whoever got it comes late, and is the only one who ever acts.
+        desk.join(1, claims: [claim(0, 4)])
+        #expect(desk.held[WorkerID(1)] == [0: 5] && desk.load(0) == 0 && desk.table.awaitedCount == 0)
+    }
+
+    @Test func claimOfWhoeverSaysNothingOfItsLeaseIsConfirmedWhenNobodyElseCanAct() {
+        var desk = Desk(shards: 2, term: 7, isFirstTerm: false)
+        desk.join(0, claims: [ShardClaim(term: 6, grant: ShardGrant(shard: 0, epoch: 3))], lapsed: nil)
+        desk.tell(.lapsed(WorkerID(0), milliseconds: .max, welcomed: desk.now))
+        desk.wait(until: 14_999)
+        #expect(desk.load(0) == 0)
+        desk.wait(until: 15_000)
+        #expect(desk.held[WorkerID(0)]?[0] == 4 && desk.load(0) == 2)
+    }
+
+    @Test func claimantThatComesBackWithEmptyHandsLeavesTheShardToWhoeverMayHoldIt() {
+        var desk = Desk(shards: 1, term: 7, isFirstTerm: false)
+        desk.join(0, claims: [ShardClaim(term: 6, grant: ShardGrant(shard: 0, epoch: 3))], lapsed: 60_000)
+        desk.wait(until: 1_000)
+        desk.tell(.lost(WorkerID(0)))
+        desk.join(0)
+        desk.wait(until: 2_000)
+        #expect(desk.load(0) == 0 && desk.table.state(of: ShardID(0)) == .unclaimed)
+        desk.join(1, claims: [ShardClaim(term: 6, grant: ShardGrant(shard: 0, epoch: 4))])
+        #expect(desk.load(1) == 1)
+    }
+
+    @Test func leaseThatLapsedWhileNobodyLedProvesAClaimAllTheSame() {
+        // The last leader acted 5 s ago at the latest; a lease that is over for 8 s was over for 3 s then.
+        var desk = Desk(shards: 2, term: 7, isFirstTerm: false, quietSeconds: 5)
+        desk.join(0, claims: [ShardClaim(term: 6, grant: ShardGrant(shard: 0, epoch: 3))], lapsed: 8_749)
+        desk.join(1, claims: [ShardClaim(term: 6, grant: ShardGrant(shard: 1, epoch: 3))], lapsed: 8_750)
+        desk.wait(until: 100_300)
+        #expect(desk.load(0) == 1 && desk.load(1) == 0)
+        // And what is not proven waits from then on.
+        desk.wait(until: 109_999)
+        #expect(desk.load(1) == 0)
+        desk.wait(until: 110_000)
+        #expect(desk.load(1) == 1)
     }
 
     @Test func claimOfTheFutureIsRefusedAndOneOfAnotherTermHarmless() {

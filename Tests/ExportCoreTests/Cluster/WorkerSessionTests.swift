@@ -1,0 +1,146 @@
+import ExportCore
+import Model
+import Protocol
+import Testing
+
+/// What a worker makes of its grants when sessions change: each counts for the session in which it was given.
+@Suite struct WorkerSessionTests {
+    private static func at(_ milliseconds: UInt64) -> Tick { Tick(nanoseconds: milliseconds * 1_000_000) }
+
+    private static func frame(term: UInt64, _ grants: [ShardGrant]) -> RecordsFrame {
+        RecordsFrame(
+            term: term, targets: 1, keys: grants.map { RecordKey(high: 1, low: UInt64($0.shard)) }, grants: grants,
+            lengths: grants.map { _ in 10 }, bytes: SealedBytes(Array(repeating: 0x0A, count: 10 * grants.count)))
+    }
+
+    private static let (kept, gone) = (ShardGrant(shard: 1, epoch: 1), ShardGrant(shard: 2, epoch: 1))
+
+    @Test func grantOfAnEarlierSessionOfTheSameTermIsNotTakenForOneOfThis() {
+        var hands = WorkerHands(targetCount: 1, windowBytes: 1_000, rows: [], nextRow: 1)
+        _ = hands.begin(SessionID(1), term: 3, order: [0])
+        hands.assign(term: 3, [Self.kept, Self.gone])
+        #expect(hands.take(Self.frame(term: 3, [Self.kept, Self.gone])) != nil)
+        hands.leave()
+        _ = hands.begin(SessionID(2), term: 3, order: [0])
+        hands.assign(term: 3, [ShardGrant(shard: 1, epoch: 2)])
+        #expect(hands.formerSessions == [SessionID(1)])
+        // The second record's shard was not confirmed: it goes, and the first one stays.
+        guard case .withdraw(0, let ranges)? = hands.withdrawUnconfirmed().first else {
+            return #expect(Bool(false), "nothing was withdrawn")
+        }
+        #expect(ranges == [10..<20])
+        guard case .cutOff(0, let cut)? = hands.cutOff(grantedIn: SessionID(1)).first else {
+            return #expect(Bool(false), "nothing was cut off")
+        }
+        #expect(cut == [10..<20] && hands.cutOff(grantedIn: SessionID(7)).isEmpty)
+    }
+
+    @Test func revocationOfAnEarlierSessionOfTheSameTermReleasesNothing() {
+        var hands = WorkerHands(targetCount: 1, windowBytes: 1_000, rows: [], nextRow: 1)
+        _ = hands.begin(SessionID(1), term: 3, order: [0])
+        hands.assign(term: 3, [Self.kept])
+        #expect(hands.take(Self.frame(term: 3, [Self.kept])) != nil)
+        _ = hands.revoke(term: 3, [Self.kept])
+        hands.leave()
+        _ = hands.begin(SessionID(2), term: 3, order: [0])
+        // The claim is with the leader, who may grant it anew: to give it back now would be about another ownership.
+        #expect(hands.withdrawn(target: 0, [0..<10]).isEmpty && hands.claims.count == 1)
+        hands.assign(term: 3, [ShardGrant(shard: 1, epoch: 2)])
+        #expect(hands.claims.map(\.grant.epoch) == [2])
+    }
+
+    // MARK: Lapses and cutting off
+
+    /// A worker with one target; what its machine wants done is kept.
+    private struct Bench {
+        var core: WorkerCore
+        var rng = PRNG(seed: 1)
+        var now = WorkerSessionTests.at(0)
+        var dialled: SessionID?
+        var beats: [(number: UInt64, lapsed: UInt32)] = []
+        var cut: [Range<UInt64>] = []
+
+        init() {
+            let settings = WorkerCore.Settings(
+                identity: "w", boot: RecordKey(high: 1, low: 1), capacity: 1, windowBytes: 1_000, targets: ["t"])
+            core = WorkerCore(
+                settings, dial: CoordinatorDial(addresses: ["c"], first: 0, now: now), rows: [], nextRow: 1)
+            tell(.timer)
+        }
+
+        mutating func tell(_ event: WorkerCore.Event) {
+            for effect in core.handle(event, now: now, rng: &rng) {
+                switch effect {
+                case .dial(let session, _): dialled = session
+                case .heartbeat(_, _, let number, _, let lapsed): beats.append((number, lapsed))
+                case .cutOff(_, let ranges): cut += ranges
+                default: break
+                }
+            }
+        }
+
+        mutating func hear(_ message: Message) {
+            if let dialled { tell(.received(dialled, message)) }
+        }
+
+        mutating func join(term: UInt64) {
+            if let dialled { tell(.connected(dialled)) }
+            hear(
+                .welcome(
+                    Welcome(
+                        version: 1, term: term, leader: "c", leaseMilliseconds: 1_000, shardCount: 8,
+                        releaseMilliseconds: 500, targets: ["t"], marginMilliseconds: 400)))
+        }
+
+        /// Lets time pass; timers fire when they are due.
+        mutating func wait(until milliseconds: UInt64) {
+            let end = WorkerSessionTests.at(milliseconds)
+            while let due = core.nextDeadline, due <= end {
+                now = max(now, due)
+                tell(.timer)
+            }
+            now = end
+        }
+    }
+
+    @Test func heartbeatTellsHowLongTheLeaseUnderTheClaimsIsOver() {
+        var bench = Bench()
+        bench.join(term: 1)
+        #expect(bench.beats.last?.lapsed == 0)
+        bench.hear(.assign(term: 1, grants: [Self.kept]))
+        // Silence: the session is given up, its lease ends at 1 000.
+        bench.wait(until: 600)
+        bench.join(term: 2)
+        #expect(bench.core.session != nil && bench.beats.last?.lapsed == 0)
+        bench.wait(until: 1_300)
+        bench.join(term: 2)
+        #expect(bench.beats.last?.lapsed == 301)
+        bench.hear(.assign(term: 2, grants: [ShardGrant(shard: 1, epoch: 2)]))
+        bench.hear(.heartbeat(Heartbeat(term: 2, number: bench.beats.last?.number ?? 0, health: [])))
+        bench.wait(until: 1_600)
+        #expect(bench.beats.last?.lapsed == 0)
+    }
+
+    @Test func requestsAreCutOffBeforeTheirShardsCanBeOthers() {
+        var bench = Bench()
+        bench.join(term: 1)
+        bench.hear(.assign(term: 1, grants: [Self.kept]))
+        bench.hear(.records(Self.frame(term: 1, [Self.kept])))
+        bench.wait(until: 1_299)
+        #expect(bench.cut.isEmpty)
+        bench.wait(until: 1_300)
+        #expect(bench.cut == [0..<10])
+    }
+
+    @Test func requestsOfShardsThatWereConfirmedAreNotCutOff() {
+        var bench = Bench()
+        bench.join(term: 1)
+        bench.hear(.assign(term: 1, grants: [Self.kept]))
+        bench.hear(.records(Self.frame(term: 1, [Self.kept])))
+        bench.wait(until: 700)
+        bench.join(term: 1)
+        bench.hear(.assign(term: 1, grants: [ShardGrant(shard: 1, epoch: 2)]))
+        bench.wait(until: 1_400)
+        #expect(bench.cut.isEmpty)
+    }
+}
