@@ -77,7 +77,6 @@ extension ClusterCoordinator {
         self.term = term
         followed = nil
         leaderSince = now
-        gateSight = GateSight()
         metrics.leads()
         log.notice("this coordinator leads", metadata: ["term": "\(number)"])
         term.adopt(Task { await self.takeOver(term) })
@@ -128,6 +127,7 @@ extension ClusterCoordinator {
         finishedSources = []
         roomAwaited = nil
         backlog = []
+        inputs = SourceInputs(begun: 0, waiting: 0)
         writes = WriteQueue()
         known = [:]
         term.end()

@@ -86,41 +86,12 @@ extension ClusterCoordinator {
         while !Task.isCancelled {
             if term == nil {
                 let record = try? await stores.gate.readGate()
-                if term == nil { gateSight.saw(record, now: SystemClock.now()) }
+                if term == nil {
+                    let wall = UInt64(clamping: SystemClock.unixMilliseconds())
+                    gateSight.saw(record, now: SystemClock.now(), wallMilliseconds: wall)
+                }
             }
             try? await Task.sleep(for: .milliseconds(Self.lookMilliseconds))
         }
-    }
-}
-
-/// The gate's record as somebody sees it who does not write it.
-///
-/// How old a record is cannot be told from the first look, so an open one counts as open only after it was renewed
-/// before our eyes, and only until a renewal is overdue.
-struct GateSight: Sendable {
-    private(set) var record: GateRecord?
-    private var renewedAt: Tick?
-    /// When its state was seen to be what it is.
-    private var changedAt: Tick?
-
-    mutating func saw(_ record: GateRecord?, now: Tick) {
-        if changedAt == nil || self.record?.state != record?.state { changedAt = now }
-        if let before = self.record, let record, before.version != record.version { renewedAt = now }
-        if record == nil { renewedAt = nil }
-        self.record = record
-    }
-
-    /// What is known now, for people.
-    func status(_ settings: ExportGateSettings, now: Tick) -> GateStatus {
-        let isRenewed =
-            record.flatMap { record in
-                renewedAt.map { now < $0.adding(milliseconds: UInt64(record.durationSeconds) * 1_000) }
-            } ?? false
-        let since = changedAt.map { now.milliseconds(since: $0) } ?? 0
-        var status = GateStatus(record, isRenewed: isRenewed, settings: settings, sinceMilliseconds: since)
-        guard let record, record.isOpen, renewedAt == nil else { return status }
-        status.state = .unknown
-        status.reason = "the gate's record was not yet seen to be renewed"
-        return status
     }
 }

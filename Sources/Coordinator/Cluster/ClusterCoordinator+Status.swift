@@ -24,6 +24,9 @@ extension ClusterCoordinator {
             return status
         }
         core?.fill(&status, now: now)
+        if let gate = core?.gate, let found = gateSight.status(before: gate, now: now) { status.gate = found }
+        status.feed.files = inputs.begun
+        status.feed.waitingFiles = inputs.waiting
         fill(&status.workers)
         return status
     }

@@ -115,9 +115,10 @@ extension ClusterCoordinator {
     }
 
     private func tellBacklog(_ term: LedTerm, _ source: any ResultSource) async {
-        let backlog = await source.backlog()
+        let (backlog, read) = (await source.backlog(), await source.inputs())
         guard isCurrent(term) else { return }
         self.backlog = backlog
+        inputs = read
         for (target, rest) in backlog.enumerated() {
             handle(.backlog(target: target, records: rest.records, oldestMilliseconds: rest.oldestMilliseconds))
         }

@@ -43,6 +43,7 @@ public actor ClusterCoordinator {
     /// What the feed found no room for; nil while it does not wait.
     var roomAwaited: [Bool]?
     var backlog: [SourceBacklog] = []
+    var inputs = SourceInputs(begun: 0, waiting: 0)
     /// Workers as they were last told of.
     var known: [WorkerID: KnownWorker] = [:]
     var lastComplaint = ""

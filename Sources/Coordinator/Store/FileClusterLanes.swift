@@ -60,7 +60,13 @@ actor GateLane {
         try directory.read(Self.gateName, limit: Self.maxBytes).map { StoreText.gate($0) }
     }
 
-    func read() throws(StoreError) -> GateRecord? { try stored()?.record }
+    func read() throws(StoreError) -> GateRecord? {
+        try stored().map { stored in
+            var record = stored.record
+            record.renewed = StoreText.milliseconds(stored.renewTime)
+            return record
+        }
+    }
 
     func write(_ record: GateRecord, _ fence: Fence) throws(StoreError) -> GateRecord? {
         while true {

@@ -112,6 +112,17 @@ public actor ResultDirectory: ResultSource {
         }
     }
 
+    /// Files that are not settled, by whether a target's cursor is in them or past them.
+    public func inputs() -> SourceInputs {
+        let furthest =
+            (0..<targetCount).lazy.map { self.schedule.cursor(of: $0) }
+            .max { ($0.file, $0.offset) < ($1.file, $1.offset) } ?? ChunkRef(file: 0, offset: 0)
+        let waiting = files.keys.lazy.filter {
+            $0 > furthest.file || $0 == furthest.file && furthest.offset == 0
+        }.count
+        return SourceInputs(begun: files.count - waiting, waiting: waiting)
+    }
+
     /// Forgets a file that is settled for every target.
     public func finished(source: UInt64) {
         guard let number = sources.removeValue(forKey: source) else { return }

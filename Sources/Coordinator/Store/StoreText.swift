@@ -54,6 +54,13 @@ enum StoreText {
     }
 
     /// RFC 3339 with microseconds, as Kubernetes writes `MicroTime`.
+    /// The time that a text says; nil if it says none after 1970.
+    static func milliseconds(_ text: String) -> UInt64? {
+        let bytes = Array(text.utf8)
+        guard let time = Timestamp(bytes.span, 0..<bytes.count), time.seconds >= 0 else { return nil }
+        return UInt64(time.seconds) * 1_000 + UInt64(time.nanoseconds) / 1_000_000
+    }
+
     static func time(_ milliseconds: Int64) -> String {
         var out = ByteWriter(capacity: 32)
         let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1_000)

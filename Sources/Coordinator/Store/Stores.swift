@@ -110,6 +110,9 @@ public protocol ResultSource: Sendable {
     /// What of each target was not handed over yet.
     func backlog() async -> [SourceBacklog]
 
+    /// How many inputs somebody has begun with, and how many nobody has.
+    func inputs() async -> SourceInputs
+
     /// Everything of `source` is settled and written down: it may be forgotten.
     func finished(source: UInt64) async
 
@@ -125,6 +128,20 @@ public enum ResultEvent: Sendable {
     case passed(target: Int)
     /// Something for the log: what it is about, why, and what to do.
     case note(String)
+}
+
+/// Inputs that are not settled.
+public struct SourceInputs: Sendable, Equatable {
+    /// At least one target has read of them.
+    public var begun: Int
+    /// No target has.
+    public var waiting: Int
+
+    /// Both parts.
+    public init(begun: Int, waiting: Int) {
+        self.begun = begun
+        self.waiting = waiting
+    }
 }
 
 /// What of a target was not handed over yet.

@@ -125,7 +125,10 @@ extension ExportGate {
         public var wallMilliseconds: UInt64
 
         /// One line for people.
-        public var description: String { "gate \(from.rawValue) -> \(to.rawValue): \(cause)" }
+        public var description: String {
+            from == .unknown
+                ? "gate taken over as \(to.rawValue): \(cause)" : "gate \(from.rawValue) -> \(to.rawValue): \(cause)"
+        }
     }
 
     struct Member: Sendable {

@@ -104,6 +104,9 @@ public struct GateRecord: Sendable, Equatable {
     public var episode: Episode?
     /// The last one that ended.
     public var ended: Episode.ID?
+    /// When it was last renewed, milliseconds since 1970 by the clock of whoever did it. Only a store says so, of what it
+    /// has: the store itself sets the time of what is written.
+    public var renewed: UInt64?
 
     /// All parts.
     public init(
@@ -130,6 +133,7 @@ public struct GateRecord: Sendable, Equatable {
     func says(the other: GateRecord) -> Bool {
         var same = other
         same.version = version
+        same.renewed = renewed
         return same == self
     }
 }

@@ -119,10 +119,19 @@ func until(
 
         let worker = try await ScriptedWorker("w1", port: leader.port)
         await until("records flow") { worker.now.records > 0 }
+        await until("the gate is open") { await leader.coordinator.status().gate.state == .open }
+        // Both see it so, and whoever takes over says nothing else meanwhile.
+        await until("the standby sees it") { await other.coordinator.status().gate.state == .open }
         let clock = ContinuousClock()
         let began = clock.now
         await leader.stop()
-        await until("the second leads") { await other.coordinator.status().leader?.name == "c1" }
+        var seen: Set<GateStatus.State> = []
+        await until("the second leads") {
+            let status = await other.coordinator.status()
+            seen.insert(status.gate.state)
+            return status.leader?.name == "c1" && status.coordinator.role != .standby
+        }
+        #expect(seen == [.open])
         // Far below the lease: it was given back, and its change was seen.
         #expect(clock.now - began < .seconds(15))
         await until("the worker is told to go elsewhere") { worker.now.faults.contains { $0.code == .shutdown } }

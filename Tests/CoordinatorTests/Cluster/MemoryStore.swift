@@ -2,6 +2,7 @@ import Coordinator
 import ExportCore
 import Model
 import Protocol
+import Threading
 
 /// A cluster's store in memory, with the rules of a real one: writes are conditional and fenced.
 actor MemoryStore: LeaseStore, GateStore, AlertStore, StatusStore {
@@ -64,6 +65,7 @@ actor MemoryStore: LeaseStore, GateStore, AlertStore, StatusStore {
         try check(fence)
         guard record.mayReplace(gate) else { return gate }
         gate = record
+        if record.isOpen { gate?.renewed = UInt64(SystemClock.unixMilliseconds()) }
         return nil
     }
 
@@ -141,6 +143,8 @@ actor ScriptedResults: ResultSource {
         let records = pages[next...].reduce(0) { $0 + $1.positions.count }
         return [SourceBacklog(records: UInt64(records), oldestMilliseconds: records > 0 ? 5 : nil)]
     }
+
+    func inputs() async -> SourceInputs { SourceInputs(begun: next > 0 ? 1 : 0, waiting: next > 0 ? 0 : 1) }
 
     func finished(source: UInt64) async {}
 

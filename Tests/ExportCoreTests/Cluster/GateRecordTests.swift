@@ -4,6 +4,75 @@ import Testing
 @testable import ExportCore
 
 @Suite struct GateRecordTests {
+    private static func seen(
+        renewed: UInt64?, at wall: UInt64, sequence: UInt64 = 1
+    ) -> (record: GateRecord, wall: UInt64) {
+        var record = GateRecord(
+            version: .init(term: 1, sequence: sequence), holder: "c0/1", durationSeconds: 45, state: .open, reason: "",
+            since: 0)
+        record.renewed = renewed
+        return (record, wall)
+    }
+
+    private static func at(_ seconds: UInt64) -> Tick { Tick(nanoseconds: (1_000 + seconds) * 1_000_000_000) }
+
+    /// What a reader says of the gate, who looks for the first time at a record of this age.
+    @Test(arguments: [
+        (60_000 as UInt64?, 60_000 as UInt64, GateStatus.State.open), (60_000, 104_999, .open), (60_500, 60_000, .open),
+        // Long ago, in the future, or never.
+        (60_000, 105_000, .unknown), (3_600_000, 60_000, .unknown), (nil, 60_000, .unknown),
+    ])
+    func firstLookGoesByTheWallClock(renewed: UInt64?, wall: UInt64, state: GateStatus.State) {
+        var sight = GateSight()
+        sight.saw(Self.seen(renewed: renewed, at: wall).record, now: Self.at(0), wallMilliseconds: wall)
+        #expect(sight.status(ExportGateSettings(impactLevel: .high), now: Self.at(0)).state == state)
+    }
+
+    @Test func renewalThatIsSeenCountsByTheMonotonicClockAlone() {
+        let settings = ExportGateSettings(impactLevel: .high)
+        var sight = GateSight()
+        // Somebody's clock is ahead by an hour: nothing is known until a renewal happens before our eyes.
+        for second in 0..<20 as Range<UInt64> {
+            let sequence: UInt64 = second < 10 ? 1 : 2
+            sight.saw(
+                Self.seen(renewed: 3_600_000, at: 0, sequence: sequence).record, now: Self.at(second),
+                wallMilliseconds: 1_000 * second)
+            #expect(sight.status(settings, now: Self.at(second)).state == (second < 10 ? .unknown : .open))
+        }
+        // It is not stretched by what the clocks say, and nobody renews.
+        #expect(sight.status(settings, now: Self.at(54)).state == .open)
+        #expect(sight.status(settings, now: Self.at(55)).state == .halted)
+    }
+
+    @Test func renewalsInATimeWithoutLookingAreNotTakenForSeen() {
+        var sight = GateSight()
+        sight.saw(Self.seen(renewed: 1_000, at: 1_000).record, now: Self.at(1), wallMilliseconds: 1_000)
+        // It led itself meanwhile; the last renewal was its own, 40 s ago.
+        let (record, wall) = Self.seen(renewed: 60_000, at: 100_000, sequence: 9)
+        sight.saw(record, now: Self.at(100), wallMilliseconds: wall)
+        let settings = ExportGateSettings(impactLevel: .high)
+        #expect(sight.status(settings, now: Self.at(104)).state == .open)
+        #expect(sight.status(settings, now: Self.at(105)).state == .halted)
+    }
+
+    @Test func newLeaderShowsTheRecordItFoundUntilItHasItsOwn() {
+        let settings = ExportGateSettings(impactLevel: .high)
+        var sight = GateSight()
+        var gate = ExportGate(
+            cluster: "c", identity: "c1/1", term: 2, targets: ["t"], settings: settings, now: Self.at(0))
+        #expect(sight.status(before: gate, now: Self.at(0)) == nil)
+        let (record, wall) = Self.seen(renewed: 1_000, at: 1_000)
+        sight.saw(record, now: Self.at(0), wallMilliseconds: wall)
+        #expect(sight.status(before: gate, now: Self.at(0))?.state == .open)
+        _ = gate.handle(.gateRead(record), now: Self.at(1))
+        _ = gate.handle(.alertsRead([]), now: Self.at(1))
+        _ = gate.handle(.tick(leadUntil: Self.at(900), wallMilliseconds: 2_000), now: Self.at(1))
+        #expect(gate.state == .open && !gate.isAdmitting(now: Self.at(1)))
+        #expect(sight.status(before: gate, now: Self.at(1))?.state == .open)
+        // What it found has run out, and it has not renewed: its own word counts, which is that nobody knows.
+        #expect(sight.status(before: gate, now: Self.at(45)) == nil)
+    }
+
     private let episode = Episode(id: Episode.ID(term: 7, number: 2), since: 1_764_129_672_000, cause: "5 attempts")
 
     private func record(_ term: UInt64, _ sequence: UInt64, holder: String = "a") -> GateRecord {
