@@ -14,10 +14,14 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
         self.port = port
     }
 
-    /// Reads `host`, `host:port` or `[address]:port`; the port is ``peerPort`` unless it is given.
+    /// Reads `host`, `host:port` or `[address]:port`.
     ///
-    /// - Parameter allowsAnyPort: whether port 0 may be given.
-    public init(_ text: String, allowsAnyPort: Bool = false) throws(AddressMistake) {
+    /// - Parameters:
+    ///   - port: the port unless one is given.
+    ///   - allowsAnyPort: whether port 0 may be given.
+    public init(
+        _ text: String, port fallback: Int = peerPort, allowsAnyPort: Bool = false
+    ) throws(AddressMistake) {
         let form = "expected `host:port`"
         guard !text.contains("@"), !text.contains("/"), !text.isEmpty else {
             throw AddressMistake(message: "is not an address; \(form)", hint: "leave out scheme, path and user")
@@ -32,7 +36,7 @@ public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
         }
         let (host, port) = try Address.hostAndPort(text[...])
         self.host = host
-        self.port = port ?? Self.peerPort
+        self.port = port ?? fallback
     }
 
     /// Whether it stands for every address of the machine, which one can listen on, but not connect to.

@@ -81,7 +81,7 @@ struct ConfigurationReader {
         var limits = Limits()
         guard let section = root.section("limits") else { return limits }
         section.refuseUnknownKeys(["maxRecordBytes", "maxQueuedBytesPerTarget"])
-        let record = section.size("maxRecordBytes", in: (4 << 10)...(16 << 20))
+        let record = section.size("maxRecordBytes", in: (4 << 10)...Limits.mostRecordBytes)
         let queued = section.size("maxQueuedBytesPerTarget", in: (1 << 20)...(1 << 30))
         if let record {
             limits.maxRecordBytes = record.value

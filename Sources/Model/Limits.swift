@@ -18,6 +18,9 @@ public struct Limits: Sendable, Equatable {
     /// Reasons of dead letters, which quote receivers, are cut to this many bytes.
     public var maxReasonBytes = 4 << 10
 
+    /// Highest ``maxRecordBytes``: with what stands around it a record of a cluster has to fit a frame of 16 MiB.
+    public static let mostRecordBytes = 15 << 20
+
     /// The defaults.
     public init() {}
 }

@@ -4,7 +4,7 @@ internal import NIOCore
 /// Who is on the other side.
 public struct Peer: Sendable, Equatable, CustomStringConvertible {
     /// What its certificate says, verified; nil without mutual TLS. Hold the name in `hello` against
-    /// ``PeerIdentity/allows(_:)``.
+    /// ``PeerIdentity/name``.
     public let identity: PeerIdentity?
     /// Its address, such as `10.0.0.7:40112`.
     public let address: String
@@ -71,9 +71,6 @@ public final class PeerConnection: Sendable {
     ///   TLS 1.3 a coordinator's refusal of our certificate comes here, as the handshake is complete before it.
     public func receive() async throws(PeerError) -> SealedBytes? { try await link.receive() }
 
-    /// The frames to come; see ``receive()``.
-    public var frames: PeerFrames { PeerFrames(link: link) }
-
     /// Accepts no more, sends what is queued, and closes so that the peer gets all of it. Returns when that is done, or
     /// after ``PeerSettings/writeTimeout`` without progress and ``PeerSettings/lingerTimeout``.
     public func close() async { await link.close() }
@@ -86,30 +83,4 @@ public final class PeerConnection: Sendable {
 
     /// Counts of what has passed, and what waits.
     public var traffic: PeerTraffic { link.traffic }
-}
-
-/// The frames that arrive over one connection; for one task at a time.
-public struct PeerFrames: AsyncSequence, Sendable {
-    /// A frame with its length field.
-    public typealias Element = SealedBytes
-    /// Why the connection ended.
-    public typealias Failure = PeerError
-
-    fileprivate let link: PeerLink
-
-    /// See ``PeerConnection/receive()``.
-    public struct AsyncIterator: AsyncIteratorProtocol {
-        fileprivate let link: PeerLink
-
-        /// See ``PeerConnection/receive()``.
-        public mutating func next() async throws(PeerError) -> SealedBytes? { try await link.receive() }
-
-        /// See ``PeerConnection/receive()``.
-        public mutating func next(
-            isolation actor: isolated (any Actor)?
-        ) async throws(PeerError) -> SealedBytes? { try await link.receive() }
-    }
-
-    /// Receives from here on.
-    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(link: link) }
 }

@@ -36,9 +36,6 @@ public struct PeerIdentity: Sendable, Equatable, CustomStringConvertible {
     /// The alternative name.
     public var description: String { source }
 
-    /// Whether the holder may call itself `claimed`: yes if the certificate says so, or names nobody in particular.
-    public func allows(_ claimed: String) -> Bool { name == nil || name == claimed }
-
     /// What is wrong with a certificate's names.
     public struct Mistake: Error, Sendable, Equatable {
         /// In words.

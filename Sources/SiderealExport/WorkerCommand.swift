@@ -82,7 +82,8 @@ struct WorkerCommand: AsyncParsableCommand {
         let name = identity ?? Self.hostName
         if let mistake = Self.mistake(inName: name) { lines.append("error: --identity \(name): \(mistake)") }
         let coordinators = coordinator.compactMap { Self.address($0, "--coordinator", &lines) }
-        let endpoint = endpoint.flatMap { Self.address($0, "--endpoint", allowsAnyPort: true, &lines) }
+        let port = ClusterSettings().metricsPort
+        let endpoint = endpoint.flatMap { Self.address($0, "--endpoint", port: port, allowsAnyPort: true, &lines) }
         guard lines.isEmpty else { throw SetupRefusal(lines: lines) }
         return WorkerProcess.Options(
             config: config, secrets: secrets, state: state, identity: name, coordinators: coordinators,
@@ -90,10 +91,11 @@ struct WorkerCommand: AsyncParsableCommand {
     }
 
     private static func address(
-        _ text: String, _ option: String, allowsAnyPort: Bool = false, _ lines: inout [String]
+        _ text: String, _ option: String, port: Int = NetworkAddress.peerPort, allowsAnyPort: Bool = false,
+        _ lines: inout [String]
     ) -> NetworkAddress? {
         do throws(AddressMistake) {
-            return try NetworkAddress(text, allowsAnyPort: allowsAnyPort)
+            return try NetworkAddress(text, port: port, allowsAnyPort: allowsAnyPort)
         } catch {
             lines.append("error: \(option) \(text): \(error.message)\(error.hint.map { " (\($0))" } ?? "")")
             return nil

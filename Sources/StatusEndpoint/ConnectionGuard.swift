@@ -4,11 +4,25 @@ internal import Synchronization
 
 /// The connections there are, and which of them only wait for a next request.
 ///
-/// When all places are taken, the connection that has been idle the longest gives way to a new one: whoever opens
-/// connections and says nothing cannot keep an orchestrator's probes out.
+/// When all places are taken, the connection that has been idle the longest gives way to a new one, or else the one whose
+/// client has taken nothing for the longest: whoever opens connections and says nothing, or asks and does not read, cannot
+/// keep an orchestrator's probes out.
 final class Connections: Sendable {
+    /// What a connection waits for: in this order they give way to others.
+    enum Pace: Int, Comparable {
+        case idle, stalled, busy
+
+        static func < (one: Pace, other: Pace) -> Bool { one.rawValue < other.rawValue }
+    }
+
+    private struct Place {
+        var channel: any Channel
+        var pace = Pace.idle
+        var since: UInt64
+    }
+
     private struct State {
-        var open: [ObjectIdentifier: (channel: any Channel, idle: UInt64?)] = [:]
+        var open: [ObjectIdentifier: Place] = [:]
         var moments: UInt64 = 0
         var isClosed = false
     }
@@ -24,12 +38,12 @@ final class Connections: Sendable {
             guard !state.isClosed else { return (false, nil) }
             var evicted: (any Channel)?
             if state.open.count >= limit {
-                let oldest = state.open.compactMap { key, entry in entry.idle.map { (key, $0) } }.min { $0.1 < $1.1 }
-                guard let oldest else { return (false, nil) }
-                evicted = state.open.removeValue(forKey: oldest.0)?.channel
+                let first = state.open.min { ($0.value.pace, $0.value.since) < ($1.value.pace, $1.value.since) }
+                guard let first, first.value.pace < .busy else { return (false, nil) }
+                evicted = state.open.removeValue(forKey: first.key)?.channel
             }
             state.moments += 1
-            state.open[ObjectIdentifier(channel)] = (channel, state.moments)
+            state.open[ObjectIdentifier(channel)] = Place(channel: channel, since: state.moments)
             return (true, evicted)
         }
         evicted?.close(promise: nil)
@@ -39,11 +53,12 @@ final class Connections: Sendable {
     /// Gives the place back.
     func remove(_ channel: any Channel) { state.withLock { $0.open[ObjectIdentifier(channel)] = nil } }
 
-    /// Whether a request of this connection is being answered.
-    func mark(_ channel: any Channel, isBusy: Bool) {
+    /// What this connection waits for from now on.
+    func mark(_ channel: any Channel, _ pace: Pace) {
         state.withLock { state in
             state.moments += 1
-            state.open[ObjectIdentifier(channel)]?.idle = isBusy ? nil : state.moments
+            state.open[ObjectIdentifier(channel)]?.pace = pace
+            state.open[ObjectIdentifier(channel)]?.since = state.moments
         }
     }
 
@@ -91,6 +106,7 @@ final class ConnectionGuard: ChannelDuplexHandler {
     private var deadline: Scheduled<Void>?
     private var stall: Scheduled<Void>?
     private var closesAfterAnswer = false
+    private var isAnswering = false
 
     init(_ settings: StatusEndpointSettings, _ connections: Connections, _ bytes: ByteBound) {
         self.connections = connections
@@ -119,7 +135,8 @@ final class ConnectionGuard: ChannelDuplexHandler {
         case .end:
             deadline?.cancel()
             bytes.reset()
-            connections.mark(context.channel, isBusy: true)
+            isAnswering = true
+            connections.mark(context.channel, .busy)
             context.fireChannelRead(data)
         }
     }
@@ -136,7 +153,8 @@ final class ConnectionGuard: ChannelDuplexHandler {
                 context.writeAndFlush(data, promise: done)
                 return
             }
-            connections.mark(context.channel, isBusy: false)
+            isAnswering = false
+            connections.mark(context.channel, .idle)
             awaitRequest(context)
         }
         context.write(data, promise: promise)
@@ -144,7 +162,9 @@ final class ConnectionGuard: ChannelDuplexHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         stall?.cancel()
-        if !context.channel.isWritable { stall = close(context, in: write) }
+        let isWritable = context.channel.isWritable
+        if !isWritable { stall = close(context, in: write) }
+        connections.mark(context.channel, !isWritable ? .stalled : isAnswering ? .busy : .idle)
         context.fireChannelWritabilityChanged()
     }
 

@@ -161,7 +161,7 @@ import Testing
     @Test func limits() throws {
         try expect(
             file(head: "limits: {maxRecordBytes: 1kB}"), at: (5, 26), "limits.maxRecordBytes",
-            "`1kB` is out of range; expected 4KiB to 16MiB", hint: nil)
+            "`1kB` is out of range; expected 4KiB to 15MiB", hint: nil)
         try expect(
             file(head: "limits: {maxQueuedBytesPerTarget: 99999999999999999999GB}"), at: (5, 35),
             "limits.maxQueuedBytesPerTarget", "expected a size", hint: nil)

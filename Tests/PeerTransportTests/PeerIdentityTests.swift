@@ -28,8 +28,6 @@ import Testing
             #expect(identity.role == sample.role)
             #expect(identity.name == sample.name)
             #expect(identity.trustDomain == sample.domain)
-            #expect(identity.allows(sample.name ?? "anything"))
-            #expect(identity.allows("somebody else") == (sample.name == nil))
         }
     }
 

@@ -32,8 +32,7 @@ import Testing
             #expect(near.peer.identity?.role == .coordinator)
             #expect(near.peer.identity?.name == "c0")
             #expect(far.peer.identity?.role == .worker)
-            #expect(far.peer.identity?.allows(name) == true)
-            #expect(far.peer.identity?.allows("w9") == false)
+            #expect(far.peer.identity?.name == name)
             #expect(near.peer.address == cluster.server.address)
             await client.shutdown()
             await cluster.server.shutdown()
@@ -93,7 +92,8 @@ import Testing
         let files = try await Certificates.shared.value
         for (minimum, isWelcome) in [(TLSVersion.v13, false), (.v12, true)] {
             let cluster = try await Cluster.start(.mutualTLS(directory: files.path("c0"), minimum: minimum))
-            let run = try await openssl(cluster.server.port, files.path("w0"), ["-tls1_2"])
+            // It ends with its input, and does not wait until it is ended.
+            let run = try await openssl(cluster.server.port, files.path("w0"), ["-tls1_2", "-no_ign_eof"])
             if isWelcome {
                 #expect(try await cluster.accept().peer.identity?.name == "w0")
             } else {

@@ -123,6 +123,24 @@ import Testing
         }
     }
 
+    /// Who asks for much and reads nothing keeps no place from those who ask for little.
+    @Test func clientsThatReadNothingMakeRoomForNewOnes() async throws {
+        var settings = StatusEndpointSettings()
+        settings.maxConnections = 4
+        // The document is so large that the kernel's buffers do not hold it.
+        try await withEndpoint(FakeCluster(.sample(workers: 20_000)), settings: settings) { port in
+            var crowd: [RawClient] = []
+            for _ in 0..<4 {
+                let client = try RawClient(port)
+                await client.say("GET /v1/status HTTP/1.1\r\n\(Self.local)\r\n")
+                #expect(await client.hear(until: "\r\n") == "HTTP/1.1 200 OK\r\n")
+                crowd.append(client)
+            }
+            #expect(try await get("/healthz", port).status == 200)
+            for client in crowd { await client.close() }
+        }
+    }
+
     @Test func listenersAreBoundedAndTheirPlacesComeBack() async throws {
         var settings = StatusEndpointSettings()
         settings.maxListeners = 2

@@ -79,7 +79,7 @@ extension ClusterCoordinator {
         leaderSince = now
         metrics.leads()
         log.notice("this coordinator leads", metadata: ["term": "\(number)"])
-        term.adopt(Task { await self.takeOver(term) })
+        term.adopt { await self.takeOver(term) }
     }
 
     /// Reads what is settled, then leads.
@@ -112,7 +112,7 @@ extension ClusterCoordinator {
             metadata: ["term": "\(term.number)", "milliseconds": "\(now.milliseconds(since: term.began))"])
         write(settled.untold.map { .finished(source: $0) }, writes.through)
         let source = stores.results(settled)
-        term.adopt(Task { await self.feed(term, source) })
+        term.adopt { await self.feed(term, source) }
         for session in sessions.values.sorted(by: { $0.id < $1.id }) where !session.isEnding {
             handle(.connected(session.id, name: session.connection.peer.identity?.name))
             if let hello = session.takeHello() { received(session, hello) }
@@ -152,10 +152,9 @@ extension ClusterCoordinator {
         }
     }
 
-    /// Logs a trouble once until it is another.
+    /// Logs a trouble once a minute, however often it comes and whatever others come in between.
     func complain(_ text: String) {
-        guard lastComplaint != text else { return }
-        lastComplaint = text
+        guard complaints.isNew(text, now: SystemClock.now()) else { return }
         log.warning("\(text)")
     }
 }

@@ -19,7 +19,7 @@ extension ClusterCoordinator {
             log.notice("worker may have shards again", metadata: ["worker": "\(worker)"])
         case .record(let change): tell(change)
         case .readGate, .readAlerts, .writeGate, .raise, .readAlert:
-            term.adopt(Task { await self.answer(effect, term) })
+            term.adopt { await self.answer(effect, term) }
         }
     }
 

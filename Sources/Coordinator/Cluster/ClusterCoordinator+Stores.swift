@@ -40,7 +40,7 @@ extension ClusterCoordinator {
         if let pause = writes.pausedUntil, SystemClock.now() < pause { return }
         writes.isWriting = true
         let (batch, through) = (writes.entries, writes.through)
-        term.adopt(Task { await self.write(batch, through, term) })
+        term.adopt { await self.write(batch, through, term) }
     }
 
     private func write(_ batch: [StatusEntry], _ through: UInt64, _ term: LedTerm) async {
@@ -85,6 +85,8 @@ extension ClusterCoordinator {
             } catch {
                 complain("results cannot be read: \(error.description)")
             }
+            // What is finished by now may be another term's, whose feed has to hear of it.
+            guard isCurrent(term) else { break }
             for number in takeFinishedSources() { await source.finished(source: number) }
             let now = SystemClock.now()
             if toldAt.map({ now.milliseconds(since: $0) >= Self.backlogMilliseconds }) ?? true {

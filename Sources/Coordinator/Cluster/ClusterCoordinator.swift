@@ -46,7 +46,7 @@ public actor ClusterCoordinator {
     var inputs = SourceInputs(begun: 0, waiting: 0)
     /// Workers as they were last told of.
     var known: [WorkerID: KnownWorker] = [:]
-    var lastComplaint = ""
+    var complaints = Complaints()
     var isStopping = false
     var failure: String?
 

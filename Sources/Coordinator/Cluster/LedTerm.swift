@@ -10,7 +10,12 @@ final class LedTerm: Sendable {
     let began: Tick
     /// The feed looks for room and results when this is signalled.
     let feedSignal = Signal()
-    private let tasks = Mutex<[Task<Void, Never>]>([])
+    private struct Tasks {
+        var running: [UInt64: Task<Void, Never>] = [:]
+        var last: UInt64 = 0
+    }
+
+    private let tasks = Mutex(Tasks())
 
     init(number: UInt64, holder: String, began: Tick) {
         self.number = number
@@ -18,12 +23,26 @@ final class LedTerm: Sendable {
         self.began = began
     }
 
-    /// Ends with the term.
-    func adopt(_ task: Task<Void, Never>) { tasks.withLock { $0.append(task) } }
+    /// Begins what ends with the term, and forgets it once it is done: a term may last for months.
+    func adopt(_ work: @escaping @Sendable () async -> Void) {
+        tasks.withLock { tasks in
+            tasks.last += 1
+            let id = tasks.last
+            tasks.running[id] = Task {
+                await work()
+                self.forget(id)
+            }
+        }
+    }
+
+    /// How many are not done.
+    var adopted: Int { tasks.withLock { $0.running.count } }
+
+    private func forget(_ id: UInt64) { tasks.withLock { $0.running[id] = nil } }
 
     func end() {
         feedSignal.signal()
-        for task in tasks.withLock({ $0 }) { task.cancel() }
+        for task in tasks.withLock({ $0.running.values.map { $0 } }) { task.cancel() }
     }
 }
 

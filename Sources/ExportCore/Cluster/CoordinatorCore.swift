@@ -195,7 +195,11 @@ public struct CoordinatorCore: Sendable {
                 worker, milliseconds: beat.lapsedMilliseconds, welcomed: member.welcomed)
             return heard + run(table.handle(claims, now: now), now)
         case .released(let term, let grants):
-            return term == self.term ? release(worker, grants, now) : []
+            guard term == self.term else { return [] }
+            if let stranger = grants.first(where: { Int($0.shard) >= table.shardCount }) {
+                return refuse(session, "shard \(stranger.shard) of \(table.shardCount) given back", now)
+            }
+            return release(worker, grants, now)
         case .outcomes(let told):
             guard Int(told.target) < settings.membership.targets.count else {
                 return refuse(session, "outcomes of target \(told.target)", now)

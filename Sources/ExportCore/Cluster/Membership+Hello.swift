@@ -5,6 +5,10 @@ extension Membership {
     /// Longest identity, bytes: that of a DNS name (RFC 1035, section 2.3.4).
     static let maxIdentityBytes = 253
 
+    /// How far ahead of ours a term may be that a worker has heard of. Each term takes a write of the store and a lease, so
+    /// more is a mistake or malice, and would use up the numbers.
+    static let maxTermLead: UInt64 = 1 << 20
+
     /// Takes a worker in, or says why not.
     mutating func greet(_ session: SessionID, _ hello: Hello, _ now: Tick) -> [Effect] {
         if workers[session] != nil {
@@ -16,7 +20,8 @@ extension Membership {
         let version = min(hello.versions.upperBound, settings.versions.upperBound)
         if let fault = objection(hello, name: stranger.name, hasCommonVersion: low <= version) {
             let refused = refuse(session, fault.code, fault.message)
-            return hello.term > settings.term ? refused + [.superseded(term: hello.term)] : refused
+            let isLater = fault.code == .staleTerm && hello.term - settings.term <= Self.maxTermLead
+            return isLater ? refused + [.superseded(term: hello.term)] : refused
         }
         let worker: WorkerID
         var effects: [Effect] = []

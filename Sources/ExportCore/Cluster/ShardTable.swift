@@ -188,7 +188,8 @@ public struct ShardTable: Sendable {
         return (member.id, epoch[index])
     }
 
-    /// Whose word on `shard` counts: its owner, also while it gives the shard back or its session is lost.
+    /// Whose word on `shard` counts: its owner, also while it gives the shard back or its session is lost. The shard has to
+    /// be one of ours.
     public func holder(of shard: ShardID) -> (worker: WorkerID, epoch: UInt32)? {
         let index = Int(shard.number)
         guard phase[index] == .owned || phase[index] == .revoking, let member = members[Int(holder[index])] else {

@@ -59,7 +59,10 @@ final class CoordinatorProcess: Sendable {
         stage.enter(coordinator)
         log.notice(
             "coordinator ready",
-            metadata: ["listen": "\(server.address)", "advertise": "\(settings.address)", "endpoint": "\(url)"])
+            metadata: [
+                "listen": "\(server.address)", "security": "\(setup.protection)", "advertise": "\(settings.address)",
+                "endpoint": "\(url)",
+            ])
     }
 
     private static func open(_ directory: String) throws(SetupRefusal) -> FileClusterStore {
@@ -78,7 +81,7 @@ final class CoordinatorProcess: Sendable {
                 log.warning("a connection was refused", metadata: ["kind": "\(reason.kind)", "cause": "\(reason)"])
             }
         } catch {
-            throw SetupRefusal(lines: ["error: --listen: \(error.description)"])
+            throw SetupRefusal(lines: ["error: taking workers' connections: \(error.description)"])
         }
     }
 

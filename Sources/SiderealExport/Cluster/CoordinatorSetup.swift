@@ -42,7 +42,8 @@ struct CoordinatorSetup {
         if let advertise, advertise.isUnspecified {
             mistakes.append("--advertise: nobody can connect to \(advertise); give the name of this machine")
         }
-        if let place = Self.address(options.endpoint, "--endpoint", allowsAnyPort: true, &mistakes) {
+        let (page, port) = (options.endpoint, cluster.metricsPort)
+        if let place = Self.address(page, "--endpoint", port: port, allowsAnyPort: true, &mistakes) {
             endpoints = [place]
         } else {
             let ports =
@@ -72,6 +73,14 @@ struct CoordinatorSetup {
             do throws(CryptoError) { try FIPS.require() } catch { mistakes.append("\(error)") }
         }
         guard mistakes.isEmpty else { throw SetupRefusal(lines: mistakes.map { "error: \($0)" }) }
+    }
+
+    /// How connections of workers are protected, for the log.
+    var protection: String {
+        switch security {
+        case .mutualTLS(let directory, _): "mutual TLS, certificates in \(directory)"
+        case .loopbackOnly: "none, this machine only"
+        }
     }
 
     /// What the shell of a coordinator gets that listens on `port` and shows itself at `endpoint`.
@@ -111,11 +120,12 @@ struct CoordinatorSetup {
     }
 
     private static func address(
-        _ text: String?, _ option: String, allowsAnyPort: Bool = false, _ mistakes: inout [String]
+        _ text: String?, _ option: String, port: Int = NetworkAddress.peerPort, allowsAnyPort: Bool = false,
+        _ mistakes: inout [String]
     ) -> NetworkAddress? {
         guard let text else { return nil }
         do throws(AddressMistake) {
-            return try NetworkAddress(text, allowsAnyPort: allowsAnyPort)
+            return try NetworkAddress(text, port: port, allowsAnyPort: allowsAnyPort)
         } catch {
             mistakes.append("\(option): \(text.printable) \(error.message)" + (error.hint.map { "; \($0)" } ?? ""))
             return nil
@@ -127,16 +137,14 @@ struct CoordinatorSetup {
         _ mistakes: inout [String]
     ) -> PeerSecurity {
         let minimum: TLSVersion = configuration.fips ? .v12 : .v13
-        if let directory = options.peerCertificates { return .mutualTLS(directory: directory, minimum: minimum) }
-        let directory = configuration.cluster.peerCertificates
-        if unsafe access(directory + "/tls.crt", F_OK) == 0 {
-            return .mutualTLS(directory: directory, minimum: minimum)
-        }
-        guard ["127.0.0.1", "::1", "localhost"].contains(listen.host) else {
+        switch PeerDirectory(option: options.peerCertificates, configuration.cluster) {
+        case .at(let directory): return .mutualTLS(directory: directory, minimum: minimum)
+        case .unreadable(let mistake): mistakes.append(mistake)
+        case .none where ["127.0.0.1", "::1", "localhost"].contains(listen.host): break
+        case .none:
             mistakes.append(
-                "there are no certificates in \(directory), and without them only a loopback address is listened on:"
-                    + " name a directory with --peer-certificates, or listen on 127.0.0.1")
-            return .loopbackOnly
+                "there are no certificates in \(configuration.cluster.peerCertificates), and without them only a loopback"
+                    + " address is listened on: name a directory with --peer-certificates, or listen on 127.0.0.1")
         }
         return .loopbackOnly
     }

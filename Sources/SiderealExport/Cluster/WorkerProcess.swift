@@ -40,6 +40,8 @@ final class WorkerProcess: Sendable {
     private let log: Logger
     private let ledger: Ledger
     private let client: HTTPClient
+    /// Of this member; nil without TLS, on one machine.
+    private let certificates: String?
     private let dial: PeerDial
     private let metrics = MetricRegistry()
     private let worker: ClusterWorker
@@ -57,9 +59,8 @@ final class WorkerProcess: Sendable {
         let addresses = options.coordinators.isEmpty ? configuration.cluster.coordinators : options.coordinators
         do {
             if configuration.fips { try FIPS.require() }
-            dial = try PeerDial(
-                certificates: Self.certificates(options, configuration, addresses),
-                minimum: configuration.fips ? .v12 : .v13)
+            certificates = try Self.certificates(options, configuration, addresses)
+            dial = try PeerDial(certificates: certificates, minimum: configuration.fips ? .v12 : .v13)
             client = HTTPClient(for: configuration.targets, approvedOnly: configuration.fips)
             ledger = try await Ledger.open(directory: options.state, limits: configuration.limits)
         } catch let refusal as SetupRefusal {
@@ -108,15 +109,17 @@ final class WorkerProcess: Sendable {
     private static func certificates(
         _ options: Options, _ configuration: Configuration, _ addresses: [NetworkAddress]
     ) throws(SetupRefusal) -> String? {
-        if let directory = options.certificates { return directory }
-        let directory = configuration.cluster.peerCertificates
-        if unsafe access(directory + "/tls.crt", F_OK) == 0 { return directory }
+        switch PeerDirectory(option: options.certificates, configuration.cluster) {
+        case .at(let directory): return directory
+        case .unreadable(let mistake): throw SetupRefusal(lines: ["error: \(mistake)"])
+        case .none: break
+        }
         guard let far = addresses.first(where: { !["127.0.0.1", "::1", "localhost"].contains($0.host) }) else {
             return nil
         }
         throw SetupRefusal(lines: [
-            "error: there are no certificates in \(directory), and without them only coordinators on this machine are"
-                + " connected to, not \(far): name a directory with --peer-certificates"
+            "error: there are no certificates in \(configuration.cluster.peerCertificates), and without them only"
+                + " coordinators on this machine are connected to, not \(far): name a directory with --peer-certificates"
         ])
     }
 
@@ -139,6 +142,7 @@ final class WorkerProcess: Sendable {
             "worker starts",
             metadata: [
                 "identity": "\(options.identity)", "state": "\(options.state)",
+                "security": "\(certificates.map { "mutual TLS, certificates in \($0)" } ?? "none, this machine only")",
                 "targets": "\(configuration.targets.map(\.name).joined(separator: ", "))",
             ])
         let isClean = await worker.run()

@@ -64,6 +64,22 @@ import Testing
         return (core, sessions)
     }
 
+    /// What a worker says is no index before it was looked at.
+    @Test(arguments: [16, 17, .max] as [UInt16]) func aShardThatDoesNotExistEndsTheSession(shard: UInt16) {
+        var (core, sessions) = Self.cluster()
+        let release = Message.released(
+            term: 7, grants: [ShardGrant(shard: 3, epoch: 1), ShardGrant(shard: shard, epoch: 1)])
+        let effects = core.handle(.received(sessions[0], release), now: Self.at(1_100))
+        let isClosed = effects.contains {
+            if case .close(let session, let fault) = $0 {
+                session == sessions[0] && fault.code == .unexpected
+            } else {
+                false
+            }
+        }
+        #expect(isClosed, "\(effects)")
+    }
+
     @Test func shardsPointAtWorkersInTheOrderOfNames() {
         let (core, _) = Self.cluster()
         let status = Self.status(core, 1_500)

@@ -64,6 +64,25 @@ import Testing
         }
     }
 
+    /// A term that is far ahead is refused and not believed: the leader would be deposed, and the numbers used up.
+    @Test(arguments: [5 + (1 << 20) + 1, 1 << 53, UInt64.max] as [UInt64])
+    func aTermThatNobodyCanHaveReachedIsNotBelieved(term: UInt64) {
+        var membership = Membership(Self.settings())
+        let effects = enter(&membership, 1, hello("w0", boot: 1) { $0.term = term }, name: "w0")
+        #expect(refusal(effects) == .staleTerm)
+        #expect(!effects.contains(.superseded(term: term)))
+        let nextTry = enter(&membership, 2, hello("w0", boot: 1) { $0.term = 5 + (1 << 20) }, name: "w0")
+        #expect(nextTry.contains(.superseded(term: 5 + (1 << 20))))
+    }
+
+    /// Only who may be here at all can depose a leader.
+    @Test func aStrangersTermDeposesNobody() {
+        var membership = Membership(Self.settings())
+        let effects = enter(&membership, 1, hello("w1", boot: 1) { $0.term = 6 }, name: "w0")
+        #expect(refusal(effects) == .identity)
+        #expect(!effects.contains(.superseded(term: 6)))
+    }
+
     @Test func deadOnlyWhenLostAndItsOwnLeaseAndTheMarginAreOver() {
         var membership = Membership(Self.settings())
         _ = enter(&membership, 1, hello())
