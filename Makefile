@@ -31,7 +31,7 @@ PLANT_SEEDS ?= 10000
 SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants lint format build release deps acceptance soak bench bench-coordinator bench-encode bench-protocol bench-peers clean
+.PHONY: help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-coordinator bench-encode bench-protocol bench-peers clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ simulate: $(SIMULATE) ## SEEDS (1000) histories of a simulated cluster with ever
 
 simulate-plants: $(SIMULATE) ## Planted mistakes, each of which the simulation must find
 	@$(SIMULATE) --plants --seeds $(PLANT_SEEDS)
+
+simulate-scale: $(SIMULATE) ## What up to 1 000 workers move and how they are loaded, in 10^8 results
+	@$(SIMULATE) --scale
 
 $(SIMULATE): $(BINARY) $(SIMULATION_SOURCES)
 	$(SWIFT) build -c release --static-swift-stdlib --product simulate --scratch-path $(RELEASE_DIR)

@@ -13,23 +13,28 @@ if ProcessInfo.processInfo.environment[hashing] == nil {
 }
 
 let usage = """
-    usage: simulate [--seeds N] [--from N] [--seed N] [--plants] [--threads N]
+    usage: simulate [--seeds N] [--from N] [--seed N] [--plants] [--scale] [--threads N]
       --seeds N    histories to run (1000)
       --from N     the first seed (1)
       --seed N     just this one, with what it did
       --plants     plants each known mistake and demands that some history of --seeds finds it
+      --scale      what clusters of up to 1 000 workers move, and how they are loaded, in --results N (100 000 000);
+                   fails above --max-moves P (105) percent of the least and --max-load P (125) percent of the fair share
 
     """
 var options: [String: UInt64] = [
-    "seeds": 1_000, "from": 1, "threads": UInt64(ProcessInfo.processInfo.activeProcessorCount),
+    "seeds": 1_000, "from": 1, "results": 100_000_000, "max-moves": 105, "max-load": 125,
+    "threads": UInt64(ProcessInfo.processInfo.activeProcessorCount),
 ]
-var plants = false
+var (plants, scale) = (false, false)
 var arguments = CommandLine.arguments.dropFirst()
 while let argument = arguments.popFirst() {
     let name = String(argument.drop { $0 == "-" })
     if name == "plants" {
         plants = true
-    } else if ["seeds", "from", "seed", "threads"].contains(name),
+    } else if name == "scale" {
+        scale = true
+    } else if name == "seed" || options[name] != nil,
         let value = arguments.popFirst().flatMap({ UInt64($0) })
     {
         options[name] = value
@@ -37,6 +42,12 @@ while let argument = arguments.popFirst() {
         print(usage)
         exit(argument == "--help" ? 0 : 64)
     }
+}
+if scale {
+    let play = Scale(
+        results: options["results"] ?? 1, threads: Int(options["threads"] ?? 1),
+        maxMoves: Double(options["max-moves"] ?? 0) / 100, maxLoad: Double(options["max-load"] ?? 0) / 100)
+    exit(play.run() ? 0 : 1)
 }
 let runner = Runner(threads: Int(options["threads"] ?? 1))
 if let seed = options["seed"] {

@@ -189,8 +189,9 @@ public struct CoordinatorCore: Sendable {
             if let member = membership.member(worker), beat.health.count == settings.membership.targets.count {
                 _ = gate.handle(.health(member.identity, beat.health), now: now)
             }
+            let isFirst = membership.member(worker)?.lastNumber == 0
             let heard = run(membership.handle(.heartbeat(session, term: beat.term, number: beat.number), now: now), now)
-            guard let member = membership.member(worker) else { return heard }
+            guard isFirst, let member = membership.member(worker) else { return heard }
             let claims = ShardTable.Event.lapsed(
                 worker, milliseconds: beat.lapsedMilliseconds, welcomed: member.welcomed)
             return heard + run(table.handle(claims, now: now), now)
