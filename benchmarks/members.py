@@ -11,8 +11,8 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 HERTZ = os.sysconf("SC_CLK_TCK")
 
