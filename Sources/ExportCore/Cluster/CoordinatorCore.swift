@@ -354,6 +354,8 @@ public struct CoordinatorCore: Sendable {
     private mutating func announceGate(_ now: Tick) -> [Effect] {
         let isOpen = gate.isAdmitting(now: now)
         guard gateWord != isOpen else { return [] }
+        // A new leader that has only not written its own record yet does not know that the gate is closed.
+        if gateWord == nil, !isOpen, gate.state == .unknown || gate.state == .open { return [] }
         gateWord = isOpen
         return membership.members.compactMap { member in
             member.session.map { .send($0, gateMessage(isOpen: isOpen)) }

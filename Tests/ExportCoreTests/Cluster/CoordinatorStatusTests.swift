@@ -163,6 +163,7 @@ import Testing
             _ = core.handle(.backlog(target: target, records: 0, oldestMilliseconds: nil), now: Self.at(1_000))
         }
         var record: GateRecord?
+        var words: [Bool] = []
         for step in 1...200 where record?.isOpen != true {
             let now = 1_000 + UInt64(step) * 250
             for session in sessions {
@@ -171,6 +172,7 @@ import Testing
             let effects = core.handle(
                 .tick(leadUntil: Self.at(1_000_000), wallMilliseconds: 1_764_129_600_000), now: Self.at(now))
             for case .gate(.writeGate(let written, _)) in effects { record = written }
+            for case .send(_, .gate(_, let isOpen, _)) in effects { words.append(isOpen) }
             let state = Self.status(core, now).gate.state
             #expect(!state.admits)
             if let record, !record.isOpen { _ = core.handle(.gate(.gateWritten(record.version)), now: Self.at(now)) }
@@ -183,6 +185,8 @@ import Testing
             #expect(late.reason.contains("a renewal is overdue"))
         }
         #expect(record?.isOpen == true)
+        // Workers were not told that it was closed, which nobody knew.
+        #expect(words.isEmpty)
     }
 
     @Test func aStandbyReadsTheGateAsTheAPIServerDoes() {

@@ -127,6 +127,30 @@ import Testing
         #expect(!script.isLeading(17_160))
     }
 
+    /// Whoever let the lease lapse has not acted for the difference of lease and deadline; whoever gave it back, or holds it
+    /// by other settings than ours, may have acted for longer.
+    @Test(
+        arguments: [("b/1", 15_000, 10_050), ("b/1", 12_000, 12_050), ("", 15_000, 50)] as [(String, UInt64, UInt64)])
+    func aNewLeaderKnowsSinceWhenNobodyActed(holder: String, duration: UInt64, quietSince: UInt64) {
+        var script = Script()
+        _ = script.at(0, .tick)
+        var seen = record(holder, 4, 9)
+        seen.durationMilliseconds = duration
+        _ = script.at(50, .read(id: 1, state(seen, "v9")))
+        #expect(script.machine.quietSince == nil)
+        if !holder.isEmpty { _ = script.at(15_050, .tick) }
+        let time: UInt64 = holder.isEmpty ? 50 : 15_050
+        // A reading may be under way; what it brings is the same.
+        for effect in script.at(time, .tick) {
+            if case .read(let id) = effect { _ = script.at(time, .read(id: id, state(seen, "v9"))) }
+        }
+        for id in 2...4 as ClosedRange<UInt64> { _ = script.at(time + 10, .wrote(id: id, LeaseVersion("v10"))) }
+        #expect(script.isLeading(time + 10) && script.machine.quietSince == script.tick(quietSince))
+        // Renewals change nothing of it.
+        _ = script.at(time + 2_100, .tick)
+        #expect(script.machine.quietSince == script.tick(quietSince))
+    }
+
     @Test func anOutageEndsALeaderAtItsDeadlineAndNotBefore() {
         var script = Script.leader()
         var last: UInt64 = 100
