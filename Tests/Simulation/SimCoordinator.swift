@@ -212,6 +212,7 @@ final class SimCoordinator: SimNode {
             if world.plant == .settledBeforeWritten { handle(.written(through: number)) }
         case .gate(let effect): perform(effect)
         case .superseded(let term): elect(.heard(term: term))
+        case .resign: elect(.resign)
         case .broken(let why): world.checks.violate(why)
         case .note: break
         }

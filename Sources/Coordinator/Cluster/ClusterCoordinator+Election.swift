@@ -104,7 +104,7 @@ extension ClusterCoordinator {
             shardCount: settings.shardCount, targets: settings.targets.map(\.name), timing: settings.timing)
         var leading = CoordinatorCore.Settings(
             membership: membership, isFirstTerm: term.number == 1, cluster: settings.cluster, gate: settings.gate,
-            bounds: settings.bounds)
+            bounds: settings.bounds, resignations: lonelyTerms)
         leading.quietSince = election.quietSince
         core = CoordinatorCore(leading, index: settled.index, leadUntil: until, now: now)
         log.info(
@@ -123,6 +123,7 @@ extension ClusterCoordinator {
     func endTerm(_ why: String) {
         guard let term else { return }
         self.term = nil
+        if let core { lonelyTerms = core.hadWorker ? 0 : lonelyTerms + 1 }
         core = nil
         finishedSources = []
         roomAwaited = nil

@@ -47,6 +47,8 @@ public actor ClusterCoordinator {
     /// Workers as they were last told of.
     var known: [WorkerID: KnownWorker] = [:]
     var complaints = Complaints()
+    /// Terms of this process, the last ones in a row, in which no worker came.
+    var lonelyTerms = 0
     var isStopping = false
     var failure: String?
 
@@ -160,6 +162,7 @@ public actor ClusterCoordinator {
                 "a worker has served a later term than ours; the lease is read again",
                 metadata: ["term": "\(self.term?.number ?? 0)", "later": "\(term)"])
             elect(.heard(term: term))
+        case .resign: elect(.resign)
         case .broken(let what): fail("the feed of results contradicts itself, and nothing more can be sent: \(what)")
         case .note(let text): log.info("\(text)")
         }

@@ -7,7 +7,9 @@ public import Protocol
 /// Promises:
 /// 1. From `leadUntil` on nothing happens: no heartbeat is echoed, nothing is assigned, sent, or written (invariant 2).
 /// 2. Records go only to the owner of their shard, under its present grant (invariant 4).
-/// 3. What a worker tells is believed or refused by `Dispatch`, by who owns what at that moment.
+/// 3. A leader whom no worker reaches resigns once the gate has had its time to close and to say so: another one may be
+///    reached.
+/// 4. What a worker tells is believed or refused by `Dispatch`, by who owns what at that moment.
 public struct CoordinatorCore: Sendable {
     /// What it needs to know.
     public struct Settings: Sendable {
@@ -23,18 +25,26 @@ public struct CoordinatorCore: Sendable {
         public var gate: ExportGateSettings
         /// Bounds of what is in hand.
         public var bounds: Dispatch.Bounds
+        /// How long it leads without a worker's session, milliseconds.
+        public var patience: UInt64
 
-        /// All parts.
+        /// All parts. `resignations`: how many terms of this process in a row ended without a worker.
         public init(
             membership: Membership.Settings, isFirstTerm: Bool, cluster: String, gate: ExportGateSettings,
-            bounds: Dispatch.Bounds = Dispatch.Bounds()
+            bounds: Dispatch.Bounds = Dispatch.Bounds(), resignations: Int = 0
         ) {
             self.membership = membership
             self.isFirstTerm = isFirstTerm
             self.cluster = cluster
             self.gate = gate
             self.bounds = bounds
+            let limit = gate.noWorkerLimit
+            patience = (limit + limit / 4) << UInt64(min(max(0, resignations), Self.maxDoublings))
         }
+
+        /// If no worker reaches any coordinator, leaders change less and less often.
+        private static let maxDoublings = 4
+
     }
 
     /// What happens to it.
@@ -74,6 +84,8 @@ public struct CoordinatorCore: Sendable {
         case gate(ExportGate.Effect)
         /// Somebody speaks of a later term: the lease is to be looked at.
         case superseded(term: UInt64)
+        /// No worker reaches this leader: the lease is to be left to another.
+        case resign
         /// The feed gave pages that cross one another: this leader cannot go on.
         case broken(String)
         /// For the log.
@@ -95,6 +107,9 @@ public struct CoordinatorCore: Sendable {
     let settings: Settings
     private var hellos: [SessionID: Hello] = [:]
     private var leadUntil: Tick
+    /// Whether a worker was in session in this term.
+    public private(set) var hadWorker = false
+    private var lonelySince: Tick
     private var told: [WorkerID: WorkerWord] = [:]
     private(set) var unread: [(records: UInt64, oldest: UInt64?)?]
     private var gateWord: Bool?
@@ -116,6 +131,7 @@ public struct CoordinatorCore: Sendable {
         let about = settings.membership
         self.settings = settings
         self.leadUntil = leadUntil
+        lonelySince = now
         membership = Membership(about)
         var shards = ShardTable.Settings(
             shardCount: about.shardCount, term: about.term, isFirstTerm: settings.isFirstTerm, timing: about.timing)
@@ -320,7 +336,16 @@ public struct CoordinatorCore: Sendable {
         effects += run(table.handle(.timer, now: now), now)
         tellGate(now)
         effects += run(gate.handle(.tick(leadUntil: leadUntil, wallMilliseconds: wall), now: now), now)
-        return effects + announceGate(now)
+        return effects + announceGate(now) + (isForsaken(now) ? [.resign] : [])
+    }
+
+    /// Whether no worker came for so long that another coordinator should try.
+    private mutating func isForsaken(_ now: Tick) -> Bool {
+        if membership.members.contains(where: { $0.session != nil }) {
+            hadWorker = true
+            lonelySince = now
+        }
+        return now >= lonelySince.adding(milliseconds: settings.patience)
     }
 
     /// What the gate has to know of workers and targets.

@@ -37,7 +37,10 @@ extension LeaderElection {
             due = leadership != nil && !isChanged ? renewal : now
             return
         }
-        if sight.state.stored == nil || mayTake(sight, now: now) {
+        if isResting(now: now) {
+            let isHeld = sight.state.stored?.record.holder == identity
+            due = isHeld ? now : min(now.adding(milliseconds: pause(&rng)), restsUntil ?? now)
+        } else if sight.state.stored == nil || mayTake(sight, now: now) {
             // After a second defeat in a row, not all try again at the same moment.
             due = now.adding(milliseconds: conflicts > 1 ? rng.below(settings.retryPeriod / 4 + 1) : 0)
         } else {

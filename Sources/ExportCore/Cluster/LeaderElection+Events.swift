@@ -17,6 +17,8 @@ extension LeaderElection {
         case failed(id: UInt64)
         /// Somebody knows of this term, such as a worker that served it.
         case heard(term: UInt64)
+        /// This leader can do nothing with its lease: give it back, and let others lead for the time of a lease.
+        case resign
         /// The process ends: give the lease back.
         case shutDown
     }
@@ -65,6 +67,8 @@ extension LeaderElection {
         case lost(to: String)
         /// A higher term is known to exist.
         case outranked(by: UInt64)
+        /// It could do nothing with the lease and gave it back.
+        case resigned
         /// The process ends.
         case shutdown
 
@@ -76,6 +80,7 @@ extension LeaderElection {
             case .lost(""): "somebody emptied the lease"
             case .lost(let other): "\(other) holds the lease"
             case .outranked(let term): "somebody has served term \(term), so ours was not the last"
+            case .resigned: "no worker reaches it, so another coordinator may try"
             case .shutdown: "this process ends"
             }
         }

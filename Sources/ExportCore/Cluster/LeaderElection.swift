@@ -14,6 +14,7 @@ public import Model
 ///    write counts from when it was begun.
 /// 4. While the store does not answer, a leader goes on until its deadline and not a moment longer, and nobody takes over.
 /// 5. When the store answers again, somebody leads within a lease, a retry period and four requests.
+/// 6. Who resigned takes no lease for the duration of one, so that others are first; after that, also if nobody came.
 ///
 /// Not promised: that what a leader began arrives before its term is over. A process may stand still between asking
 /// ``isLeading(now:)`` and the write that follows; hence everything that writes is fenced by the term as well. And if a
@@ -48,6 +49,8 @@ public struct LeaderElection: Sendable {
     var followed: Leader??
     /// Until when an earlier leader can have acted, when the lease was last taken.
     var takenQuietSince: Tick
+    /// Until when the lease is left to others after a resignation.
+    var restsUntil: Tick?
     /// When a shutdown is over though the lease could not be given back.
     var stopBy: Tick?
     private(set) var isFinished = false
@@ -129,6 +132,7 @@ public struct LeaderElection: Sendable {
         case .failed(let id):
             if let request = answered(id) { failed(request, now, &rng) }
         case .heard(let term): heard(term, now, &effects)
+        case .resign: resign(now, &effects)
         case .shutDown:
             guard stopBy == nil else { break }
             stopBy = now.adding(milliseconds: settings.renewDeadline)
@@ -165,6 +169,16 @@ public struct LeaderElection: Sendable {
         stepDown(.outranked(by: term), &effects)
         due = now
     }
+
+    private mutating func resign(_ now: Tick, _ effects: inout [Effect]) {
+        guard leadership != nil else { return }
+        restsUntil = now.adding(milliseconds: settings.lease)
+        stepDown(.resigned, &effects)
+        due = now
+    }
+
+    /// Whether the lease is left to others.
+    func isResting(now: Tick) -> Bool { restsUntil.map { now < $0 } ?? false }
 
     /// A pause of the retry period, less up to a fifth, so that candidates that began together do not stay together.
     func pause(_ rng: inout PRNG) -> UInt64 {
@@ -204,6 +218,8 @@ public struct LeaderElection: Sendable {
         guard !mustRead, let sight else { return beginReading(now, &effects) }
         if let leadership {
             begin(record(term: leadership.term), sight.state.stored?.version, now, &effects)
+        } else if isResting(now: now) {
+            actResting(sight, now, &effects)
         } else if sight.state.stored == nil {
             begin(vacancy(), nil, now, &effects)
         } else if mayTake(sight, now: now) {
@@ -212,6 +228,12 @@ public struct LeaderElection: Sendable {
         } else {
             beginReading(now, &effects)
         }
+    }
+
+    /// Gives the lease back once it is known to be ours, and follows whoever comes.
+    private mutating func actResting(_ sight: Sight, _ now: Tick, _ effects: inout [Effect]) {
+        guard let held = sight.state.stored, held.record.holder == identity else { return beginReading(now, &effects) }
+        begin(vacated(held.record), held.version, now, &effects)
     }
 
     /// Gives the lease back, if it is ours or may have become ours.
@@ -226,12 +248,16 @@ public struct LeaderElection: Sendable {
         }
         guard request == nil, now >= due else { return }
         guard !mustRead, let held else { return beginReading(now, &effects) }
-        var record = held.record
+        begin(vacated(held.record), held.version, now, &effects)
+    }
+
+    private mutating func vacated(_ held: LeaseRecord) -> LeaseRecord {
+        var record = held
         record.holder = ""
         record.address = ""
         record.endpoint = ""
         record.renewal = nextRenewal(after: record.renewal)
-        begin(record, held.version, now, &effects)
+        return record
     }
 
     /// What is written where no lease is. To take a lease is always to replace one, so that only one can have done it.

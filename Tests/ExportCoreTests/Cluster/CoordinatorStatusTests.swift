@@ -155,6 +155,44 @@ import Testing
         #expect(status.shards.allSatisfy { $0.owner == 0 })
     }
 
+    /// Milliseconds after which a leader without workers resigns; nil if it never does.
+    private static func resignation(
+        of core: inout CoordinatorCore, from start: UInt64, through end: UInt64 = 900_000
+    ) -> UInt64? {
+        stride(from: start, through: end, by: 1_000).first { time in
+            let tick = CoordinatorCore.Event.tick(leadUntil: at(1_000_000), wallMilliseconds: 1_764_129_600_000)
+            return core.handle(tick, now: at(time)).contains { if case .resign = $0 { true } else { false } }
+        }
+    }
+
+    @Test func aLeaderWithoutWorkersResignsAfterTheGateHadItsTime() {
+        var alone = Self.leader()
+        // A quarter more than the minute after which the gate halts.
+        #expect(Self.resignation(of: &alone, from: 0) == 75_000)
+        #expect(!alone.hadWorker)
+        let membership = Membership.Settings(
+            leader: "c0", term: 7, versions: 1...1, shardCount: 16, targets: Self.targets)
+        let patience = [1, 2, 4, 50].map { count in
+            CoordinatorCore.Settings(
+                membership: membership, isFirstTerm: false, cluster: "prod", gate: ExportGateSettings(),
+                resignations: count
+            ).patience
+        }
+        #expect(patience == [150_000, 300_000, 1_200_000, 1_200_000])
+    }
+
+    @Test func aLeaderWithAWorkerStays() {
+        var (core, sessions) = Self.cluster()
+        for second in 1...300 as ClosedRange<UInt64> {
+            let now = 1_000 + second * 1_000
+            Self.beat(&core, sessions[0], second, at: now, [Self.health(), Self.health()])
+            #expect(Self.resignation(of: &core, from: now, through: now) == nil)
+        }
+        #expect(core.hadWorker)
+        // The last one falls silent: its session ends with its lease, and from there the time counts.
+        #expect(Self.resignation(of: &core, from: 302_000) == 385_000)
+    }
+
     @Test func gateAdmitsOnlyWhatTheStoreHasConfirmed() {
         var (core, sessions) = Self.cluster()
         _ = core.handle(.gate(.gateRead(nil)), now: Self.at(1_000))

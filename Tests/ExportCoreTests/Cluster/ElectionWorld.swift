@@ -250,7 +250,7 @@ struct ElectionWorld<Candidate: Contender> {
 
     private mutating func fault() {
         let index = Int(rng.below(UInt64(members.count)))
-        switch rng.below(12) {
+        switch rng.below(13) {
         case 0...4: members[index].pausedUntil = now + rng.below(30 * Self.second)
         case 5: outageUntil = now + rng.below(25 * Self.second)
         case 6: store.delete()
@@ -261,6 +261,8 @@ struct ElectionWorld<Candidate: Contender> {
             members[index].isStopping = true
             schedule(.deliver(member: index, .shutDown), after: 0)
             boot(members[index].name)
+        // Decided by the process itself, so never while it stands still.
+        case 11: if !members[index].isGone, members[index].pausedUntil <= now { handle(index, .resign) }
         default: schedule(.deliver(member: index, .heard(term: store.state.highestTerm)), after: delay())
         }
     }

@@ -274,6 +274,37 @@ import Testing
         #expect(taken.last == .write(id: 2, record("a/1", 2, 3), replacing: LeaseVersion("v2")))
     }
 
+    @Test func whoResignsGivesTheLeaseBackAndLetsOthersLeadFirst() {
+        var script = Script.leader()
+        let going = script.at(1_000, .resign)
+        #expect(going == [.stepDown(term: 1, .resigned), .read(id: 3)])
+        #expect(!script.isLeading(1_000))
+        let held = state(record("a/1", 1, 1), "v1")
+        let back = script.at(1_010, .read(id: 3, held))
+        #expect(back == [.write(id: 4, record("", 1, 2), replacing: LeaseVersion("v1"))])
+        // Whatever wakes it, it takes nothing before the time of a lease is over.
+        #expect(script.at(1_020, .wrote(id: 4, LeaseVersion("v2"))) == [.read(id: 5)])
+        let free = state(record("", 1, 2), "v2")
+        #expect(script.at(1_030, .read(id: 5, free)) == [])
+        #expect(script.at(1_040, .changed) == [.read(id: 6)])
+        #expect(script.at(1_050, .read(id: 6, free)) == [])
+        #expect(script.at(15_900, .changed) == [.read(id: 7)])
+        #expect(script.at(15_910, .read(id: 7, free)) == [])
+        // Nobody came.
+        #expect(script.machine.nextTick == script.tick(16_000))
+        #expect(script.at(16_000, .tick) == [.write(id: 8, record("a/1", 2, 3), replacing: LeaseVersion("v2"))])
+        #expect(script.at(16_010, .wrote(id: 8, LeaseVersion("v3"))) == [.lead(term: 2)])
+    }
+
+    @Test func whoResignsFollowsWhoeverCame() {
+        var script = Script.leader()
+        _ = script.at(1_000, .resign)
+        let other = state(record("b/1", 2, 5), "v9")
+        let seen = script.at(1_010, .read(id: 3, other))
+        #expect(seen == [.follow(LeaderElection.Leader(identity: "b/1", address: "b:7000", term: 2))])
+        #expect(script.at(1_020, .resign) == [] && !script.isLeading(1_020))
+    }
+
     @Test func aLeaseThatCameDuringShutdownIsGivenBack() {
         var script = Script()
         _ = script.at(0, .tick)
