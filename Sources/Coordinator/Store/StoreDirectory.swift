@@ -11,18 +11,25 @@ import Threading
 /// 3. Nobody waits for the lock longer than told. It is flock(2) on a file of its own, so the kernel frees it however its
 ///    holder ends. A holder that is stopped (SIGSTOP) keeps it, and then nobody can take over; so it is held for a look
 ///    and a rename or a write, and never while something is synchronized.
+/// 4. It stays the directory that it was. If something else lies at its path by now, because the file system was unmounted
+///    or the directory replaced, nothing is read and nothing written until it is back: an empty directory would look like
+///    a cluster that has not begun.
 ///
 /// One object belongs to one thread.
 @safe final class StoreDirectory {
     let path: String
     private let lockMilliseconds: UInt64
     private var lock: Int32 = -1
+    /// What lay at the path when it was first looked at.
+    private var original: (device: dev_t, inode: ino_t)?
     /// Of names that nobody else uses: process numbers would not do, as every container has a first one.
     private let salt = String(UInt64.random(in: .min ... .max), radix: 16)
 
     init(_ path: String, lockMilliseconds: UInt64) {
         self.path = path
         self.lockMilliseconds = lockMilliseconds
+        var status = stat()
+        if unsafe stat(path, &status) == 0 { original = (status.st_dev, status.st_ino) }
     }
 
     deinit {
@@ -40,6 +47,22 @@ import Threading
         }
     }
 
+    /// Refuses another directory than the one that was there at first.
+    private func requireOriginal() throws(StoreError) {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { throw Self.failure("cannot look at \(path)", errno) }
+        guard let original else {
+            original = (status.st_dev, status.st_ino)
+            return
+        }
+        guard original == (status.st_dev, status.st_ino) else {
+            throw StoreError(
+                .unusable,
+                "\(path) is not the directory any more that it was at the start: it was unmounted, or replaced. Nothing is"
+                    + " read or written until it is back; if the new one is meant, restart this coordinator")
+        }
+    }
+
     /// Does `body` while nobody else has the lock.
     func locked<Result>(_ body: () throws(StoreError) -> Result) throws(StoreError) -> Result {
         try takeLock()
@@ -50,6 +73,7 @@ import Threading
     private func takeLock() throws(StoreError) {
         let deadline = SystemClock.now().adding(milliseconds: lockMilliseconds)
         while true {
+            try requireOriginal()
             if lock < 0 { try openLock() }
             if flock(lock, LOCK_EX | LOCK_NB) == 0 {
                 if isPresent() { return }
@@ -84,6 +108,7 @@ import Threading
 
     /// All of a file; nil if there is none.
     func read(_ name: String, limit: Int) throws(StoreError) -> [UInt8]? {
+        try requireOriginal()
         let descriptor = unsafe open("\(path)/\(name)", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }
@@ -113,6 +138,7 @@ import Threading
     func replace(
         _ name: String, with bytes: [UInt8], if isRight: () throws(StoreError) -> Bool
     ) throws(StoreError) -> Bool {
+        try requireOriginal()
         let parts = name.split(separator: "/")
         let folder = parts.count > 1 ? "\(path)/\(parts[0])" : path
         let new = "\(folder)/.\(parts.last ?? "")-\(salt)\(Self.draftSuffix)"

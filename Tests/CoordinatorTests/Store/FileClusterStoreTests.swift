@@ -30,6 +30,32 @@ import Threading
         }
     }
 
+    /// As when a file system is unmounted: what lies at the path then is empty, and not a cluster that has not begun.
+    @Test func anotherDirectoryAtThePathIsNeitherReadNorWritten() async throws {
+        try await withStoreDirectory { directory in
+            let store = try FileClusterStore(directory: directory)
+            let version = try await store.writeLease(leaseRecord("a", 1), replacing: nil)
+            #expect(unsafe rename(directory, directory + ".away") == 0)
+            #expect(unsafe mkdir(directory, 0o755) == 0)
+            let refusals = [
+                await #expect(throws: StoreError.self) { try await store.readLease() },
+                await #expect(throws: StoreError.self) {
+                    try await store.writeLease(leaseRecord("a", 1, renewal: 2), replacing: version)
+                },
+                await #expect(throws: StoreError.self) { try await store.readGate() },
+                await #expect(throws: StoreError.self) {
+                    try await store.write([], fence: Fence(holder: "a", term: 1))
+                },
+            ]
+            #expect(refusals.allSatisfy { $0?.kind == .unusable && $0?.description.contains("unmounted") == true })
+            #expect(try StoreDirectory.names(directory).sorted() == [".", ".."])
+            #expect(unsafe rmdir(directory) == 0)
+            #expect(unsafe rename(directory + ".away", directory) == 0)
+            #expect(try await store.readLease().stored?.version == version)
+            await store.close()
+        }
+    }
+
     /// Many writers count together: each one's write replaces what it saw, so no count is lost.
     @Test func contendersLoseNoWrite() async throws {
         try await withStoreDirectory { directory in
