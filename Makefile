@@ -14,8 +14,8 @@ APT_PACKAGES := libcurl4-openssl-dev libssl-dev libsqlite3-dev libisal-dev opens
 PY_PACKAGES := pytest==8.3.4 "moto[server]==5.2.5" prometheus-client==0.26.0 ruff==0.17.6 mypy==2.4.1
 # What receivers and other people's parsers make of the formats; the two OCSF packages do not share an environment.
 CHECKER_APT := liblognorm-utils rsyslog
-# Real receivers for the end-to-end tests.
-PEER_APT := rsyslog rsyslog-openssl
+# Real receivers and networks for the end-to-end tests.
+PEER_APT := rsyslog rsyslog-openssl iproute2
 # Sees the status page.
 BROWSER_APT := chromium fonts-dejavu-core
 OCSF_PACKAGES := pydantic-ocsf==3.0.0 syslog-rfc5424-parser==0.3.2

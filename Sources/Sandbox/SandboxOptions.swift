@@ -75,9 +75,11 @@ public struct SandboxTLS: Sendable, Equatable {
 
 /// What a ``SandboxServer`` is started with.
 public struct SandboxOptions: Sendable, Equatable {
-    /// Port of the HEC look-alike on 127.0.0.1; 0 lets the kernel choose.
+    /// Numeric address to listen on. One that others reach takes ``tls``.
+    public var host = "127.0.0.1"
+    /// Port of the HEC look-alike; 0 lets the kernel choose.
     public var hecPort = 0
-    /// Port of the Elasticsearch look-alike on 127.0.0.1; 0 lets the kernel choose.
+    /// Port of the Elasticsearch look-alike; 0 lets the kernel choose.
     public var elasticsearchPort = 0
     /// The HEC token that is accepted.
     public var token = Secret("5a5a5a5a-0000-4000-8000-5a5a5a5a5a5a")
@@ -114,6 +116,9 @@ public struct SandboxOptions: Sendable, Equatable {
         for (name, port) in [("hecPort", hecPort), ("elasticsearchPort", elasticsearchPort)]
         where !(0...65_535).contains(port) {
             throw SandboxError("\(name) is \(port), but a port is 0 to 65535")
+        }
+        if !host.hasPrefix("127."), host != "::1", tls == nil {
+            throw SandboxError("host is \(host), which others reach; give a certificate and its key, or use 127.0.0.1")
         }
         if (username == nil) != (password == nil) {
             throw SandboxError("username and password belong together, but only one of them is given")

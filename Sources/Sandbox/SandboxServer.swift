@@ -5,10 +5,10 @@ internal import NIOHTTP1
 internal import NIOPosix
 internal import PeerTransport
 
-/// Look-alikes of Splunk HEC and of Elasticsearch on loopback, for tests and demonstrations.
+/// Look-alikes of Splunk HEC and of Elasticsearch, for tests and demonstrations.
 ///
 /// Promises:
-/// 1. They listen on 127.0.0.1 only.
+/// 1. They listen on 127.0.0.1 only, unless told otherwise, and then over TLS.
 /// 2. They refuse what the real receivers refuse, as far as the exporter's requests touch it, with the same codes.
 /// 3. They remember each identity they accepted and how often, in bounded memory, and say so when the bound is hit.
 /// 4. Faults are drawn from a seed.
@@ -20,6 +20,7 @@ public final class SandboxServer: Sendable {
     /// Port of the Elasticsearch look-alike.
     public let elasticsearchPort: Int
     private let scheme: String
+    private let host: String
     private let group: MultiThreadedEventLoopGroup
     private let control: ControlRoutes
 
@@ -47,10 +48,13 @@ public final class SandboxServer: Sendable {
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: options.threads)
         do {
-            let hecPort = try await listen(options.hecPort, hec, control, tls, group)
-            let elasticPort = try await listen(options.elasticsearchPort, elastic, control, tls, group)
+            let hecPort = try await listen((options.host, options.hecPort), hec, control, tls, group)
+            let elasticPort = try await listen(
+                (options.host, options.elasticsearchPort), elastic, control, tls, group)
             return SandboxServer(
-                hecPort: hecPort, elasticsearchPort: elasticPort, scheme: tls == nil ? "http" : "https", group, control)
+                hecPort: hecPort, elasticsearchPort: elasticPort, scheme: tls == nil ? "http" : "https",
+                host: options.host,
+                group, control)
         } catch {
             try? await group.shutdownGracefully()
             throw SandboxError("\(error)")
@@ -58,18 +62,19 @@ public final class SandboxServer: Sendable {
     }
 
     private init(
-        hecPort: Int, elasticsearchPort: Int, scheme: String, _ group: MultiThreadedEventLoopGroup,
+        hecPort: Int, elasticsearchPort: Int, scheme: String, host: String, _ group: MultiThreadedEventLoopGroup,
         _ control: ControlRoutes
     ) {
         self.hecPort = hecPort
         self.elasticsearchPort = elasticsearchPort
         self.scheme = scheme
+        self.host = host
         self.group = group
         self.control = control
     }
 
     private static func listen(
-        _ port: Int, _ lookAlike: any LookAlike, _ control: ControlRoutes, _ tls: TLSContext?,
+        _ place: (host: String, port: Int), _ lookAlike: any LookAlike, _ control: ControlRoutes, _ tls: TLSContext?,
         _ group: MultiThreadedEventLoopGroup
     ) async throws -> Int {
         let bootstrap = ServerBootstrap(group: group)
@@ -89,18 +94,19 @@ public final class SandboxServer: Sendable {
                 }
             }
         do {
-            let channel = try await bootstrap.bind(host: "127.0.0.1", port: port).get()
-            return channel.localAddress?.port ?? port
+            let channel = try await bootstrap.bind(host: place.host, port: place.port).get()
+            return channel.localAddress?.port ?? place.port
         } catch {
-            throw SandboxError("cannot listen on 127.0.0.1:\(port): \(error); choose another port, or 0 for a free one")
+            throw SandboxError(
+                "cannot listen on \(place.host):\(place.port): \(error); choose another port, or 0 for a free one")
         }
     }
 
     /// Where the HEC look-alike is reached, such as `http://127.0.0.1:8088`.
-    public var hecURL: String { "\(scheme)://127.0.0.1:\(hecPort)" }
+    public var hecURL: String { "\(scheme)://\(host):\(hecPort)" }
 
     /// Where the Elasticsearch look-alike is reached, such as `http://127.0.0.1:9200`.
-    public var elasticsearchURL: String { "\(scheme)://127.0.0.1:\(elasticsearchPort)" }
+    public var elasticsearchURL: String { "\(scheme)://\(host):\(elasticsearchPort)" }
 
     /// What both have seen so far.
     public func stats() -> SandboxStats { control.stats }

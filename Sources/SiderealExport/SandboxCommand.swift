@@ -10,7 +10,7 @@ struct SandboxCommand: AsyncParsableCommand {
         commandName: "sandbox",
         abstract: "Run look-alikes of Splunk HEC and Elasticsearch on this machine.",
         discussion: """
-            Both listen on 127.0.0.1 only, check requests as the real receivers do, remember which records arrived \
+            Both listen on 127.0.0.1 unless --host says otherwise, check requests as the real receivers do, remember which records arrived \
             and how often, and fail when told to. Nothing is written to disk.
 
             Examples:
@@ -35,6 +35,9 @@ struct SandboxCommand: AsyncParsableCommand {
                                     ackLoseRate, ackRefuseRate, ackExpiryMs;
                                     the others stay
             """)
+
+    @Option(help: "Address to listen on; one that other machines reach needs --tls-cert.")
+    var host = SandboxOptions().host
 
     @Option(help: "Port of the HEC look-alike; 0 for a free one.")
     var hecPort = 0
@@ -100,6 +103,9 @@ struct SandboxCommand: AsyncParsableCommand {
             throw ValidationError("--fail-rate is \(failRate), but a rate is a probability from 0 to 1.")
         }
         if maxBody < 1 { throw ValidationError("--max-body is \(maxBody), but must be at least 1 byte.") }
+        if !host.hasPrefix("127."), host != "::1", tlsCert == nil {
+            throw ValidationError("--host \(host) is reached by others; give --tls-cert and --tls-key as well.")
+        }
         if (tlsCert == nil) != (tlsKey == nil) {
             throw ValidationError("--tls-cert and --tls-key belong together; give both or neither.")
         }
@@ -135,6 +141,7 @@ struct SandboxCommand: AsyncParsableCommand {
 
     private var options: SandboxOptions {
         var options = SandboxOptions()
+        options.host = host
         options.hecPort = hecPort
         options.elasticsearchPort = elasticsearchPort
         if let token { options.token = Secret(token) }

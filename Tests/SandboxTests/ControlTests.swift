@@ -205,7 +205,8 @@ import Testing
     @Test func badOptionsAreRefusedWithAReason() async throws {
         let changes: [(String, (inout SandboxOptions) -> Void)] = [
             ("hecPort", { $0.hecPort = 70_000 }), ("username", { $0.username = "u" }),
-            ("failRate", { $0.faults.failRate = 2 }), ("maxBody", { $0.maxBodyBytes = 0 }),
+            ("host", { $0.host = "0.0.0.0" }), ("failRate", { $0.faults.failRate = 2 }),
+            ("maxBody", { $0.maxBodyBytes = 0 }),
             ("token", { $0.token = Secret("") }), ("threads", { $0.threads = 0 }),
             ("/no/such.pem", { $0.tls = SandboxTLS(certificateFile: "/no/such.pem", keyFile: "/no/such.key") }),
         ]

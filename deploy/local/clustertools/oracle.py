@@ -58,7 +58,7 @@ class Oracle:
         received = self._received()
         counts = {}
         for target in IDENTITIES:
-            names = [self._names(path.name, target).values() for path in self._results.glob("*.ndjson")]
+            names = [self.names(file, target).values() for file in self.files()]
             issued = {name for some in names for name in some}
             there, dead = received[target], told[target]["dead"]
             counts[target] = Count(
@@ -67,10 +67,14 @@ class Oracle:
             )  # fmt: skip
         return counts
 
-    def is_finished(self) -> bool:
-        """Whether the log calls every file finished."""
-        done = {entry["file"] for entry in self.entries() if "finished" in entry}
-        return {path.name for path in self._results.glob("*.ndjson")} <= done
+    def files(self) -> set[str]:
+        """Names of the files that there are."""
+        return {path.name for path in self._results.glob("*.ndjson")}
+
+    def is_finished(self, files: set[str] | None = None) -> bool:
+        """Whether the log calls these files finished, or all."""
+        wanted = self.files() if files is None else files
+        return wanted <= {entry["file"] for entry in self.entries() if "finished" in entry}
 
     def entries(self) -> list[dict[str, Any]]:
         """Lines of the log, in order; one that was never finished is left out."""
@@ -86,7 +90,7 @@ class Oracle:
                 continue
         return found
 
-    def _names(self, file: str, target: str) -> dict[int, str]:
+    def names(self, file: str, target: str) -> dict[int, str]:
         """What the target knows each record of a file by, keyed by where its line begins."""
         if file not in self._lines:
             found, at = {}, 0
@@ -106,10 +110,10 @@ class Oracle:
                 finished.add(entry["file"])
             for kind in ("delivered", "dead"):
                 for start, end in entry.get(kind, []):
-                    names = self._names(entry["file"], entry["target"])
+                    names = self.names(entry["file"], entry["target"])
                     told[entry["target"]][kind].update(name for at, name in names.items() if start <= at < end)
         # A finished file has every record settled, and says no more which way.
         for name in finished:
             for target in IDENTITIES:
-                told[target]["delivered"].update(set(self._names(name, target).values()) - told[target]["dead"])
+                told[target]["delivered"].update(set(self.names(name, target).values()) - told[target]["dead"])
         return told
