@@ -28,7 +28,8 @@ class Coordinators:
             "cluster": {
                 "shards": 64,
                 "lease": {"duration": "3s", "renewDeadline": "2s", "retryPeriod": "500ms"},
-                "workerLease": "2s",
+                # A leader without workers resigns after 3.75 of these.
+                "workerLease": "30s",
             },
             "export": {"targets": [target]},
         }
