@@ -48,6 +48,13 @@ public struct PositionSet: Sendable, Equatable {
         return index < ranges.count && ranges[index].lowerBound <= position
     }
 
+    /// Whether any position of `range` is in the set.
+    public func overlaps(_ range: Range<UInt64>) -> Bool {
+        guard !range.isEmpty else { return false }
+        let index = firstEnding(atOrAfter: range.lowerBound + 1)
+        return index < ranges.count && ranges[index].lowerBound < range.upperBound
+    }
+
     /// Whether all of `range` is in the set.
     public func covers(_ range: Range<UInt64>) -> Bool {
         guard !range.isEmpty else { return true }

@@ -30,8 +30,12 @@ public struct FrameCodec: Sendable {
         return message
     }
 
-    /// The same for shared bytes.
-    public mutating func decode(_ frame: SealedBytes) throws(ProtocolError) -> Message? { try decode(frame.span) }
+    /// The same for shared bytes: ``FrameDecoder/decode(_:)-(SealedBytes)``.
+    public mutating func decode(_ frame: SealedBytes) throws(ProtocolError) -> Message? {
+        let message = try decoder.decode(frame)
+        encoder.version = decoder.version
+        return message
+    }
 
     /// ``FrameEncoder/encodeSkippable(into:)``.
     @_spi(NextRelease) public func encodeSkippable(into out: inout ByteWriter) { encoder.encodeSkippable(into: &out) }

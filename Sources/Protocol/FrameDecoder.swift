@@ -21,6 +21,15 @@ public struct FrameDecoder: Sendable {
     /// A `welcome` sets ``version``.
     /// - Throws: ``ProtocolError``. The connection cannot be used any more: tell the peer ``ProtocolError/fault``, close.
     public mutating func decode(_ frame: Span<UInt8>) throws(ProtocolError) -> Message? {
+        try decode(frame, of: nil)
+    }
+
+    /// The same for shared bytes: the lines of records stay where they are.
+    public mutating func decode(_ frame: SealedBytes) throws(ProtocolError) -> Message? {
+        try decode(frame.span, of: frame)
+    }
+
+    private mutating func decode(_ frame: Span<UInt8>, of owner: SealedBytes?) throws(ProtocolError) -> Message? {
         let limit = version == nil ? Frame.maxHandshakeLength : Frame.maxLength
         let size = try Frame.size(frame, limit: limit) ?? 0
         guard size == frame.count, size >= Frame.headerBytes else {
@@ -30,15 +39,12 @@ public struct FrameDecoder: Sendable {
         guard let type = try knownType(frame) else { return nil }
         var end = size
         if type.hasChecksum { end = try checked(frame, type) }
-        var reader = PayloadReader(frame, Frame.headerBytes..<end, of: type)
+        var reader = PayloadReader(frame, Frame.headerBytes..<end, of: type, in: owner)
         let message = try Self.read(&reader, type)
         if release.isNext { try readTrailer(&reader, type) }
         if case .welcome(let welcome) = message { try agree(on: welcome.version) }
         return message
     }
-
-    /// The same for shared bytes.
-    public mutating func decode(_ frame: SealedBytes) throws(ProtocolError) -> Message? { try decode(frame.span) }
 
     /// Looks at version, type and flags; nil for what is to be skipped.
     private func knownType(_ frame: borrowing Span<UInt8>) throws(ProtocolError) -> MessageType? {

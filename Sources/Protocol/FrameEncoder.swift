@@ -253,15 +253,15 @@ struct PayloadWriter {
     private func write(_ records: RecordsFrame, into out: inout ByteWriter) throws(ProtocolError) {
         let count = records.keys.count
         let sum = records.lengths.reduce(UInt64(0)) { $0 &+ UInt64($1) }
-        guard records.grants.count == count, records.lengths.count == count, sum == UInt64(records.bytes.count),
+        guard records.grants.count == count, records.lengths.count == count, sum == UInt64(records.lines.count),
             !records.lengths.contains(0)
         else {
             throw error(
                 .count, "record-count", out, expected: "columns of one length, and lengths above zero with the sum",
                 found: "\(count) keys, \(records.grants.count) grants, \(records.lengths.count) lengths "
-                    + "of together \(sum), \(records.bytes.count) bytes")
+                    + "of together \(sum), \(records.lines.count) bytes")
         }
-        let size = Frame.recordsSize(count: count, bytes: records.bytes.count)
+        let size = Frame.recordsSize(count: count, bytes: records.lines.count)
         try fits(size - Frame.lengthBytes, of: 1, "length", out)
         out.reserve(size)
         out.append(bigEndian: records.term)
@@ -270,8 +270,8 @@ struct PayloadWriter {
         out.append(records.keys)
         out.append(records.grants)
         out.append(records.lengths)
-        out.append(bigEndian: UInt32(records.bytes.count))
-        out.append(records.bytes.span)
+        out.append(bigEndian: UInt32(records.lines.count))
+        records.lines.write(into: &out)
     }
 
     private func write(_ outcomes: Outcomes, into out: inout ByteWriter) throws(ProtocolError) {

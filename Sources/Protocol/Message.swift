@@ -207,31 +207,33 @@ public struct RecordsFrame: Sendable, Equatable {
     public var keys: [RecordKey]
     /// The owner's grant under which each is sent.
     public var grants: [ShardGrant]
-    /// How many of ``bytes`` each takes, line end included.
+    /// How many bytes of ``lines`` each takes, line end included.
     public var lengths: [UInt32]
     /// The records' lines, one after the other.
-    public var bytes: SealedBytes
+    public var lines: RecordLines
 
     /// All parts.
     public init(
-        term: UInt64, targets: UInt32, keys: [RecordKey], grants: [ShardGrant], lengths: [UInt32], bytes: SealedBytes
+        term: UInt64, targets: UInt32, keys: [RecordKey], grants: [ShardGrant], lengths: [UInt32], lines: RecordLines
     ) {
         self.term = term
         self.targets = targets
         self.keys = keys
         self.grants = grants
         self.lengths = lengths
-        self.bytes = bytes
+        self.lines = lines
     }
 
-    /// Compares what is in them.
-    public static func == (a: RecordsFrame, b: RecordsFrame) -> Bool {
-        guard a.term == b.term, a.targets == b.targets, a.keys == b.keys, a.grants == b.grants,
-            a.lengths == b.lengths, a.bytes.count == b.bytes.count
-        else { return false }
-        for index in 0..<a.bytes.count where a.bytes.span[index] != b.bytes.span[index] { return false }
-        return true
+    /// All parts, with the lines in one place.
+    public init(
+        term: UInt64, targets: UInt32, keys: [RecordKey], grants: [ShardGrant], lengths: [UInt32], bytes: SealedBytes
+    ) {
+        self.init(
+            term: term, targets: targets, keys: keys, grants: grants, lengths: lengths, lines: RecordLines(bytes))
     }
+
+    /// ``lines`` in one place, as they are when a frame was decoded.
+    public var bytes: SealedBytes { lines.gathered }
 }
 
 /// What became of records at one target.

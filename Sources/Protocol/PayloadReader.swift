@@ -9,6 +9,8 @@ struct PayloadReader: ~Escapable {
     /// Where the payload ends; its checksum lies behind.
     private(set) var end: Int
     private let message: MessageType
+    /// What ``bytes`` are all of, if they are shared.
+    private let owner: SealedBytes?
     /// Put before the names of fields: `health[3].`.
     private var scope = Scope.message
 
@@ -18,8 +20,9 @@ struct PayloadReader: ~Escapable {
     }
 
     @_lifetime(copy bytes)
-    init(_ bytes: Span<UInt8>, _ range: Range<Int>, of message: MessageType) {
+    init(_ bytes: Span<UInt8>, _ range: Range<Int>, of message: MessageType, in owner: SealedBytes?) {
         self.bytes = bytes
+        self.owner = owner
         at = range.lowerBound
         end = range.upperBound
         self.message = message
@@ -204,9 +207,13 @@ struct PayloadReader: ~Escapable {
         }
     }
 
-    /// The next `count` bytes, copied once.
+    /// The next `count` bytes: a part of the frame if that is shared, else copied once.
     mutating func sealed(_ count: Int, _ field: StaticString) throws(ProtocolError) -> SealedBytes {
         try demand(count, field)
+        if let owner {
+            at += count
+            return SealedBytes(owner, at - count..<at)
+        }
         var copy = ByteWriter(capacity: count)
         copy.append(bytes, at..<at + count)
         at += count

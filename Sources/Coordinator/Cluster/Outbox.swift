@@ -124,7 +124,7 @@ final class Outbox: Sendable {
     /// About what a message takes in memory, bytes.
     private static func size(of message: Message) -> Int {
         switch message {
-        case .records(let frame): Frame.recordsSize(count: frame.keys.count, bytes: frame.bytes.count)
+        case .records(let frame): Frame.recordsSize(count: frame.keys.count, bytes: frame.lines.count)
         case .assign(_, let grants), .revoke(_, let grants): 64 + grants.count * 8
         default: 64
         }

@@ -127,7 +127,7 @@ final class PeerSession: Sendable {
     private func send(_ message: Message, _ encoder: inout FrameEncoder) async -> Bool {
         var capacity = 256
         if case .records(let frame) = message {
-            capacity = Frame.recordsSize(count: frame.keys.count, bytes: frame.bytes.count)
+            capacity = Frame.recordsSize(count: frame.keys.count, bytes: frame.lines.count)
         }
         var bytes = ByteWriter(capacity: capacity)
         do {

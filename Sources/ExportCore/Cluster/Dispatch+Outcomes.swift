@@ -8,21 +8,22 @@ extension Dispatch {
         if told.kind == .failed { return failures(told, target, worker) }
         // A worker tells its rows in the order of their numbers, so this one was told before in this session.
         guard told.row > workers[worker.index].rows.last else { return [] }
-        var facts: [Facts] = []
+        var facts = Facts(target: target, kind: told.kind, reason: told.reason, keys: [], lengths: [])
         var touched: [UInt64] = []
         var pending = 0
-        for key in told.keys {
-            guard let slot = slots[key] else {
-                if !index.contains(key.low, of: key.high, target: target) {
-                    pending += keep(told, key, worker)
-                }
+        var next = 0
+        while next < told.keys.count {
+            guard let id = places.page(of: told.keys[next]) else {
+                pending += hear(told, told.keys[next], worker)
+                next += 1
                 continue
             }
-            let page = Slot.page(slot)
-            if touched.last != page { touched.append(page) }
-            if !settle(slot, target, told, worker, &facts) { pending += keep(told, key, worker) }
+            touched.append(id)
+            withPage(id) { page, dispatch in
+                pending += dispatch.settle(&page, target, told, from: &next, worker, &facts)
+            }
         }
-        var effects = write(facts)
+        var effects = write(facts.keys.isEmpty ? [] : [facts])
         workers[worker.index].rows.append(told.row, barrier: lastWrite, pending: pending)
         for page in Set(touched).sorted() { effects += close(page) }
         return effects + pump(worker) + settledRows()
@@ -34,32 +35,49 @@ extension Dispatch {
         return settledRows()
     }
 
-    /// Takes a fact down. False if `target` has not read the record's page yet.
+    /// Takes facts down about records of one page, as far as they follow one another in what was told, from `next` on.
+    /// How many of them `target` has not read yet.
     private mutating func settle(
-        _ slot: UInt64, _ target: Int, _ told: Outcomes, _ worker: WorkerID, _ facts: inout [Facts]
-    ) -> Bool {
-        let place = Int(Slot.page(slot) - firstPage)
-        let (offset, bit) = (Slot.offset(slot), UInt32(1) << UInt32(target))
-        guard let entry = pages[place]?.entries[offset] else { return true }
-        if entry.sent & bit != 0, owners[Int(entry.shard)]?.worker == worker {
-            pages[place]?.entries[offset].sent &= ~bit
-            pages[place]?.sentCount -= 1
-            workers[worker.index].outstanding[target] -= Int(entry.length)
+        _ page: inout WindowPage, _ target: Int, _ told: Outcomes, from next: inout Int, _ worker: WorkerID,
+        _ facts: inout Facts
+    ) -> Int {
+        let bit = UInt32(1) << UInt32(target)
+        var (guess, settled, pending) = (0, 0, 0)
+        while next < told.keys.count, told.keys[next].high == page.source, page.range.contains(told.keys[next].low) {
+            let key = told.keys[next]
+            next += 1
+            guard let offset = page.offset(of: key.low, guess: guess) else {
+                pending += hear(told, key, worker)
+                continue
+            }
+            guess = offset + 1
+            let entry = page.entries[offset]
+            if entry.sent & bit != 0, owners[Int(entry.shard)]?.worker == worker {
+                page.entries[offset].sent &= ~bit
+                page.sentCount -= 1
+                workers[worker.index].outstanding[target] -= Int(entry.length)
+            }
+            guard entry.owed & bit != 0 else {
+                if !page.isOpen(for: target) { pending += hear(told, key, worker) }
+                continue
+            }
+            page.entries[offset].owed &= ~bit
+            settled += 1
+            facts.keys.append(key)
+            facts.lengths.append(page.reach(of: offset))
         }
-        guard var page = pages[place] else { return true }
-        guard entry.owed & bit != 0 else {
-            return page.isOpen(for: target) || index.contains(entry.position, of: page.source, target: target)
-        }
-        pages[place] = nil
-        page.entries[offset].owed &= ~bit
-        page.remaining[target] -= 1
-        targets[target].inHand -= 1
-        count(told.kind, target)
-        facts.add(
-            RecordKey(high: page.source, low: entry.position), page.reach(of: offset), target, told.kind, told.reason)
+        guard settled > 0 else { return pending }
+        page.remaining[target] -= Int32(settled)
+        targets[target].inHand -= settled
+        count(told.kind, target, settled)
         if page.remaining[target] == 0 { settle(&page, for: target) }
-        pages[place] = page
-        return true
+        return pending
+    }
+
+    /// Keeps what was said of a record that was not read yet; 1 if it was kept.
+    private mutating func hear(_ told: Outcomes, _ key: RecordKey, _ worker: WorkerID) -> Int {
+        if index.contains(key.low, of: key.high, target: Int(told.target)) { return 0 }
+        return keep(told, key, worker)
     }
 
     private mutating func failures(_ told: Outcomes, _ target: Int, _ worker: WorkerID) -> [Effect] {
@@ -67,10 +85,10 @@ extension Dispatch {
         let bit = UInt32(1) << UInt32(target)
         var facts: [Facts] = []
         for (key, grant) in zip(told.keys, told.grants) {
-            guard let slot = slots[key] else { continue }
-            let (place, offset) = (Int(Slot.page(slot) - firstPage), Slot.offset(slot))
-            guard let entry = pages[place]?.entries[offset], let reach = pages[place]?.reach(of: offset),
-                entry.owed & bit != 0, entry.sent & bit != 0, entry.failed & bit == 0,
+            guard let id = places.page(of: key) else { continue }
+            let place = Int(id - firstPage)
+            guard let offset = pages[place]?.offset(of: key.low, guess: 0), let entry = pages[place]?.entries[offset],
+                let reach = pages[place]?.reach(of: offset), entry.owed & bit != 0, entry.sent & bit != 0, entry.failed & bit == 0,
                 owners[Int(entry.shard)] == Owner(worker: worker, epoch: grant.epoch), entry.shard == grant.shard
             else { continue }
             pages[place]?.entries[offset].failed |= bit
@@ -80,7 +98,6 @@ extension Dispatch {
         return write(facts)
     }
 
-    /// Keeps what was said of a record that was not read yet; 1 if it was kept.
     private mutating func keep(_ told: Outcomes, _ key: RecordKey, _ worker: WorkerID) -> Int {
         guard hints.count < bounds.maxHints else { return 0 }
         hints[key, default: []].append(
@@ -122,11 +139,11 @@ extension Dispatch {
         return [.write(number: lastWrite, facts)]
     }
 
-    mutating func count(_ kind: Outcomes.Kind, _ target: Int) {
+    mutating func count(_ kind: Outcomes.Kind, _ target: Int, _ records: Int) {
         switch kind {
-        case .delivered: targets[target].delivered += 1
-        case .dead: targets[target].dead += 1
-        case .failed: targets[target].failed += 1
+        case .delivered: targets[target].delivered += UInt64(records)
+        case .dead: targets[target].dead += UInt64(records)
+        case .failed: targets[target].failed += UInt64(records)
         }
     }
 }

@@ -12,7 +12,7 @@ extension Dispatch {
         let shards = workers[number].shards
         let first = workers[number].turn % shards.count
         workers[number].turn = (first + 1) % shards.count
-        var groups: [UInt32: [UInt64]] = [:]
+        var groups: [Group] = []
         for step in shards.indices {
             let shard = Int(shards[(first + step) % shards.count])
             for target in 0..<targetCount where room & (1 << UInt32(target)) != 0 {
@@ -20,7 +20,16 @@ extension Dispatch {
             }
             if room == 0 { break }
         }
-        return groups.sorted { $0.value[0] < $1.value[0] }.flatMap { mask, slots in frames(mask, slots, worker) }
+        // In the order in which they were read: neighbours go as one piece, and come back as one.
+        for group in groups.indices { groups[group].slots.sort() }
+        groups.sort { $0.slots[0] < $1.slots[0] }
+        return groups.flatMap { frames($0.targets, $0.slots, worker) }
+    }
+
+    /// Records that the same targets want.
+    struct Group {
+        var targets: UInt32
+        var slots: [UInt64]
     }
 
     /// A worker that has little room left waits until there is more, or frames would become small.
@@ -30,7 +39,7 @@ extension Dispatch {
     }
 
     private mutating func choose(
-        _ shard: Int, _ target: Int, _ worker: Int, _ room: inout UInt32, _ groups: inout [UInt32: [UInt64]]
+        _ shard: Int, _ target: Int, _ worker: Int, _ room: inout UInt32, _ groups: inout [Group]
     ) {
         let bit = UInt32(1) << UInt32(target)
         while room & bit != 0, let slot = waiting[target][shard].first {
@@ -46,55 +55,53 @@ extension Dispatch {
                 workers[worker].outstanding[other] += Int(entry.length)
                 if workers[worker].outstanding[other] >= workers[worker].windowBytes { room &= ~(1 << UInt32(other)) }
             }
-            groups[mask, default: []].append(slot)
+            let group = groups.firstIndex { $0.targets == mask } ?? groups.count
+            if group == groups.count { groups.append(Group(targets: mask, slots: [])) }
+            groups[group].slots.append(slot)
         }
     }
 
     private func frames(_ mask: UInt32, _ slots: [UInt64], _ worker: WorkerID) -> [Effect] {
         var effects: [Effect] = []
-        var begin = 0
-        while begin < slots.count {
-            var (end, size) = (begin, 0)
-            while end < slots.count, end - begin < bounds.frameRecords {
-                let more = Int(entry(slots[end])?.length ?? 0)
-                if end > begin, size + more > bounds.frameBytes { break }
-                size += more
-                end += 1
+        var frame = frame(mask, slots.count)
+        var last: (id: UInt64, page: WindowPage)?
+        for slot in slots {
+            let id = Slot.page(slot)
+            if last?.id != id { last = pages[Int(id - firstPage)].map { (id, $0) } }
+            guard let page = last?.page else { continue }
+            let entry = page.entries[Slot.offset(slot)]
+            let isFull = frame.keys.count == bounds.frameRecords
+            if isFull || !frame.keys.isEmpty && frame.lines.count + Int(entry.length) > bounds.frameBytes {
+                effects.append(.send(worker, frame))
+                frame = self.frame(mask, slots.count)
             }
-            effects.append(.send(worker, frame(mask, slots[begin..<end], size)))
-            begin = end
+            append(entry, of: page, to: &frame)
         }
+        if !frame.keys.isEmpty { effects.append(.send(worker, frame)) }
         return effects
     }
 
-    private func frame(_ mask: UInt32, _ slots: ArraySlice<UInt64>, _ size: Int) -> RecordsFrame {
-        var bytes = ByteWriter(capacity: size + slots.count)
-        var keys: [RecordKey] = []
-        var grants: [ShardGrant] = []
-        var lengths: [UInt32] = []
-        keys.reserveCapacity(slots.count)
-        grants.reserveCapacity(slots.count)
-        lengths.reserveCapacity(slots.count)
-        for slot in slots {
-            guard let page = pages[Int(Slot.page(slot) - firstPage)] else { continue }
-            let entry = page.entries[Slot.offset(slot)]
-            let before = bytes.count
-            let range = Int(entry.start)..<Int(entry.start) + Int(entry.length)
-            bytes.append(page.bytes.span, range)
-            // The last line of a source may lack its end, and a line that was too long to keep always does.
-            if bytes.span[bytes.count - 1] != 0x0A { bytes.append(0x0A) }
-            keys.append(RecordKey(high: page.source, low: entry.position))
-            grants.append(ShardGrant(shard: entry.shard, epoch: owners[Int(entry.shard)]?.epoch ?? 0))
-            lengths.append(UInt32(bytes.count - before))
-        }
-        return RecordsFrame(
-            term: term, targets: mask, keys: keys, grants: grants, lengths: lengths, bytes: bytes.seal())
+    private func frame(_ mask: UInt32, _ most: Int) -> RecordsFrame {
+        var frame = RecordsFrame(term: term, targets: mask, keys: [], grants: [], lengths: [], lines: RecordLines())
+        let count = min(most, bounds.frameRecords)
+        frame.keys.reserveCapacity(count)
+        frame.grants.reserveCapacity(count)
+        frame.lengths.reserveCapacity(count)
+        return frame
     }
 
-    private func entry(_ slot: UInt64) -> WindowPage.Entry? {
-        let id = Slot.page(slot)
-        return id >= firstPage ? pages[Int(id - firstPage)]?.entries[Slot.offset(slot)] : nil
+    private func append(_ entry: WindowPage.Entry, of page: WindowPage, to frame: inout RecordsFrame) {
+        let range = Int(entry.start)..<Int(entry.start) + Int(entry.length)
+        frame.keys.append(RecordKey(high: page.source, low: entry.position))
+        frame.grants.append(ShardGrant(shard: entry.shard, epoch: owners[Int(entry.shard)]?.epoch ?? 0))
+        frame.lines.append(page.bytes, range)
+        // The last line of a source may lack its end, and a line that was too long to keep always does.
+        let isWhole = page.bytes.span[range.upperBound - 1] == 0x0A
+        if !isWhole { frame.lines.append(Self.lineEnd, 0..<1) }
+        frame.lengths.append(entry.length + (isWhole ? 0 : 1))
     }
+
+    private static let lineEnd = SealedBytes([0x0A])
 
     /// What was sent of these shards counts as not sent.
     mutating func takeBack(shards: [UInt16]) -> [Effect] {

@@ -92,7 +92,8 @@ public struct Dispatch: Sendable {
     public internal(set) var targets: [TargetState]
     var pages: [WindowPage?] = []
     var firstPage: UInt64 = 0
-    var slots: [RecordKey: UInt64] = [:]
+    /// Where the pages of each source are.
+    var places = PagePlaces()
     var owners: [Owner?]
     var workers: [Worker] = []
     /// For each target and shard, records that wait for their owner.
@@ -125,7 +126,7 @@ public struct Dispatch: Sendable {
     public var bytesInHand: Int { pages.reduce(0) { $0 + ($1?.bytes.count ?? 0) } }
 
     /// Records in hand.
-    public var recordsInHand: Int { slots.count }
+    public private(set) var recordsInHand = 0
 
     /// Milliseconds that the oldest record in hand of `target` has waited; nil if none is.
     public func oldestMilliseconds(of target: Int, now: Tick) -> UInt64? {
@@ -191,7 +192,7 @@ public struct Dispatch: Sendable {
     /// Takes a page into the window. Not taken if it crosses one that is there otherwise: then its feed is broken.
     public mutating func take(_ page: FeedPage, now: Tick) -> (isTaken: Bool, effects: [Effect]) {
         let id: UInt64
-        if let known = openPage(of: page) {
+        if let known = places.page(of: page.source, overlapping: page.range) {
             guard pages[Int(known - firstPage)]?.range == page.range else { return (false, []) }
             id = known
         } else {
@@ -215,14 +216,6 @@ public struct Dispatch: Sendable {
         return settledRows()
     }
 
-    private func openPage(of page: FeedPage) -> UInt64? {
-        for (offset, known) in pages.enumerated() {
-            guard let known, known.source == page.source, known.range.overlaps(page.range) else { continue }
-            return firstPage + UInt64(offset)
-        }
-        return nil
-    }
-
     private mutating func add(_ page: FeedPage, now: Tick) -> UInt64 {
         let id = firstPage + UInt64(pages.count)
         let age = page.ageMilliseconds.multipliedReportingOverflow(by: 1_000_000)
@@ -235,9 +228,8 @@ public struct Dispatch: Sendable {
             WindowPage(
                 source: page.source, range: page.range, bytes: page.bytes, since: Tick(nanoseconds: began),
                 entries: entries, remaining: Array(repeating: 0, count: targetCount)))
-        for (offset, entry) in entries.enumerated() {
-            slots[RecordKey(high: page.source, low: entry.position)] = Slot.pack(id, offset)
-        }
+        places.add(id, of: page.source, page.range)
+        recordsInHand += entries.count
         return id
     }
 
@@ -249,12 +241,13 @@ public struct Dispatch: Sendable {
                 let bit = UInt32(1) << UInt32(target)
                 page.open |= bit
                 dispatch.targets[target].windowBytes += page.bytes.count
+                let isKnown = dispatch.index.touches(page.range, of: page.source, target: target)
                 for offset in page.entries.indices {
                     let (position, shard) = (page.entries[offset].position, Int(page.entries[offset].shard))
-                    if dispatch.index.contains(position, of: page.source, target: target) { continue }
+                    if isKnown, dispatch.index.contains(position, of: page.source, target: target) { continue }
                     let key = RecordKey(high: page.source, low: position)
                     if let hint = dispatch.takeHints(key, target) {
-                        dispatch.count(hint.kind, target)
+                        dispatch.count(hint.kind, target, 1)
                         known.add(key, page.reach(of: offset), target, hint.kind, hint.reason)
                         continue
                     }
@@ -279,7 +272,8 @@ public struct Dispatch: Sendable {
     /// Lets a page go that is done, and says so if its source is.
     mutating func close(_ id: UInt64) -> [Effect] {
         guard id >= firstPage, let page = pages[Int(id - firstPage)], page.isDone else { return [] }
-        for entry in page.entries { slots[RecordKey(high: page.source, low: entry.position)] = nil }
+        places.remove(id, of: page.source)
+        recordsInHand -= page.entries.count
         pages[Int(id - firstPage)] = nil
         let gone = pages.prefix { $0 == nil }.count
         pages.removeFirst(gone)

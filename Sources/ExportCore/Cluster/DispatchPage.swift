@@ -107,6 +107,17 @@ struct WindowPage: Sendable {
 
     func isOpen(for target: Int) -> Bool { open & (1 << UInt32(target)) != 0 }
 
+    /// Which of its records begins at `position`; nil if none does. At once if it is the one at `guess`.
+    func offset(of position: UInt64, guess: Int) -> Int? {
+        if guess < entries.count, entries[guess].position == position { return guess }
+        var (low, high) = (0, entries.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].position < position { low = middle + 1 } else { high = middle }
+        }
+        return low < entries.count && entries[low].position == position ? low : nil
+    }
+
     /// How far record `offset` reaches in the source, blank lines behind it included.
     func reach(of offset: Int) -> UInt32 {
         let end = offset + 1 < entries.count ? entries[offset + 1].position : range.upperBound
@@ -141,6 +152,11 @@ public struct SettledIndex: Sendable {
     /// Whether the record that begins at `position` is settled for `target`.
     public func contains(_ position: UInt64, of source: UInt64, target: Int) -> Bool {
         finished.contains(source) || sources[source]?[target].contains(position) ?? false
+    }
+
+    /// Whether anything in `range` is settled for `target`.
+    public func touches(_ range: Range<UInt64>, of source: UInt64, target: Int) -> Bool {
+        finished.contains(source) || sources[source]?[target].overlaps(range) ?? false
     }
 
     /// Whether `range`, from the beginning of `source`, is settled for all targets.

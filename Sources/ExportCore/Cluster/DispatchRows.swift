@@ -7,6 +7,50 @@ enum Slot {
     static func offset(_ slot: UInt64) -> Int { Int(slot & 0xFF_FFFF) }
 }
 
+/// Where the pages in hand lie: a record is found by its page, and in that by its position.
+struct PagePlaces: Sendable {
+    private struct Place: Sendable {
+        var range: Range<UInt64>
+        var page: UInt64
+    }
+
+    /// For each source, its pages in the order of their ranges, which do not overlap.
+    private var sources: [UInt64: [Place]] = [:]
+
+    mutating func add(_ page: UInt64, of source: UInt64, _ range: Range<UInt64>) {
+        let place = Self.firstEnding(after: range.lowerBound, in: sources[source] ?? [])
+        sources[source, default: []].insert(Place(range: range, page: page), at: place)
+    }
+
+    mutating func remove(_ page: UInt64, of source: UInt64) {
+        sources[source]?.removeAll { $0.page == page }
+        if sources[source]?.isEmpty ?? false { sources[source] = nil }
+    }
+
+    /// The page that a record with this key would lie in.
+    func page(of key: RecordKey) -> UInt64? {
+        guard let all = sources[key.high] else { return nil }
+        let place = Self.firstEnding(after: key.low, in: all)
+        return place < all.count && all[place].range.contains(key.low) ? all[place].page : nil
+    }
+
+    /// The first page that has something of `range`.
+    func page(of source: UInt64, overlapping range: Range<UInt64>) -> UInt64? {
+        guard let all = sources[source] else { return nil }
+        let place = Self.firstEnding(after: range.lowerBound, in: all)
+        return place < all.count && all[place].range.overlaps(range) ? all[place].page : nil
+    }
+
+    private static func firstEnding(after position: UInt64, in all: [Place]) -> Int {
+        var (low, high) = (0, all.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if all[middle].range.upperBound <= position { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
 /// Records of one shard that wait for one target's room, the oldest first.
 struct WaitingQueue: Sendable {
     private var items: [UInt64] = []

@@ -40,10 +40,9 @@ extension WorkerHands {
         if !withdrawing.isEmpty, let leaving = withdrawing[key], leaving & wanted != 0 {
             resent[key, default: 0] |= leaving & wanted
         }
-        let fresh = wanted & ~(inHand[key] ?? 0) & ~(told[key] ?? 0)
+        let fresh = known.admit(key, wanted)
         guard fresh != 0 else { return 0 }
-        inHand[key, default: 0] |= fresh
-        load[grant.shard, default: 0] += fresh.nonzeroBitCount
+        load[grant.shard] = (load[grant.shard] ?? 0) + fresh.nonzeroBitCount
         for target in 0..<targetCount where fresh & (1 << UInt32(target)) != 0 {
             carriedBytes[target] += UInt64(place.count)
         }
@@ -60,17 +59,18 @@ extension WorkerHands {
         let reasons = Dictionary(dead.map { ($0.position, $0.reason) }) { first, _ in first }
         var delivered = Row(number: 0, target: target, kind: .delivered, reason: "", keys: [], grants: [])
         var buried: [Row] = []
+        var piece = 0
         for range in ranges {
             var found = firstItem(from: range.lowerBound)
             while found < items.count, items[found].position < range.upperBound {
                 defer { found += 1 }
                 guard items[found].carried & bit != 0 else { continue }
                 let item = items[found]
-                drop(found, bit)
+                drop(found, bit, &piece)
                 withdrawing.clear(item.key, bit)
                 resent.clear(item.key, bit)
                 let grant = ShardGrant(shard: item.shard, epoch: held[item.shard]?.epoch ?? 0)
-                guard let reason = reasons[item.position] else {
+                guard !reasons.isEmpty, let reason = reasons[item.position] else {
                     delivered.keys.append(item.key)
                     delivered.grants.append(grant)
                     continue
@@ -99,8 +99,7 @@ extension WorkerHands {
             guard let row = uncommitted.removeValue(forKey: number) else { continue }
             let bit = UInt32(1) << UInt32(row.target)
             for (key, grant) in zip(row.keys, row.grants) {
-                inHand.clear(key, bit)
-                told[key, default: 0] |= bit
+                known.tell(key, bit)
                 unload(grant.shard)
             }
             rows.insert(row, at: rows.partitioningIndex { $0.number > number })
@@ -113,6 +112,7 @@ extension WorkerHands {
     public mutating func withdrawn(target: Int, _ ranges: [Range<UInt64>]) -> [Effect] {
         let bit = UInt32(1) << UInt32(target)
         var again: [(item: Item, line: [UInt8])] = []
+        var piece = 0
         for range in ranges {
             var found = firstItem(from: range.lowerBound)
             while found < items.count, items[found].position < range.upperBound {
@@ -123,9 +123,9 @@ extension WorkerHands {
                 let line = isResent ? bytes(at: item.position..<item.position + UInt64(item.length)) : nil
                 withdrawing.clear(item.key, bit)
                 resent.clear(item.key, bit)
-                inHand.clear(item.key, bit)
+                known.release(item.key, bit)
                 unload(item.shard)
-                drop(found, bit)
+                drop(found, bit, &piece)
                 if let line, let holding = held[item.shard], !holding.isRevoked { again.append((item, line)) }
             }
         }
@@ -141,8 +141,8 @@ extension WorkerHands {
         var lines = ByteWriter(capacity: records.reduce(0) { $0 + $1.line.count })
         for (item, line) in records {
             lines.append(line.span)
-            inHand[item.key, default: 0] |= bit
-            load[item.shard, default: 0] += 1
+            known.hold(item.key, bit)
+            load[item.shard] = (load[item.shard] ?? 0) + 1
             carriedBytes[target] += UInt64(line.count)
             items.append(
                 Item(key: item.key, position: end, length: UInt32(line.count), shard: item.shard, carried: bit))
@@ -200,11 +200,14 @@ extension WorkerHands {
         load[shard] = count == 1 ? nil : count - 1
     }
 
-    /// The lane of `bit` has done with an item.
-    private mutating func drop(_ found: Int, _ bit: UInt32) {
+    /// The lane of `bit` has done with an item. `piece` is the one of the item before.
+    private mutating func drop(_ found: Int, _ bit: UInt32, _ piece: inout Int) {
         items[found].carried &= ~bit
-        guard let place = piece(at: items[found].position) else { return }
-        pieces[place].carried -= 1
+        if piece >= pieces.count || !pieces[piece].range.contains(items[found].position) {
+            guard let place = self.piece(at: items[found].position) else { return }
+            piece = place
+        }
+        pieces[piece].carried -= 1
         carriedBytes[bit.trailingZeroBitCount] -= UInt64(items[found].length)
     }
 

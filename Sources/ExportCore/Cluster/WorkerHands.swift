@@ -106,19 +106,18 @@ public struct WorkerHands: Sendable {
     /// Bytes of records per target that the leader was told it may send.
     public let windowBytes: UInt64
     var session: (id: SessionID, term: UInt64, order: [Int])?
-    var held: [UInt16: Holding] = [:]
+    var held = ShardMap<Holding>()
     /// For each shard, items and targets in hand or not yet committed.
-    var load: [UInt16: Int] = [:]
+    var load = ShardMap<Int>()
     var items: [Item] = []
     var pieces: [Piece] = []
     var end: UInt64 = 0
-    var inHand: [RecordKey: UInt32] = [:]
+    /// What is in hand, and of what something was told and not forgotten.
+    var known = RecordTable()
     /// Targets whose lanes were asked to carry a record no further and have not said that they do.
     var withdrawing: [RecordKey: UInt32] = [:]
     /// Of those, the ones that the leader sent again meanwhile: they are taken up again when they are free.
     var resent: [RecordKey: UInt32] = [:]
-    /// Targets of which something was told and not forgotten.
-    var told: [RecordKey: UInt32] = [:]
     var rows: [Row] = []
     var uncommitted: [UInt64: Row] = [:]
     var nextRow: UInt64
@@ -138,13 +137,13 @@ public struct WorkerHands: Sendable {
         self.nextRow = max(nextRow, (rows.last?.number ?? 0) + 1)
         carriedBytes = Array(repeating: 0, count: targetCount)
         for row in rows {
-            for key in row.keys { told[key, default: 0] |= 1 << UInt32(row.target) }
+            for key in row.keys { known.tell(key, 1 << UInt32(row.target)) }
         }
     }
 
     /// Shards in hand, for `hello`.
     public var claims: [ShardClaim] {
-        held.sorted { $0.key < $1.key }.map { shard, holding in
+        held.map { shard, holding in
             ShardClaim(term: holding.term, grant: ShardGrant(shard: shard, epoch: holding.epoch))
         }
     }
@@ -153,7 +152,7 @@ public struct WorkerHands: Sendable {
     public var shardCount: Int { held.count }
 
     /// Nothing is carried and nothing waits for its commit.
-    public var isEmpty: Bool { inHand.isEmpty && uncommitted.isEmpty }
+    public var isEmpty: Bool { known.inHandCount == 0 && uncommitted.isEmpty }
 
     /// Rows that the leader does not have for good yet.
     public var unsettledRows: Int { rows.count }
@@ -212,7 +211,7 @@ public struct WorkerHands: Sendable {
         let count = rows.prefix { $0.number <= row }.count
         guard count > 0 else { return [] }
         for old in rows[..<count] {
-            for key in old.keys { told.clear(key, 1 << UInt32(old.target)) }
+            for key in old.keys { known.forget(key, 1 << UInt32(old.target)) }
         }
         let last = rows[count - 1].number
         rows.removeFirst(count)
@@ -221,17 +220,17 @@ public struct WorkerHands: Sendable {
 
     /// The leases of earlier sessions are over: what they granted and the present one has not is carried no further.
     public mutating func withdrawUnconfirmed() -> [Effect] {
-        withdraw(Set(held.filter { $0.value.session != session?.id }.keys))
+        withdraw(Set(held.filter { $0.value.session != session?.id }.map(\.key)))
     }
 
     /// Sessions in which shards were granted that the present one has not confirmed.
     public var formerSessions: Set<SessionID> {
-        Set(held.values.lazy.map(\.session)).subtracting([session?.id].compactMap { $0 })
+        Set(held.lazy.map(\.value.session)).subtracting([session?.id].compactMap { $0 })
     }
 
     /// What was granted in `session`, and not anew, may be somebody else's from here on.
     public func cutOff(grantedIn session: SessionID) -> [Effect] {
-        let shards = Set(held.filter { $0.value.session == session }.keys)
+        let shards = Set(held.filter { $0.value.session == session }.map(\.key))
         return (0..<targetCount).compactMap { target in
             var ranges: [Range<UInt64>] = []
             for item in items where item.carried & (1 << UInt32(target)) != 0 && shards.contains(item.shard) {
@@ -260,11 +259,11 @@ public struct WorkerHands: Sendable {
         guard let session, rows.last.map({ $0.number <= toldThrough }) ?? true else { return [] }
         // What was revoked in an earlier session is this one's leader's to decide about: it may be granted again.
         let done = held.filter {
-            $0.value.isRevoked && $0.value.session == session.id && load[$0.key, default: 0] == 0
+            $0.value.isRevoked && $0.value.session == session.id && (load[$0.key] ?? 0) == 0
         }
         guard !done.isEmpty else { return [] }
-        for shard in done.keys { held[shard] = nil }
-        let grants = done.sorted { $0.key < $1.key }.map { ShardGrant(shard: $0.key, epoch: $0.value.epoch) }
+        for (shard, _) in done { held[shard] = nil }
+        let grants = done.map { ShardGrant(shard: $0.key, epoch: $0.value.epoch) }
         return [.send(.released(term: session.term, grants: grants))]
     }
 
@@ -292,7 +291,7 @@ public struct WorkerHands: Sendable {
 extension [RecordKey: UInt32] {
     /// Takes bits away, and the key with the last of them.
     mutating func clear(_ key: RecordKey, _ bits: UInt32) {
-        guard let old = self[key] else { return }
+        guard !isEmpty, let old = self[key] else { return }
         self[key] = old & ~bits == 0 ? nil : old & ~bits
     }
 }

@@ -7,11 +7,22 @@
     @usableFromInline nonisolated(unsafe) let base: UnsafeMutablePointer<UInt8>
     /// How many bytes.
     public let count: Int
+    /// Whose bytes these are a part of; nil if they are its own.
+    private let whole: SealedBytes?
 
     /// Takes over `base`, which must come from `allocate` and holds `count` initialized bytes.
     @unsafe init(taking base: UnsafeMutablePointer<UInt8>, count: Int) {
         unsafe self.base = base
         self.count = count
+        whole = nil
+    }
+
+    /// A part of others, without a copy: they live as long as it does.
+    public init(_ whole: SealedBytes, _ range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= whole.count)
+        unsafe base = whole.base + range.lowerBound
+        count = range.count
+        self.whole = whole.whole ?? whole
     }
 
     /// Copies an array.
@@ -23,10 +34,11 @@
         }
         unsafe base = copy
         count = bytes.count
+        whole = nil
     }
 
     deinit {
-        unsafe base.deallocate()
+        if whole == nil { unsafe base.deallocate() }
     }
 
     /// The bytes.

@@ -1,0 +1,82 @@
+import Model
+import Testing
+
+@testable import Protocol
+
+@Suite struct RecordLinesTests {
+    private let page = SealedBytes(Array("one\ntwo\nthree\n".utf8))
+
+    @Test func neighboursAreOnePieceAndNothingIsCopied() {
+        var lines = RecordLines()
+        lines.append(page, 0..<4)
+        lines.append(page, 4..<8)
+        let gathered = lines.gathered
+        #expect(gathered.array == Array("one\ntwo\n".utf8))
+        let isShared = unsafe gathered.withUnsafeBytes { part in
+            unsafe page.withUnsafeBytes { unsafe part.baseAddress == $0.baseAddress }
+        }
+        #expect(isShared)
+        lines.append(page, 8..<14)
+        #expect(lines.gathered === page)
+    }
+
+    /// Records of several pages and with gaps: as a frame they are the same as from one place.
+    @Test func aFrameIsGatheredFromSeveralPlaces() throws {
+        let end = SealedBytes([0x0A])
+        let other = SealedBytes(Array("four".utf8))
+        var lines = RecordLines()
+        lines.append(page, 8..<14)
+        lines.append(page, 0..<4)
+        lines.append(other, 0..<4)
+        lines.append(end, 0..<1)
+        let keys = (0..<3).map { RecordKey(high: 7, low: UInt64($0)) }
+        let grants = Array(repeating: ShardGrant(shard: 1, epoch: 2), count: 3)
+        let scattered = RecordsFrame(
+            term: 1, targets: 1, keys: keys, grants: grants, lengths: [6, 4, 5], lines: lines)
+        var whole = scattered
+        whole.lines = RecordLines(SealedBytes(Array("three\none\nfour\n".utf8)))
+        #expect(scattered == whole)
+        var encoder = FrameEncoder()
+        encoder.version = 1
+        var a = ByteWriter()
+        var b = ByteWriter()
+        try encoder.encode(.records(scattered), into: &a)
+        try encoder.encode(.records(whole), into: &b)
+        let (first, second) = (a.seal(), b.seal())
+        #expect(first.array == second.array)
+        var decoder = FrameDecoder()
+        decoder.version = 1
+        #expect(try decoder.decode(first) == .records(whole))
+        #expect(try decoder.decode(second.span) == .records(whole))
+        whole.lines = RecordLines(SealedBytes(Array("three\none\nfive\n".utf8)))
+        #expect(scattered != whole)
+    }
+
+    /// Lines that were decoded live on when the frame they came in is let go.
+    @Test func linesOutliveTheirFrame() throws {
+        var encoder = FrameEncoder()
+        encoder.version = 1
+        var out = ByteWriter()
+        let frame = RecordsFrame(
+            term: 1, targets: 1, keys: [RecordKey(high: 1, low: 1)], grants: [ShardGrant(shard: 1, epoch: 1)],
+            lengths: [UInt32(page.count)], bytes: page)
+        try encoder.encode(.records(frame), into: &out)
+        var decoder = FrameDecoder()
+        decoder.version = 1
+        weak var whole: SealedBytes?
+        var lines: SealedBytes?
+        do {
+            let sealed = out.seal()
+            whole = sealed
+            guard case .records(let decoded)? = try decoder.decode(sealed) else { throw ProtocolError.none }
+            lines = decoded.bytes
+        }
+        #expect(whole != nil && lines?.array == page.array)
+        lines = nil
+        #expect(whole == nil)
+    }
+}
+
+extension ProtocolError {
+    fileprivate static let none = ProtocolError(.value, "records", "", at: 0, expected: "records", found: "another")
+}
