@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 HERTZ = os.sysconf("SC_CLK_TCK")
 
@@ -59,7 +60,7 @@ class Members:
         self.addresses: dict[str, str] = {}
         self.endpoints: dict[str, str] = {}
 
-    def __enter__(self) -> Members:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

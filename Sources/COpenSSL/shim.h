@@ -7,6 +7,7 @@
 #include <openssl/provider.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <string.h>
 
 // What OpenSSL offers only as macros, which Swift cannot see.
 
@@ -111,5 +112,108 @@ static inline size_t sidereal_BIO_pending(BIO *bio)
 static inline long sidereal_BIO_set_mem_eof_return(BIO *bio, int value)
 {
     return BIO_set_mem_eof_return(bio, value);
+}
+
+// A BIO that reads from, or writes to, memory of its user while that is lent to it, so that a byte is copied once and not
+// twice. What does not fit, and what lies in `spill` already, goes by way of that: a memory BIO.
+typedef struct {
+    BIO *spill;
+    unsigned char *window;
+    size_t size;
+    size_t at;
+} sidereal_pipe;
+
+static inline int sidereal_pipe_read(BIO *bio, char *out, size_t count, size_t *done)
+{
+    sidereal_pipe *pipe = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (BIO_ctrl_pending(pipe->spill) > 0)
+        return BIO_read_ex(pipe->spill, out, count, done);
+    size_t left = pipe->size - pipe->at;
+    if (left == 0) {
+        BIO_set_retry_read(bio);
+        *done = 0;
+        return -1;
+    }
+    if (count > left)
+        count = left;
+    memcpy(out, pipe->window + pipe->at, count);
+    pipe->at += count;
+    *done = count;
+    return 1;
+}
+
+static inline int sidereal_pipe_write(BIO *bio, const char *in, size_t count, size_t *done)
+{
+    sidereal_pipe *pipe = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (count > pipe->size - pipe->at || BIO_ctrl_pending(pipe->spill) > 0)
+        return BIO_write_ex(pipe->spill, in, count, done);
+    memcpy(pipe->window + pipe->at, in, count);
+    pipe->at += count;
+    *done = count;
+    return 1;
+}
+
+static inline long sidereal_pipe_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    (void)bio, (void)number, (void)pointer;
+    return command == BIO_CTRL_FLUSH;
+}
+
+static inline int sidereal_pipe_free(BIO *bio)
+{
+    sidereal_pipe *pipe = BIO_get_data(bio);
+    if (pipe != NULL)
+        BIO_free(pipe->spill);
+    OPENSSL_free(pipe);
+    BIO_set_data(bio, NULL);
+    return 1;
+}
+
+// NULL without memory. For one that reads and one that writes alike.
+static inline BIO_METHOD *sidereal_pipe_method(void)
+{
+    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sidereal pipe");
+    if (method == NULL)
+        return NULL;
+    BIO_meth_set_read_ex(method, sidereal_pipe_read);
+    BIO_meth_set_write_ex(method, sidereal_pipe_write);
+    BIO_meth_set_ctrl(method, sidereal_pipe_ctrl);
+    BIO_meth_set_destroy(method, sidereal_pipe_free);
+    return method;
+}
+
+// Takes `spill` over; NULL without memory, and then it does not.
+static inline BIO *sidereal_pipe_new(const BIO_METHOD *method, BIO *spill)
+{
+    sidereal_pipe *pipe = OPENSSL_zalloc(sizeof *pipe);
+    BIO *bio = pipe == NULL || method == NULL ? NULL : BIO_new(method);
+    if (bio == NULL) {
+        OPENSSL_free(pipe);
+        return NULL;
+    }
+    pipe->spill = spill;
+    BIO_set_data(bio, pipe);
+    BIO_set_init(bio, 1);
+    return bio;
+}
+
+static inline void sidereal_pipe_lend(BIO *bio, void *window, size_t size)
+{
+    sidereal_pipe *pipe = BIO_get_data(bio);
+    pipe->window = window;
+    pipe->size = size;
+    pipe->at = 0;
+}
+
+// How much of it was read or written.
+static inline size_t sidereal_pipe_take_back(BIO *bio)
+{
+    sidereal_pipe *pipe = BIO_get_data(bio);
+    size_t at = pipe->at;
+    pipe->window = NULL;
+    pipe->size = pipe->at = 0;
+    return at;
 }
 #endif

@@ -6,9 +6,13 @@ public import Model
 /// For one thread at a time. After an error only ``takeCiphertext(_:)`` is of use, for the alert that tells the peer.
 @safe public final class TLSConnection {
     private let connection: OpaquePointer
-    // Owned by the connection.
+    // Owned by the connection: its ends, and what is kept for them when no memory is lent to them.
+    private let source: OpaquePointer
+    private let sink: OpaquePointer
     private let incoming: OpaquePointer
     private let outgoing: OpaquePointer
+    // Made once, never changed and never freed.
+    nonisolated(unsafe) private static let pipe = unsafe sidereal_pipe_method()
     /// What the check of a peer's certificate brought; nil before it, and where ``init(peer:side:admit:)`` was not used.
     public private(set) var peerVerdict: PeerVerdict?
     private var admit: ((CertificateFacts) -> String?)?
@@ -86,8 +90,18 @@ public import Model
         }
         _ = unsafe sidereal_BIO_set_mem_eof_return(incoming, -1)
         _ = unsafe sidereal_BIO_set_mem_eof_return(outgoing, -1)
-        unsafe SSL_set_bio(connection, incoming, outgoing)
+        let (source, sink) = unsafe (sidereal_pipe_new(Self.pipe, incoming), sidereal_pipe_new(Self.pipe, outgoing))
+        guard let source = unsafe source, let sink = unsafe sink else {
+            unsafe SSL_free(connection)
+            // Whichever was made has taken over what it spills to.
+            _ = unsafe BIO_free(source ?? incoming)
+            _ = unsafe BIO_free(sink ?? outgoing)
+            throw CryptoError(.tlsConfiguration, "TLS: no memory for a connection")
+        }
+        unsafe SSL_set_bio(connection, source, sink)
         unsafe self.connection = connection
+        unsafe self.source = source
+        unsafe self.sink = sink
         unsafe self.incoming = incoming
         unsafe self.outgoing = outgoing
     }
@@ -128,6 +142,26 @@ public import Model
             }
             fed += Int(written)
         }
+    }
+
+    /// Has the connection read `ciphertext` where it lies while `body` runs, instead of a copy; what it has not read then
+    /// is kept, as by ``feed(_:)``.
+    /// - Throws: what `body` throws, and ``CryptoError`` of kind `tlsProtocol` without memory.
+    @unsafe public func reading(
+        _ ciphertext: UnsafeRawBufferPointer, _ body: () throws(CryptoError) -> Void
+    ) throws(CryptoError) {
+        // It is only read from.
+        unsafe sidereal_pipe_lend(source, UnsafeMutableRawPointer(mutating: ciphertext.baseAddress), ciphertext.count)
+        let result: Result<Void, CryptoError>
+        do throws(CryptoError) {
+            try body()
+            result = .success(())
+        } catch {
+            result = .failure(error)
+        }
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: ciphertext[sidereal_pipe_take_back(source)...])
+        try result.get()
+        if unsafe !rest.isEmpty { try feed(unsafe Span(_unsafeElements: rest.bindMemory(to: UInt8.self))) }
     }
 
     /// Goes on with the handshake as far as what was fed allows.
@@ -206,6 +240,27 @@ public import Model
             done += written
         }
     }
+
+    /// Encrypts all of `plaintext` straight into `room`, as far as that goes; the rest is for ``takeCiphertext(into:)``.
+    /// If something waits there already, it all goes behind that.
+    /// - Returns: how many bytes of `room` were used.
+    /// - Throws: as ``write(_:)``.
+    @unsafe public func write(
+        _ plaintext: borrowing Span<UInt8>, into room: UnsafeMutableRawBufferPointer
+    ) throws(CryptoError) -> Int {
+        unsafe sidereal_pipe_lend(sink, room.baseAddress, room.count)
+        do throws(CryptoError) {
+            try write(plaintext)
+        } catch {
+            _ = unsafe sidereal_pipe_take_back(sink)
+            throw error
+        }
+        return unsafe sidereal_pipe_take_back(sink)
+    }
+
+    /// Bytes that records of TLS add to so much plaintext, at most: a header, a nonce and a tag to each 16 KiB
+    /// (RFC 8446, 5.2; RFC 5288, 3).
+    public static func overhead(of count: Int) -> Int { (count / (16 << 10) + 1) * 64 }
 
     /// Announces that nothing more will be written (RFC 8446, 6.1). Harmless before the handshake and twice.
     public func closeNotify() {

@@ -4,8 +4,8 @@ internal import Protocol
 /// Cuts a stream of bytes into frames, by their length fields alone (PROTOCOL.md, "Frames").
 ///
 /// 1. A length past the limit is refused when its last byte is here, before anything is allocated for it.
-/// 2. Memory for a frame grows with what has really arrived, to less than twice as much; a peer that announces much and
-///    sends little costs little.
+/// 2. Memory for a frame grows with what has really arrived, to less than twice as much, or to as much as an earlier frame
+///    took that came whole; a peer that announces much and sends little costs little.
 /// 3. What a frame holds is not looked at.
 struct FrameCutter: ~Copyable {
     /// A length that is not accepted.
@@ -23,6 +23,8 @@ struct FrameCutter: ~Copyable {
     private var prefixCount = 0
     private var partial: ByteWriter?
     private var partialCapacity = 0
+    /// Bytes of the longest frame so far.
+    private var longest = 0
     private var wanted = 0
 
     /// - Parameters:
@@ -63,7 +65,7 @@ struct FrameCutter: ~Copyable {
         let length = Int(prefix)
         guard length <= limit else { throw TooLong(length: length, limit: limit) }
         wanted = Frame.lengthBytes + length
-        partialCapacity = min(wanted, Frame.lengthBytes + arrived)
+        partialCapacity = min(wanted, max(Frame.lengthBytes + arrived, longest))
         var start = ByteWriter(capacity: partialCapacity)
         for shift in [24, 16, 8, 0] as [UInt32] { start.append(UInt8(truncatingIfNeeded: prefix >> shift)) }
         partial = consume start
@@ -83,6 +85,7 @@ struct FrameCutter: ~Copyable {
     private mutating func finish(into frames: inout [SealedBytes]) {
         if let whole = partial.take() { frames.append(whole.seal()) }
         limit = maxLength
+        longest = max(longest, wanted)
         wanted = 0
         partialCapacity = 0
     }

@@ -37,7 +37,7 @@ final class PeerHandler: ChannelDuplexHandler {
     private var cutter: FrameCutter
     private var phase = Phase.handshake
     private var isAnnounced = false
-    /// Used again once it was encrypted.
+    /// Without TLS; used again once it was written.
     private var outgoing = ByteBuffer()
     private var inFlight = 0
     private var isPumping = false
@@ -195,12 +195,6 @@ final class PeerHandler: ChannelDuplexHandler {
 
     private func write(_ pieces: [OutboundLanes.Piece], _ context: ChannelHandlerContext) {
         let count = pieces.reduce(0) { $0 + $1.range.count }
-        outgoing.clear(minimumCapacity: count)
-        for piece in pieces {
-            unsafe piece.frame.withUnsafeBytes { bytes in
-                _ = unsafe outgoing.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[piece.range]))
-            }
-        }
         if inFlight == 0 { lastProgress = .now() }
         inFlight += count
         let promise = context.eventLoop.makePromise(of: Void.self)
@@ -208,6 +202,13 @@ final class PeerHandler: ChannelDuplexHandler {
             self.inFlight -= count
             self.lastProgress = .now()
             self.pump(context)
+        }
+        if let tls { return tls.send(pieces, promise: promise) }
+        outgoing.clear(minimumCapacity: count)
+        for piece in pieces {
+            unsafe piece.frame.withUnsafeBytes { bytes in
+                _ = unsafe outgoing.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[piece.range]))
+            }
         }
         context.writeAndFlush(wrapOutboundOut(outgoing), promise: promise)
     }

@@ -38,6 +38,7 @@ public final class TLSHandler: ChannelDuplexHandler {
     private let speaksFirst: Bool
     /// How long the input is still read after a failure.
     private let linger: TimeAmount
+    private var context: ChannelHandlerContext?
     private var handshakeTimer: Scheduled<Void>?
     private var pending: [(bytes: ByteBuffer, promise: EventLoopPromise<Void>?)] = []
     private var pendingBytes = 0
@@ -78,6 +79,7 @@ public final class TLSHandler: ChannelDuplexHandler {
 
     /// Begins if the channel is already active.
     public func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
         if context.channel.isActive { begin(context) }
     }
 
@@ -85,6 +87,7 @@ public final class TLSHandler: ChannelDuplexHandler {
     public func handlerRemoved(context: ChannelHandlerContext) {
         handshakeTimer?.cancel()
         failPending(ChannelError.ioOnClosedChannel)
+        self.context = nil
     }
 
     /// Starts the time limit, and as a client the handshake.
@@ -109,18 +112,24 @@ public final class TLSHandler: ChannelDuplexHandler {
         guard !isFailed else { return }
         let buffer = unwrapInboundIn(data)
         do {
-            try connection.feed(buffer.readableBytesUInt8Span)
-            if !connection.isEstablished {
-                guard try connection.handshake() else { return sendCiphertext(context) }
-                handshakeTimer?.cancel()
-                sendCiphertext(context)
-                context.fireUserInboundEventTriggered(Established())
-                if flushWanted { flush(context: context) }
+            try unsafe buffer.withUnsafeReadableBytes { bytes in
+                try unsafe connection.reading(bytes) { () throws(CryptoError) in try take(context) }
             }
-            try deliver(context)
         } catch {
             fail(error, context)
         }
+    }
+
+    /// Decrypts what has come.
+    private func take(_ context: ChannelHandlerContext) throws(CryptoError) {
+        if !connection.isEstablished {
+            guard try connection.handshake() else { return sendCiphertext(context) }
+            handshakeTimer?.cancel()
+            sendCiphertext(context)
+            context.fireUserInboundEventTriggered(Established())
+            if flushWanted { flush(context: context) }
+        }
+        try deliver(context)
     }
 
     private func deliver(_ context: ChannelHandlerContext) throws(CryptoError) {
@@ -190,6 +199,40 @@ public final class TLSHandler: ChannelDuplexHandler {
             for promise in promises { promise.fail(error) }
             fail(error, context)
         }
+    }
+
+    /// Encrypts pieces of frames from where they lie, and sends them: as a write of the handler behind this one with its
+    /// flush, without gathering them in a buffer first. After the handshake, on the channel's event loop.
+    func send(_ pieces: [OutboundLanes.Piece], promise: EventLoopPromise<Void>) {
+        guard let context, !isFailed, connection.isEstablished, pending.isEmpty else {
+            return promise.fail(ChannelError.ioOnClosedChannel)
+        }
+        sendCiphertext(context)
+        let room = pieces.reduce(0) { $0 + $1.range.count + TLSConnection.overhead(of: $1.range.count) }
+        ciphertext.clear(minimumCapacity: room)
+        do throws(CryptoError) {
+            for piece in pieces { try encrypt(piece.frame.span.extracting(piece.range)) }
+        } catch {
+            promise.fail(error)
+            return fail(error, context)
+        }
+        context.write(wrapOutboundOut(ciphertext), promise: promise)
+        // There was room for all of it; but if not, this is what follows.
+        if connection.pendingCiphertext > 0 { sendCiphertext(context) } else { context.flush() }
+    }
+
+    private func encrypt(_ plaintext: borrowing Span<UInt8>) throws(CryptoError) {
+        let room = plaintext.count + TLSConnection.overhead(of: plaintext.count)
+        var result = Result<Void, CryptoError>.success(())
+        unsafe ciphertext.writeWithUnsafeMutableBytes(minimumWritableBytes: room) { free in
+            do throws(CryptoError) {
+                return try unsafe connection.write(plaintext, into: free)
+            } catch {
+                result = .failure(error)
+                return 0
+            }
+        }
+        try result.get()
     }
 
     /// Sends what was flushed, then close_notify, then closes. Half-closing the input is passed on.

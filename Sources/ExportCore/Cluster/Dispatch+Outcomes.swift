@@ -88,7 +88,8 @@ extension Dispatch {
             guard let id = places.page(of: key) else { continue }
             let place = Int(id - firstPage)
             guard let offset = pages[place]?.offset(of: key.low, guess: 0), let entry = pages[place]?.entries[offset],
-                let reach = pages[place]?.reach(of: offset), entry.owed & bit != 0, entry.sent & bit != 0, entry.failed & bit == 0,
+                let reach = pages[place]?.reach(of: offset), entry.owed & bit != 0, entry.sent & bit != 0,
+                entry.failed & bit == 0,
                 owners[Int(entry.shard)] == Owner(worker: worker, epoch: grant.epoch), entry.shard == grant.shard
             else { continue }
             pages[place]?.entries[offset].failed |= bit
