@@ -118,6 +118,44 @@ import Threading
         }
     }
 
+    /// Whoever cancels gets an answer at once, and of what had not left nothing leaves any more.
+    @Test func cancellingCutsTheConnectionOff() async throws {
+        let (isOver, hasBegun) = (Flag(), Flag())
+        let receiver = try SyslogReceiver { connection in
+            let first = connection.read(1)
+            hasBegun.raise()
+            isOver.wait()
+            return first + connection.read()
+        }
+        defer { receiver.stop() }
+        defer { isOver.raise() }
+        var patient = Self.timing
+        patient.stall = 600_000
+        patient.parcel = 600_000
+        try await withBackend(port: receiver.port, timing: patient) { backend in
+            let bytes = [UInt8](repeating: 0x61, count: 32 << 20)
+            let sending = Task { await deliver(backend, bytes) }
+            try await eventually { hasBegun.isRaised }
+            // A second one waits behind it.
+            let waiting = Task { await deliver(backend) }
+            waiting.cancel()
+            #expect(kind(await waiting.value) == "retry")
+            sending.cancel()
+            let verdict = await sending.value
+            #expect(kind(verdict) == "unknown" && refusal(verdict)?.code == "stopped", "\(verdict)")
+            isOver.raise()
+            try await eventually { receiver.received(1) != nil }
+            #expect((receiver.received(1)?.count ?? 0) < bytes.count)
+            // One that was cancelled before it came leaves nothing.
+            let late = Task {
+                try? await Task.sleep(for: .seconds(600))
+                return await deliver(backend)
+            }
+            late.cancel()
+            #expect(kind(await late.value) == "retry")
+        }
+    }
+
     /// The limit that the documentation speaks of: the kernel of a receiver acknowledges what nobody has read.
     @Test func whatTheReceiversKernelTookCounts() async throws {
         let isOver = Flag()

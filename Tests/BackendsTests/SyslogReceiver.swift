@@ -108,9 +108,11 @@ final class SyslogReceiver: Sendable {
 
 /// Holds threads until it is raised.
 final class Flag: Sendable {
-    private let isRaised = Mutex(false)
+    private let state = Mutex(false)
 
-    func raise() { isRaised.withLock { $0 = true } }
+    var isRaised: Bool { state.withLock { $0 } }
 
-    func wait() { while !isRaised.withLock({ $0 }) { usleep(5_000) } }
+    func raise() { state.withLock { $0 = true } }
+
+    func wait() { while !isRaised { usleep(5_000) } }
 }

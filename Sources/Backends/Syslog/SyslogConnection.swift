@@ -104,6 +104,15 @@ final class SyslogConnection {
         if wasOpen { closePolitely(now) } else { socket = nil }
     }
 
+    /// Whether the parcel is with it, and not settled.
+    func carries(_ id: SyslogSession.ParcelID) -> Bool { parcels[id] != nil }
+
+    /// Ends it at once: of what the system has not sent yet, nothing more leaves.
+    func cutOff(now: Tick) {
+        socket?.discardsWhenClosed()
+        end(.cutOff, now)
+    }
+
     /// The host's addresses are known, or not to be had.
     func resolved(_ result: Result<[SocketAddress], SyslogFailure>, now: Tick) {
         guard !session.hasEnded, socket == nil, addresses.isEmpty else { return }

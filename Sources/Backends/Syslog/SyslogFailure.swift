@@ -26,6 +26,7 @@ struct SyslogFailure: Error, Sendable, Equatable {
     var words: String
 
     static let stopped = SyslogFailure(kind: .stopped, words: "the exporter is ending")
+    static let cutOff = SyslogFailure(kind: .stopped, words: "the sending was cut off")
     static let closed = SyslogFailure(kind: .connectionLost, words: "the receiver closed the connection")
 
     static func timeout(_ step: SyslogStep, _ milliseconds: UInt64) -> SyslogFailure {

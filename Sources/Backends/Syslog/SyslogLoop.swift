@@ -23,6 +23,7 @@ struct SyslogSettings: Sendable {
 /// 3. The thread begins with the first parcel and ends with ``stop()``.
 final class SyslogLoop: Sendable {
     struct Submission: Sendable {
+        let id: SyslogSession.ParcelID
         let bytes: SealedBytes
         let continuation: CheckedContinuation<SyslogFate, Never>
     }
@@ -30,12 +31,15 @@ final class SyslogLoop: Sendable {
     /// What came since the loop last looked.
     struct Mail {
         var submissions: [Submission] = []
+        /// Parcels whose sender waits no longer.
+        var cutOff: [SyslogSession.ParcelID] = []
         var resolution: Result<[SocketAddress], SyslogFailure>?
         var isStopping = false
     }
 
     private struct State {
         var mail = Mail()
+        var nextID = 0
         var isRunning = false
         var hasEnded = false
         var waiters: [CheckedContinuation<Void, Never>] = []
@@ -52,10 +56,30 @@ final class SyslogLoop: Sendable {
     }
 
     /// Sends the bytes and returns what became of them. No bytes: whether a connection can be made and lives.
+    ///
+    /// Cancelling the task ends the connection that carries them; what else is under way on it is unknown then as well.
     func deliver(_ bytes: SealedBytes) async -> SyslogFate {
+        let id = state.withLock { state in
+            defer { state.nextID += 1 }
+            return state.nextID
+        }
+        return await withTaskCancellationHandler {
+            await submit(id, bytes)
+        } onCancel: {
+            let isRunning = state.withLock { state in
+                if state.isRunning, !state.hasEnded { state.mail.cutOff.append(id) }
+                return state.isRunning
+            }
+            if isRunning { wake.signal() }
+        }
+    }
+
+    private func submit(_ id: SyslogSession.ParcelID, _ bytes: SealedBytes) async -> SyslogFate {
         await withCheckedContinuation { continuation in
             let refusal = state.withLock { state -> SyslogFailure? in
                 guard !state.hasEnded, !state.mail.isStopping else { return .stopped }
+                // Whoever is cancelled later than this is heard after the submission.
+                guard !Task.isCancelled else { return .cutOff }
                 if !state.isRunning {
                     switch SystemThread.start({ self.run() }) {
                     case .success(let thread): pthread_detach(thread)
@@ -64,7 +88,7 @@ final class SyslogLoop: Sendable {
                     }
                     state.isRunning = true
                 }
-                state.mail.submissions.append(Submission(bytes: bytes, continuation: continuation))
+                state.mail.submissions.append(Submission(id: id, bytes: bytes, continuation: continuation))
                 return nil
             }
             if let refusal { return continuation.resume(returning: .notSent(refusal)) }
@@ -136,7 +160,6 @@ final class SyslogEngine {
     private var polled: [SyslogConnection] = []
     private var waiting: [(id: SyslogSession.ParcelID, bytes: SealedBytes, since: Tick)] = []
     private var continuations: [SyslogSession.ParcelID: CheckedContinuation<SyslogFate, Never>] = [:]
-    private var nextID = 0
 
     /// How often acknowledgements are looked for: no event tells of them.
     private static let lookMilliseconds: UInt64 = 5
@@ -158,10 +181,10 @@ final class SyslogEngine {
     func handle(_ mail: SyslogLoop.Mail, events: [Int16]) {
         let now = SystemClock.now()
         for submission in mail.submissions {
-            continuations[nextID] = submission.continuation
-            waiting.append((nextID, submission.bytes, now))
-            nextID += 1
+            continuations[submission.id] = submission.continuation
+            waiting.append((submission.id, submission.bytes, now))
         }
+        for id in mail.cutOff { cutOff(id, now) }
         if let result = mail.resolution {
             isResolving = false
             for connection in connections { connection.resolved(result, now: now) }
@@ -206,6 +229,15 @@ final class SyslogEngine {
             }
             // Those that wait would wait for the same refusal.
             if let failure = connection.takeOpeningFailure() { refuseWaiting(failure) }
+        }
+    }
+
+    private func cutOff(_ id: SyslogSession.ParcelID, _ now: Tick) {
+        if let place = waiting.firstIndex(where: { $0.id == id }) {
+            waiting.remove(at: place)
+            continuations.removeValue(forKey: id)?.resume(returning: .notSent(.cutOff))
+        } else {
+            connections.first { $0.carries(id) }?.cutOff(now: now)
         }
     }
 

@@ -46,6 +46,12 @@ enum SocketResult: Sendable, Equatable {
         if descriptor >= 0 { close(descriptor) }
     }
 
+    /// Closing takes back what the system has not sent yet, instead of sending it behind our back.
+    func discardsWhenClosed() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
+
     private func set(_ level: some BinaryInteger, _ option: Int32, _ value: Int32) {
         var value = value
         unsafe setsockopt(descriptor, Int32(level), option, &value, socklen_t(MemoryLayout<Int32>.size))
