@@ -31,7 +31,7 @@ PLANT_SEEDS ?= 10000
 SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-coordinator bench-encode bench-protocol bench-peers clean
+.PHONY: help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-coordinator bench-encode bench-protocol bench-peers clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -175,6 +175,9 @@ acceptance: $(BINARY) .venv/ready .make/apt-peers ## The long proofs: 20 kills o
 
 bench: $(BINARY) ## CPU seconds per million results and peak memory, against a null sink
 	@benchmarks/export-to-null $(BINARY)
+
+bench-cluster: $(BINARY) ## What the cluster costs against the single process, how long it stands still, the coordinator's memory; all with goals
+	@failed=0; for bench in cluster-cost hand-over coordinator-memory; do benchmarks/$$bench $(BINARY) || failed=1; done; exit $$failed
 
 bench-coordinator: $(BINARY) ## Memory of a coordinator with 10 000 000 results pending, CPU seconds per million results
 	@benchmarks/coordinator-memory $(BINARY)
