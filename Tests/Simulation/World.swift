@@ -242,7 +242,7 @@ struct SimSource {
             bytes.append(0x0A)
         }
         var result = FeedPage(
-            targets: targets, source: id, range: range, isLast: number == 1,
+            targets: targets, source: id, range: range, sourceSize: end,
             ageMilliseconds: (now - bornAt) / World.millisecond, bytes: bytes.seal())
         for (position, shard, start, length) in page {
             result.append(position: position, shard: shard, start: start, length: length)

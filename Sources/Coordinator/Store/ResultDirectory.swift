@@ -291,8 +291,8 @@ public actor ResultDirectory: ResultSource {
         for target in targets { mask.bits |= TargetMask(target).bits }
         let age = UInt64(max(0, SystemClock.unixMilliseconds() - file.writtenAt))
         var page = FeedPage(
-            targets: mask, source: file.source, range: ref.offset..<end, isLast: isLast, ageMilliseconds: age,
-            bytes: out.seal())
+            targets: mask, source: file.source, range: ref.offset..<end, sourceSize: file.size,
+            ageMilliseconds: age, bytes: out.seal())
         ResultLines.cut(&page, shardCount: shardCount)
         read.bytes += UInt64(page.bytes.count)
         read.records += UInt64(page.positions.count)

@@ -11,6 +11,7 @@ extension Dispatch {
         var facts = Facts(target: target, kind: told.kind, reason: told.reason, keys: [], lengths: [])
         var touched: [UInt64] = []
         var pending = 0
+        unkept = 0
         var next = 0
         while next < told.keys.count {
             guard let id = places.page(of: told.keys[next]) else {
@@ -24,7 +25,8 @@ extension Dispatch {
             }
         }
         var effects = write(facts.keys.isEmpty ? [] : [facts])
-        workers[worker.index].rows.append(told.row, barrier: lastWrite, pending: pending)
+        workers[worker.index].rows.append(
+            told.row, target: told.target, barrier: lastWrite, pending: pending, unkept: unkept)
         for page in Set(touched).sorted() { effects += close(page) }
         return effects + pump(worker) + settledRows()
     }
@@ -74,7 +76,7 @@ extension Dispatch {
         return pending
     }
 
-    /// Keeps what was said of a record that was not read yet; 1 if it was kept.
+    /// Takes what was said of a record that is in no page; 1 if it was not read yet.
     private mutating func hear(_ told: Outcomes, _ key: RecordKey, _ worker: WorkerID) -> Int {
         if index.contains(key.low, of: key.high, target: Int(told.target)) { return 0 }
         return keep(told, key, worker)
@@ -99,22 +101,40 @@ extension Dispatch {
         return write(facts)
     }
 
+    /// Keeps what was said of a record that was not read yet, if there is room; what there is not counts as ``unkept``.
     private mutating func keep(_ told: Outcomes, _ key: RecordKey, _ worker: WorkerID) -> Int {
-        guard hints.count < bounds.maxHints else { return 0 }
-        hints[key, default: []].append(
-            Hint(
-                target: Int(told.target), kind: told.kind, reason: told.reason, worker: worker,
-                session: workers[worker.index].rows.session, row: told.row))
+        var hint = Hint(
+            target: Int(told.target), kind: told.kind, reason: told.reason, worker: worker,
+            session: workers[worker.index].rows.session, row: told.row)
+        if let place = hints[key]?.firstIndex(where: { $0.isOutlived(by: hint) }), let former = hints[key]?[place] {
+            // A worker tells its rows again in every session; what it once said to be there is there.
+            if former.kind == .delivered { (hint.kind, hint.reason) = (former.kind, former.reason) }
+            hints[key]?[place] = hint
+        } else if hintCount < bounds.maxHints {
+            hints[key, default: []].append(hint)
+            hintCount += 1
+        } else {
+            unkept += 1
+        }
         return 1
+    }
+
+    /// Takes out what was said of a record at `target`.
+    mutating func removeHints(_ key: RecordKey, _ target: Int) -> [Hint] {
+        guard let all = hints[key] else { return [] }
+        let mine = all.filter { $0.target == target }
+        guard !mine.isEmpty else { return [] }
+        let rest = all.filter { $0.target != target }
+        hints[key] = rest.isEmpty ? nil : rest
+        hintCount -= mine.count
+        return mine
     }
 
     /// What was said of a record at `target`, which is written down next.
     mutating func takeHints(_ key: RecordKey, _ target: Int) -> Hint? {
-        guard !hints.isEmpty, let all = hints[key] else { return nil }
-        let mine = all.filter { $0.target == target }
+        guard !hints.isEmpty else { return nil }
+        let mine = removeHints(key, target)
         guard !mine.isEmpty else { return nil }
-        let rest = all.filter { $0.target != target }
-        hints[key] = rest.isEmpty ? nil : rest
         for hint in mine { resolve(hint, barrier: lastWrite + 1) }
         // Accepted outweighs given up: both may be true, and the record is there.
         return mine.first { $0.kind == .delivered } ?? mine.first

@@ -20,7 +20,7 @@ public struct Dispatch: Sendable {
         public var frameBytes = 512 << 10
         /// Records in one frame.
         public var frameRecords = 4_096
-        /// Facts that are kept about records that were not read yet.
+        /// Facts that are kept about records that were not read yet. Rows with more stay with their worker.
         public var maxHints = 1 << 20
 
         /// The defaults.
@@ -99,7 +99,11 @@ public struct Dispatch: Sendable {
     /// For each target and shard, records that wait for their owner.
     var waiting: [[WaitingQueue]]
     var hints: [RecordKey: [Hint]] = [:]
-    /// Where sources end whose last page was read.
+    /// How many hints there are.
+    var hintCount = 0
+    /// Records of the row that is being taken for whose hint there was no room.
+    var unkept = 0
+    /// Where sources end of which something was read and not all is settled.
     var ends: [UInt64: UInt64] = [:]
     var sessions: UInt64 = 0
     var lastWrite: UInt64 = 0
@@ -198,7 +202,7 @@ public struct Dispatch: Sendable {
         } else {
             id = add(page, now: now)
         }
-        if page.isLast { ends[page.source] = page.range.upperBound }
+        ends[page.source] = page.sourceSize
         let known = open(id, for: page.targets)
         var effects = write(known) + close(id)
         for worker in workers.indices { effects += pump(WorkerID(UInt32(worker))) }
@@ -208,11 +212,10 @@ public struct Dispatch: Sendable {
     /// Every record that `target` had to see was shown to it: what is known only by hearsay was settled before.
     public mutating func passed(target: Int) -> [Effect] {
         for key in Array(hints.keys) {
-            guard let all = hints[key] else { continue }
-            for hint in all where hint.target == target { resolve(hint, barrier: writtenThrough) }
-            let rest = all.filter { $0.target != target }
-            hints[key] = rest.isEmpty ? nil : rest
+            for hint in removeHints(key, target) { resolve(hint, barrier: writtenThrough) }
         }
+        // What there was no room to keep was shown as well, and is settled on its own.
+        for worker in workers.indices { workers[worker].rows.resolveUnkept(of: target, barrier: lastWrite) }
         return settledRows()
     }
 

@@ -12,8 +12,8 @@ public struct FeedPage: Sendable {
     public var source: UInt64
     /// Where it lies in the source. The lower half of a key is where its record begins.
     public var range: Range<UInt64>
-    /// Nothing of the source comes after it.
-    public var isLast: Bool
+    /// Where the source ends. Every stretch says it: the last may have been settled long ago, and is not read again.
+    public var sourceSize: UInt64
     /// Milliseconds that its oldest record had waited when it was read.
     public var ageMilliseconds: UInt64
     /// The lines.
@@ -29,13 +29,13 @@ public struct FeedPage: Sendable {
 
     /// A stretch without records.
     public init(
-        targets: TargetMask, source: UInt64, range: Range<UInt64>, isLast: Bool, ageMilliseconds: UInt64,
+        targets: TargetMask, source: UInt64, range: Range<UInt64>, sourceSize: UInt64, ageMilliseconds: UInt64,
         bytes: SealedBytes
     ) {
         self.targets = targets
         self.source = source
         self.range = range
-        self.isLast = isLast
+        self.sourceSize = sourceSize
         self.ageMilliseconds = ageMilliseconds
         self.bytes = bytes
         positions = []
@@ -43,6 +43,9 @@ public struct FeedPage: Sendable {
         starts = []
         lengths = []
     }
+
+    /// Nothing of the source comes after it.
+    public var isLast: Bool { range.upperBound == sourceSize }
 
     /// Adds a record.
     public mutating func append(position: UInt64, shard: UInt16, start: UInt32, length: UInt32) {

@@ -87,6 +87,11 @@ struct Hint: Sendable {
     /// The session that said it.
     var session: UInt64
     var row: UInt64
+
+    /// The same worker says the same in a later session.
+    func isOutlived(by later: Hint) -> Bool {
+        target == later.target && worker == later.worker && session < later.session
+    }
 }
 
 /// Rows of a worker's ledger, as it told them in its present session: which of them it may forget.
@@ -97,10 +102,14 @@ struct RowLedger: Sendable {
         var barrier: UInt64
         /// Records in it that were not read yet.
         var pending: Int
+        /// Those of them of which nobody could keep what it says.
+        var unkept: Int
+        var target: UInt8
     }
 
     private var rows: [Row] = []
     private var head = 0
+    private var unkeptRows = 0
     /// The highest number that was told in the session.
     private(set) var last: UInt64 = 0
     /// Counts the sessions.
@@ -108,9 +117,10 @@ struct RowLedger: Sendable {
 
     init(session: UInt64 = 0) { self.session = session }
 
-    mutating func append(_ number: UInt64, barrier: UInt64, pending: Int) {
+    mutating func append(_ number: UInt64, target: UInt8, barrier: UInt64, pending: Int, unkept: Int) {
         last = number
-        rows.append(Row(number: number, barrier: barrier, pending: pending))
+        unkeptRows += unkept > 0 ? 1 : 0
+        rows.append(Row(number: number, barrier: barrier, pending: pending, unkept: unkept, target: target))
     }
 
     /// One of a row's unread records is known now; what it means is kept after `barrier`.
@@ -118,6 +128,17 @@ struct RowLedger: Sendable {
         guard let place = rows[head...].firstIndex(where: { $0.number == number }) else { return }
         rows[place].pending -= 1
         rows[place].barrier = max(rows[place].barrier, barrier)
+    }
+
+    /// Everything was shown to `target`, also those records of which nobody kept what a row says.
+    mutating func resolveUnkept(of target: Int, barrier: UInt64) {
+        guard unkeptRows > 0 else { return }
+        for place in rows.indices[head...] where rows[place].unkept > 0 && Int(rows[place].target) == target {
+            rows[place].pending -= rows[place].unkept
+            rows[place].unkept = 0
+            rows[place].barrier = max(rows[place].barrier, barrier)
+            unkeptRows -= 1
+        }
     }
 
     /// Takes out what is kept for good; the number of the last row of it.

@@ -116,7 +116,7 @@ actor ScriptedResults: ResultSource {
             let bytes = SealedBytes((0..<records).flatMap { _ in line })
             var page = FeedPage(
                 targets: TargetMask(0), source: Self.source, range: position..<position + UInt64(records * 100),
-                isLast: start + records == count, ageMilliseconds: 5, bytes: bytes)
+                sourceSize: UInt64(count * 100), ageMilliseconds: 5, bytes: bytes)
             for record in 0..<records {
                 page.append(
                     position: position + UInt64(record * 100), shard: UInt16((start + record) % Int(shardCount)),

@@ -86,7 +86,7 @@ struct HandsBench {
         let end = start + UInt64(bytes.count)
         var page = FeedPage(
             targets: mask, source: source, range: start..<(number % 3 == 2 ? end : start + 1_000),
-            isLast: number % 3 == 2, ageMilliseconds: 0, bytes: bytes.seal())
+            sourceSize: 2_000 + end - start, ageMilliseconds: 0, bytes: bytes.seal())
         for (position, begin, length) in lines {
             page.append(position: position, shard: UInt16((position / 7 + source) % 8), start: begin, length: length)
         }
