@@ -40,7 +40,8 @@ enum PageCut {
 
     /// Where the last line that has an end ends.
     static func lastLineEnd(_ span: Span<UInt8>) -> Int {
-        var index = span.count
+        // Fast if there is none at all.
+        var index = firstLineEnd(span, from: 0) == nil ? 0 : span.count
         while index > 0, span[index - 1] != 0x0A { index -= 1 }
         return index
     }

@@ -149,7 +149,7 @@ extension ClusterCoordinator {
         // The lease tells whether this is the end of the term.
         case .fenced: elect(.changed)
         case .superseded(let later): elect(.heard(term: later))
-        case .busy, .full, .unusable: break
+        case .busy, .late, .full, .unusable: break
         }
     }
 

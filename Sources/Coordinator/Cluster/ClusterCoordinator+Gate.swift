@@ -63,7 +63,7 @@ extension ClusterCoordinator {
                 return .alertRead(name: found.name, found)
             case .writeGate(let record, let before):
                 guard mayAct, now < before else { return .gateUnwritten(record.version) }
-                guard let stored = try await stores.gate.writeGate(record, fence: term.fence) else {
+                guard let stored = try await stores.gate.writeGate(record, fence: term.fence, before: before) else {
                     return .gateWritten(record.version)
                 }
                 return .gateRefused(stored: stored)

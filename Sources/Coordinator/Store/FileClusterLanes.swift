@@ -1,8 +1,5 @@
 import ExportCore
-import Formats
-import Glibc
 import Model
-import Protocol
 import Synchronization
 import Threading
 
@@ -68,7 +65,7 @@ actor GateLane {
         }
     }
 
-    func write(_ record: GateRecord, _ fence: Fence) throws(StoreError) -> GateRecord? {
+    func write(_ record: GateRecord, _ fence: Fence, before deadline: Tick) throws(StoreError) -> GateRecord? {
         while true {
             let before = try stored()?.renewTime ?? ""
             let time = record.isOpen ? StoreText.time(SystemClock.unixMilliseconds()) : before
@@ -80,6 +77,13 @@ actor GateLane {
                 guard record.mayReplace(there?.record) else {
                     newer = there?.record
                     return false
+                }
+                // What was asked for before a long pause must not be seen to happen after it.
+                guard SystemClock.now() < deadline else {
+                    throw StoreError(
+                        .late,
+                        "\(directory.path)/\(Self.gateName) was to be written by a time that has passed; nothing was"
+                            + " written. This process was stopped, or the disk is slow")
                 }
                 // A closed gate keeps the time at which it was renewed last.
                 return record.isOpen || there?.renewTime ?? "" == before
@@ -140,92 +144,5 @@ actor GateLane {
         try StoreDirectory.names(path).compactMap { name in
             name.hasPrefix(".") || !name.hasSuffix(".json") ? nil : String(name.dropLast(5))
         }
-    }
-}
-
-/// The journal of what became of results.
-actor StatusLane {
-    private let directory: StoreDirectory
-    private let executor = ThreadExecutor()
-    private let names: SourceNames
-    private var targets: [String] = []
-    /// Length at which the journal is made short again.
-    private var compactAt = StatusLane.compactBytes
-    private static let logName = "status.log"
-    private static let compactBytes = 16 << 20
-    private static let maxBytes = 1 << 30
-
-    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
-
-    init(_ path: String, _ lockMilliseconds: UInt64, _ names: SourceNames) {
-        directory = StoreDirectory(path, lockMilliseconds: lockMilliseconds)
-        self.names = names
-    }
-
-    func close() { executor.stop() }
-
-    func takeOver(_ fence: Fence, _ targets: [String]) throws(StoreError) -> SettledSources {
-        // From here on nobody else appends: whoever did is fenced. So the journal is read without the lock.
-        try directory.locked { () throws(StoreError) in try directory.require(fence) }
-        self.targets = targets
-        // It may have been replaced before what it wrote was synchronized.
-        try directory.keep(Self.logName)
-        let (known, length) = try readJournal()
-        guard known.highestTerm <= fence.term else {
-            throw StoreError(
-                .superseded(by: known.highestTerm),
-                "\(directory.path)/\(Self.logName) was written in term \(known.highestTerm), and this is \(fence.term):"
-                    + " the lease will be taken again, in a higher term")
-        }
-        if known.damagedLines > 0 || length > Self.compactBytes { try compact(known, length, fence) }
-        return known
-    }
-
-    func write(_ entries: [StatusEntry], _ fence: Fence) throws(StoreError) {
-        var out = ByteWriter(capacity: 16 << 10)
-        for line in try lines(entries, term: fence.term) { line.write(into: &out) }
-        let bytes = out.span.array
-        try directory.append(bytes, to: Self.logName) { () throws(StoreError) in try directory.require(fence) }
-        guard let length = directory.size(Self.logName), length > compactAt else { return }
-        let (known, read) = try readJournal()
-        try compact(known, read, fence)
-    }
-
-    private func readJournal() throws(StoreError) -> (SettledSources, length: Int) {
-        var known = SettledSources(targets: targets)
-        guard let bytes = try directory.read(Self.logName, limit: Self.maxBytes) else { return (known, 0) }
-        known.read(bytes.span)
-        return (known, bytes.count)
-    }
-
-    /// Puts a short journal in the place of one that was read up to `length`.
-    private func compact(_ known: SettledSources, _ length: Int, _ fence: Fence) throws(StoreError) {
-        let present = Set(try StoreDirectory.names(directory.path + "/results"))
-        var out = ByteWriter(capacity: 1 << 20)
-        for line in known.compacted(term: fence.term, isPresent: { present.contains($0) }) { line.write(into: &out) }
-        let bytes = out.span.array
-        try directory.replace(Self.logName, with: bytes) { () throws(StoreError) in
-            try directory.require(fence)
-            return directory.size(Self.logName) == length
-        }
-        compactAt = max(Self.compactBytes, 4 * bytes.count)
-    }
-
-    /// One line for all that is said of a source at a target in one kind and for one reason.
-    private func lines(_ entries: [StatusEntry], term: UInt64) throws(StoreError) -> [StatusLine] {
-        var drafts = StatusDrafts(term: term, targets: targets)
-        for entry in entries {
-            switch entry {
-            case .facts(let facts):
-                guard facts.target < targets.count else {
-                    throw StoreError(.unusable, "target \(facts.target) is none of the \(targets.count) known ones")
-                }
-                for (key, length) in zip(facts.keys, facts.lengths) {
-                    drafts.add(key.high, key.low..<key.low + UInt64(length), facts)
-                }
-            case .finished(let source): drafts.finish(source)
-            }
-        }
-        return try drafts.lines(names)
     }
 }

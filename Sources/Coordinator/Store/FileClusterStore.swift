@@ -1,5 +1,6 @@
 public import ExportCore
 import Glibc
+public import Logging
 public import Model
 import Threading
 
@@ -31,15 +32,19 @@ public final class FileClusterStore: LeaseStore, GateStore, AlertStore, StatusSt
 
     /// Opens the directory, or makes it.
     ///
-    /// - Parameter lockMilliseconds: longest wait for another coordinator's change.
-    public init(directory: String, lockMilliseconds: UInt64 = 2_000) throws(StoreError) {
+    /// - Parameters:
+    ///   - lockMilliseconds: longest wait for another coordinator's change.
+    ///   - log: for what goes wrong without being an answer to anybody.
+    public init(
+        directory: String, lockMilliseconds: UInt64 = 2_000, log: Logger = Logger(label: "store")
+    ) throws(StoreError) {
         self.directory = directory
         let place = StoreDirectory(directory, lockMilliseconds: lockMilliseconds)
         try place.make(["results", "alerts"])
         for folder in [".", "alerts"] { try place.removeDrafts(in: folder, olderThanSeconds: Self.draftSeconds) }
         leases = LeaseLane(directory, lockMilliseconds)
         gates = GateLane(directory, lockMilliseconds)
-        statuses = StatusLane(directory, lockMilliseconds, names)
+        statuses = StatusLane(directory, lockMilliseconds, names, log)
     }
 
     /// Ends the threads; nothing may be asked after.
@@ -82,9 +87,11 @@ public final class FileClusterStore: LeaseStore, GateStore, AlertStore, StatusSt
     /// The gate's record.
     public func readGate() async throws(StoreError) -> GateRecord? { try await gates.read() }
 
-    /// See ``GateStore/writeGate(_:fence:)``.
-    public func writeGate(_ record: GateRecord, fence: Fence) async throws(StoreError) -> GateRecord? {
-        try await gates.write(record, fence)
+    /// See ``GateStore/writeGate(_:fence:before:)``.
+    public func writeGate(
+        _ record: GateRecord, fence: Fence, before deadline: Tick
+    ) async throws(StoreError) -> GateRecord? {
+        try await gates.write(record, fence, before: deadline)
     }
 
     /// All alerts of ours.

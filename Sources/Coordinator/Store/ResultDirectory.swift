@@ -125,10 +125,10 @@ public actor ResultDirectory: ResultSource {
 
     /// Forgets a file that is settled for every target.
     public func finished(source: UInt64) {
+        names.remove(source)
         guard let number = sources.removeValue(forKey: source) else { return }
         files[number] = nil
         handles.removeAll { $0.file == number }
-        names.remove(source)
     }
 
     /// Files that are not settled, and those that are open.

@@ -79,14 +79,13 @@ public struct SettledSources: Sendable, Equatable {
     mutating func read(_ bytes: Span<UInt8>) {
         var start = 0
         while start < bytes.count {
-            var end = start
-            while end < bytes.count, bytes[end] != 0x0A { end += 1 }
-            if end < bytes.count, let line = StatusLine(bytes, start..<end) {
+            let end = PageCut.firstLineEnd(bytes, from: start)
+            if let end, let line = StatusLine(bytes, start..<end - 1) {
                 apply(line)
-            } else if end > start {
+            } else if (end ?? bytes.count + 1) - 1 > start {
                 damagedLines += 1
             }
-            start = end + 1
+            start = end ?? bytes.count
         }
     }
 

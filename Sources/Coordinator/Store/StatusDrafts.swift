@@ -50,11 +50,16 @@ struct StatusDrafts {
 
     mutating func finish(_ source: UInt64) { finished.append(source) }
 
-    /// Facts first, then what they finished.
-    func lines(_ names: SourceNames) throws(StoreError) -> [StatusLine] {
+    /// Facts first, then what they finished. Also sources of which no file is known: nothing can be said of them, and
+    /// all the rest must not wait for it.
+    func lines(_ names: SourceNames) -> (lines: [StatusLine], strangers: Set<UInt64>) {
         var lines: [StatusLine] = []
+        var strangers: Set<UInt64> = []
         for (subject, ranges) in order {
-            let name = try Self.name(subject.source, names)
+            guard let name = names[subject.source] else {
+                strangers.insert(subject.source)
+                continue
+            }
             let merged = PositionSet(ranges.sorted { $0.lowerBound < $1.lowerBound }).ranges
             for start in stride(from: 0, to: merged.count, by: StatusLine.maxRanges) {
                 let some = Array(merged[start..<min(start + StatusLine.maxRanges, merged.count)])
@@ -65,19 +70,14 @@ struct StatusDrafts {
             }
         }
         for source in finished {
-            let name = try Self.name(source, names)
+            guard let name = names[source] else {
+                strangers.insert(source)
+                continue
+            }
             lines.append(
                 StatusLine(
                     term: term, file: name.file, source: source, size: name.size, body: .finished(targets: targets)))
         }
-        return lines
-    }
-
-    private static func name(_ source: UInt64, _ names: SourceNames) throws(StoreError) -> (file: String, size: UInt64)
-    {
-        guard let name = names[source] else {
-            throw StoreError(.unusable, "no file is known as source \(String(source, radix: 16)); nothing was written")
-        }
-        return name
+        return (lines, strangers)
     }
 }

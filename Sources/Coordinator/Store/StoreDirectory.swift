@@ -22,8 +22,12 @@ import Threading
     private var lock: Int32 = -1
     /// What lay at the path when it was first looked at.
     private var original: (device: dev_t, inode: ino_t)?
+    /// For what is appended to, the file whose name is known to be kept for good: whoever made it may have ended before
+    /// it synchronized the directory.
+    private var kept: [String: ino_t] = [:]
     /// Of names that nobody else uses: process numbers would not do, as every container has a first one.
     private let salt = String(UInt64.random(in: .min ... .max), radix: 16)
+    private static let pieceBytes = 1 << 20
 
     init(_ path: String, lockMilliseconds: UInt64) {
         self.path = path
@@ -117,19 +121,52 @@ import Threading
         defer { close(descriptor) }
         var out = ByteWriter(capacity: 4_096)
         while true {
+            if try read(descriptor, name, 64 << 10, into: &out) == 0 { return out.seal().array }
+            guard out.count <= limit else {
+                throw StoreError(.unusable, "\(path)/\(name) is longer than \(limit) bytes; it is not one of ours")
+            }
+        }
+    }
+
+    /// Appends what comes next of a file; zero at its end.
+    private func read(
+        _ descriptor: Int32, _ name: String, _ count: Int, into out: inout ByteWriter
+    ) throws(StoreError) -> Int {
+        while true {
             var code: Int32 = 0
             let before = out.count
-            unsafe out.append(room: 64 << 10) { room in
+            unsafe out.append(room: count) { room in
                 let count = unsafe Glibc.read(descriptor, room.baseAddress, room.count)
                 code = count < 0 ? errno : 0
                 return max(0, count)
             }
             if code == EINTR { continue }
             guard code == 0 else { throw Self.failure("cannot read \(path)/\(name)", code) }
-            if out.count == before { return out.seal().array }
-            guard out.count <= limit else {
-                throw StoreError(.unusable, "\(path)/\(name) is longer than \(limit) bytes; it is not one of ours")
-            }
+            return out.count - before
+        }
+    }
+
+    /// Hands over all of a file in pieces that end with a line, but for one that is cut off or longer than any of ours.
+    /// Returns its length; zero if there is none.
+    func lines(of name: String, _ body: (Span<UInt8>) -> Void) throws(StoreError) -> Int {
+        let descriptor = unsafe open("\(path)/\(name)", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { return 0 }
+            throw Self.failure("cannot read \(path)/\(name)", errno)
+        }
+        defer { close(descriptor) }
+        var piece = ByteWriter(capacity: 2 * Self.pieceBytes)
+        var length = 0
+        while true {
+            let got = try read(descriptor, name, Self.pieceBytes, into: &piece)
+            length += got
+            var end = got > 0 ? PageCut.lastLineEnd(piece.span) : piece.count
+            if end == 0, piece.count >= Self.pieceBytes { end = piece.count }
+            if end > 0 { body(piece.span.extracting(0..<end)) }
+            guard got > 0 else { return length }
+            var rest = ByteWriter(capacity: 2 * Self.pieceBytes)
+            rest.append(piece.span, end..<piece.count)
+            piece = rest
         }
     }
 
@@ -177,27 +214,34 @@ import Threading
         let file = "\(path)/\(name)"
         var descriptor: Int32 = -1
         defer { if descriptor >= 0 { close(descriptor) } }
-        let (before, isNew) = try locked { () throws(StoreError) in
+        let before = try locked { () throws(StoreError) in
             try check()
-            var isNew = false
             // Under the lock, for whoever makes the file short puts another one in its place.
-            descriptor = unsafe open(file, O_RDWR | O_APPEND | O_CLOEXEC)
-            if descriptor < 0, errno == ENOENT {
-                isNew = true
-                descriptor = unsafe open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
-            }
+            descriptor = unsafe open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
             guard descriptor >= 0 else { throw Self.failure("cannot open \(file)", errno) }
-            return (try add(bytes, to: descriptor, file), isNew)
+            return try add(bytes, to: descriptor, file)
         }
-        let code = fdatasync(descriptor) == 0 ? 0 : errno
-        guard code == 0 else {
+        do throws(StoreError) {
+            guard fdatasync(descriptor) == 0 else { throw Self.failure("cannot append to \(file)", errno) }
+            try keepName(name, of: descriptor)
+        } catch {
             // What others have appended meanwhile stays, and what is before it with it.
             try? locked { () throws(StoreError) in
                 if size(name) == Int(before.upperBound) { ftruncate(descriptor, before.lowerBound) }
             }
-            throw Self.failure("cannot append to \(file)", code)
+            throw error
         }
-        if isNew { try synchronize(path) }
+    }
+
+    /// Makes sure that an open file's name survives the machine.
+    private func keepName(_ name: String, of descriptor: Int32) throws(StoreError) {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else {
+            throw Self.failure("cannot look at \(path)/\(name)", errno)
+        }
+        guard kept[name] != status.st_ino else { return }
+        try synchronize(path)
+        kept[name] = status.st_ino
     }
 
     /// Where in the file it stands.

@@ -53,7 +53,6 @@ enum StoreText {
         return writer.out.span.array
     }
 
-    /// RFC 3339 with microseconds, as Kubernetes writes `MicroTime`.
     /// The time that a text says; nil if it says none after 1970.
     static func milliseconds(_ text: String) -> UInt64? {
         let bytes = Array(text.utf8)
@@ -61,6 +60,7 @@ enum StoreText {
         return UInt64(time.seconds) * 1_000 + UInt64(time.nanoseconds) / 1_000_000
     }
 
+    /// RFC 3339 with microseconds, as Kubernetes writes `MicroTime`.
     static func time(_ milliseconds: Int64) -> String {
         var out = ByteWriter(capacity: 32)
         let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1_000)
@@ -184,10 +184,5 @@ enum StoreText {
 }
 
 extension Span where Element == UInt8 {
-    var array: [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count)
-        for index in indices { bytes.append(self[index]) }
-        return bytes
-    }
+    var array: [UInt8] { unsafe withUnsafeBufferPointer { unsafe Array($0) } }
 }

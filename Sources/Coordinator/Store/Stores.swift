@@ -1,4 +1,5 @@
 public import ExportCore
+public import Model
 
 /// In whose name something is written: the holder of the lease in one term. A store refuses it once the lease is
 /// anybody else's, or the same holder's in another term.
@@ -25,6 +26,8 @@ public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
         case superseded(by: UInt64)
         /// It took too long. To be tried again.
         case busy
+        /// It came after the time by which it was to be done. Nothing was written.
+        case late
         /// There is no room. Nothing counts as written; to be tried again.
         case full
         /// Something else; to be tried again, but a person has to look.
@@ -65,7 +68,10 @@ public protocol GateStore: Sendable {
 
     /// Writes the record if it may replace what is stored (``GateRecord/mayReplace(_:)``), with the time of now if it
     /// admits probes. Nil if it was written, else what is stored.
-    func writeGate(_ record: GateRecord, fence: Fence) async throws(StoreError) -> GateRecord?
+    ///
+    /// The time it writes down is taken before `deadline`, or nothing is written and the error is `late`: what was asked
+    /// for before a long pause must not hold after it.
+    func writeGate(_ record: GateRecord, fence: Fence, before deadline: Tick) async throws(StoreError) -> GateRecord?
 }
 
 /// Where alerts lie, and people acknowledge them.

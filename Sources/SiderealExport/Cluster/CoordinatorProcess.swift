@@ -39,7 +39,7 @@ final class CoordinatorProcess: Sendable {
         log.logLevel = options.logLevel
         log[metadataKey: "coordinator"] = "\(setup.name)"
         self.log = log
-        let store = try Self.open(setup.standalone)
+        let store = try Self.open(setup.standalone, log)
         self.store = store
         server = try await Self.listen(setup, log)
         let metrics = MetricRegistry()
@@ -65,9 +65,9 @@ final class CoordinatorProcess: Sendable {
             ])
     }
 
-    private static func open(_ directory: String) throws(SetupRefusal) -> FileClusterStore {
+    private static func open(_ directory: String, _ log: Logger) throws(SetupRefusal) -> FileClusterStore {
         do throws(StoreError) {
-            return try FileClusterStore(directory: directory)
+            return try FileClusterStore(directory: directory, log: log)
         } catch {
             throw SetupRefusal(lines: ["error: --standalone: \(error.description)"])
         }

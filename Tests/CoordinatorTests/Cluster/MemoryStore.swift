@@ -61,8 +61,9 @@ actor MemoryStore: LeaseStore, GateStore, AlertStore, StatusStore {
 
     func readGate() async throws(StoreError) -> GateRecord? { gate }
 
-    func writeGate(_ record: GateRecord, fence: Fence) async throws(StoreError) -> GateRecord? {
+    func writeGate(_ record: GateRecord, fence: Fence, before: Tick) async throws(StoreError) -> GateRecord? {
         try check(fence)
+        guard SystemClock.now() < before else { throw StoreError(.late, "too late") }
         guard record.mayReplace(gate) else { return gate }
         gate = record
         if record.isOpen { gate?.renewed = UInt64(SystemClock.unixMilliseconds()) }

@@ -148,7 +148,7 @@ import Threading
                 version: .init(term: 3, sequence: 1), holder: "a", durationSeconds: 45, state: .open,
                 reason: "works \"well\"", since: 17,
                 episode: Episode(id: .init(term: 2, number: 1), since: 5, cause: "é"), ended: .init(term: 1, number: 9))
-            #expect(try await store.writeGate(open, fence: fence) == nil)
+            #expect(try await store.writeGate(open, fence: fence, before: .far) == nil)
             var read = try #require(try await store.readGate())
             let renewal = try #require(read.renewed)
             #expect(SystemClock.unixMilliseconds() - Int64(renewal) < 600_000)
@@ -159,16 +159,38 @@ import Threading
             let renewed = try #require(text.firstRange(of: #"renewTime":"20"#))
             // An older version is refused with the newer one; a closed one keeps the time of the last renewal.
             open.version.sequence = 0
-            #expect(try await store.writeGate(open, fence: fence)?.version.sequence == 1)
+            #expect(try await store.writeGate(open, fence: fence, before: .far)?.version.sequence == 1)
             open.version.sequence = 2
             open.holder = ""
-            #expect(try await store.writeGate(open, fence: fence) == nil)
+            #expect(try await store.writeGate(open, fence: fence, before: .far) == nil)
             let closed = String(decoding: contents(directory + "/gate.json") ?? [], as: UTF8.self)
             #expect(closed.contains(text[renewed.lowerBound...].prefix(40)))
             try await store.lead("b", 4)
             open.version.sequence = 3
-            #expect(await refusal { _ = try await store.writeGate(open, fence: fence) } == .fenced)
+            #expect(await refusal { _ = try await store.writeGate(open, fence: fence, before: .far) } == .fenced)
             #expect(try await store.readGate()?.version.sequence == 2)
+            await store.close()
+        }
+    }
+
+    /// A renewal that waited behind the lock, or in a process that was stopped, until its time was over.
+    @Test func aGateThatIsWrittenTooLateIsNotWritten() async throws {
+        try await withStoreDirectory { directory in
+            let store = try FileClusterStore(directory: directory, lockMilliseconds: 60_000)
+            let fence = try await store.lead("a", 3)
+            let record = GateRecord(
+                version: .init(term: 3, sequence: 1), holder: "a", durationSeconds: 45, state: .open, reason: "",
+                since: 17, episode: nil, ended: nil)
+            let lock = unsafe open(directory + "/.lock", O_RDWR | O_CLOEXEC)
+            #expect(flock(lock, LOCK_EX) == 0)
+            let deadline = SystemClock.now().adding(milliseconds: 200)
+            async let writing = refusal { _ = try await store.writeGate(record, fence: fence, before: deadline) }
+            while SystemClock.now() < deadline { try await Task.sleep(for: .milliseconds(20)) }
+            close(lock)
+            #expect(await writing == .late)
+            #expect(try await store.readGate() == nil)
+            #expect(try await store.writeGate(record, fence: fence, before: .far) == nil)
+            #expect(try await store.readGate()?.version == record.version)
             await store.close()
         }
     }

@@ -1,7 +1,10 @@
 import Glibc
+import Logging
 import Model
 import Protocol
+import Synchronization
 import Testing
+import Threading
 
 @testable import Coordinator
 @testable import ExportCore
@@ -56,6 +59,47 @@ extension FileClusterStore {
         let before = try await readLease().stored?.version
         _ = try #require(try await writeLease(leaseRecord(holder, term), replacing: before))
         return Fence(holder: holder, term: term)
+    }
+}
+
+extension Tick {
+    /// Later than any test.
+    static var far: Tick { SystemClock.now().adding(milliseconds: 3_600_000) }
+}
+
+/// setfsuid(2): whose files this thread may open. The module of the C library lacks its header.
+@discardableResult @_silgen_name("setfsuid") private func setfsuid(_ user: uid_t) -> Int32
+
+/// Does something as a user who owns nothing, on this thread alone: a test may run as root, to whom all is open.
+@discardableResult func asNobody<Result>(_ body: () throws -> Result) rethrows -> Result {
+    setfsuid(65_534)
+    defer { setfsuid(geteuid()) }
+    return try body()
+}
+
+/// A log that can be looked at.
+final class HeardLog: LogHandler {
+    private let lines = Mutex<[String]>([])
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+    var logLevel: Logger.Level {
+        get { .trace }
+        set {}
+    }
+
+    var heard: [String] { lines.withLock { $0 } }
+
+    var logger: Logger { Logger(label: "test") { _ in self } }
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { nil }
+        set {}
+    }
+
+    func log(event: LogEvent) {
+        lines.withLock { $0.append("\(event.level): \(event.message)") }
     }
 }
 
