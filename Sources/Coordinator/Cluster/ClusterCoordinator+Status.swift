@@ -27,6 +27,8 @@ extension ClusterCoordinator {
         if let gate = core?.gate, let found = gateSight.status(before: gate, now: now) { status.gate = found }
         status.feed.files = inputs.begun
         status.feed.waitingFiles = inputs.waiting
+        status.feed.unreadFiles = inputs.unread
+        status.feed.trouble = inputs.trouble
         fill(&status.workers)
         return status
     }

@@ -12,8 +12,8 @@ import Threading
 /// 1. A record is handed over for a target unless the journal says that it is settled there, in pages that are cut at the
 ///    same places whoever reads them.
 /// 2. Memory is a page, a few open files, and what is known of each file that is not settled; nothing per record.
-/// 3. A file that cannot be read is told once and counts as not delivered; the others go on. One that was removed too
-///    early is told as well.
+/// 3. What cannot be read is told once and counts as not delivered, for longer and longer: a file, a name, or the whole
+///    directory. The others go on, but nothing is called passed. A file that was removed too early is told as well.
 ///
 /// Files are not changed, moved or removed. Names that begin with `.`, or do not end in `.ndjson`, are none of ours.
 public actor ResultDirectory: ResultSource {
@@ -22,16 +22,20 @@ public actor ResultDirectory: ResultSource {
     private let limits: Limits
     private let names: SourceNames
     private let targetCount: Int
-    private var journal: SettledSources
+    /// Sources that are settled and whose file may be there.
+    private var finished: Set<UInt64> = []
+    /// What is settled of other sources, for each target.
+    private var begun: [UInt64: [PositionSet]] = [:]
     private let executor = ThreadExecutor()
 
     /// Files that are not settled, by their number in the order of reading.
     private var files: [Int: ResultFile] = [:]
     private var nextFile = 0
-    /// Every name that was looked at and is still there.
-    private var seen: [String: ResultStamp] = [:]
-    /// Names that are there and cannot be read.
-    private var unreadable: Set<String> = []
+    private var present: ResultNames
+    /// Files that were looked at, and could not be read later.
+    private var broken: [Int: String] = [:]
+    /// Since when the directory cannot be listed, milliseconds since 1970, and why.
+    private var unlisted: (since: Int64, why: String)?
     private var sources: [UInt64: Int] = [:]
     private var schedule: FeedSchedule
     /// Whether a target's cursor stands at a page it needs, or at the end.
@@ -39,11 +43,10 @@ public actor ResultDirectory: ResultSource {
     private var isPassed: [Bool]
     private var handles: [(file: Int, handle: InputHandle)] = []
     private var notes: [String] = []
-    private var listedAt: Tick?
-    private var listed: DirectoryStamp.Stamp?
+    private var lookedAt: Tick?
     private var read: (bytes: UInt64, records: UInt64) = (0, 0)
 
-    private static let listMilliseconds: UInt64 = 200
+    private static let lookMilliseconds: UInt64 = 200
     private static let maxHandles = 32
     private static let maxNotes = 100
 
@@ -55,7 +58,14 @@ public actor ResultDirectory: ResultSource {
         self.shardCount = shardCount
         self.limits = limits
         self.names = names
-        journal = settled
+        present = ResultNames(path)
+        for (number, source) in settled.sources {
+            if settled.isFinished(number) {
+                finished.insert(number)
+            } else {
+                begun[number] = settled.targets.map { source.settled(at: $0) }
+            }
+        }
         targetCount = settled.targets.count
         schedule = FeedSchedule(starts: Array(repeating: ChunkRef(file: 0, offset: 0), count: targetCount))
         isPlaced = Array(repeating: false, count: targetCount)
@@ -80,6 +90,7 @@ public actor ResultDirectory: ResultSource {
             return .page(page)
         }
         if let note = notes.popLast() { return .note(note) }
+        guard present.unread.isEmpty, broken.isEmpty else { return nil }
         for target in 0..<targetCount where isPlaced[target] && !isPassed[target] && isAtEnd(target) {
             isPassed[target] = true
             return .passed(target: target)
@@ -104,6 +115,15 @@ public actor ResultDirectory: ResultSource {
                 oldest[target] = min(oldest[target], file.writtenAt)
             }
         }
+        // For all that is known these are results, and no target has had them.
+        var hidden = present.unread.values.map { (size: $0.size, since: $0.since) }
+        if let unlisted { hidden.append((0, unlisted.since)) }
+        for target in 0..<targetCount {
+            for rest in hidden {
+                bytes[target] += max(average, rest.size)
+                oldest[target] = min(oldest[target], rest.since)
+            }
+        }
         return bytes.indices.map { target in
             guard bytes[target] > 0 else { return SourceBacklog(records: 0, oldestMilliseconds: nil) }
             return SourceBacklog(
@@ -120,15 +140,19 @@ public actor ResultDirectory: ResultSource {
         let waiting = files.keys.lazy.filter {
             $0 > furthest.file || $0 == furthest.file && furthest.offset == 0
         }.count
-        return SourceInputs(begun: files.count - waiting, waiting: waiting)
+        var inputs = SourceInputs(
+            begun: files.count - waiting, waiting: waiting + present.unread.count)
+        inputs.unread = present.unread.count + broken.count
+        inputs.trouble =
+            unlisted?.why ?? present.unread.min { $0.key < $1.key }?.value.reason ?? broken.values.min() ?? ""
+        return inputs
     }
 
     /// Forgets a file that is settled for every target.
     public func finished(source: UInt64) {
         names.remove(source)
-        guard let number = sources.removeValue(forKey: source) else { return }
-        files[number] = nil
-        handles.removeAll { $0.file == number }
+        begun[source] = nil
+        if drop(source) { finished.insert(source) }
     }
 
     /// Files that are not settled, and those that are open.
@@ -136,52 +160,72 @@ public actor ResultDirectory: ResultSource {
 
     // MARK: Finding files
 
-    /// Looks for new files, at most five times a second and only if the directory changed.
+    /// Looks for new files, at most five times a second.
     private func list() throws(StoreError) {
         let now = SystemClock.now()
-        if let listedAt, now < listedAt.adding(milliseconds: Self.listMilliseconds) { return }
-        let stamp = DirectoryStamp.of(path)
-        // The time of a change is coarse: what comes in the same instant as a listing would not be noticed.
-        if let stamp, stamp == listed, listedAt != nil { return }
-        listedAt = now
-        let isFresh = stamp.map { SystemClock.unixMilliseconds() - $0.modified / 1_000_000 < 1_000 } ?? true
-        listed = isFresh ? nil : stamp
-        var present: [String: ResultStamp] = [:]
+        if let lookedAt, now < lookedAt.adding(milliseconds: Self.lookMilliseconds) { return }
+        lookedAt = now
+        let news: ResultNames.News
+        do throws(StoreError) { news = try present.look(now: now) } catch {
+            if unlisted == nil { unlisted = (SystemClock.unixMilliseconds(), error.description) }
+            throw error
+        }
+        unlisted = nil
+        for (name, source) in news.gone { forget(name, source) }
         var isGrown = false
-        let all = try StoreDirectory.names(path)
-        for name in all.sorted() where name.hasSuffix(".ndjson") && !name.hasPrefix(".") {
-            guard let stamp = ResultStamp(path: "\(path)/\(name)") else { continue }
-            if seen[name] != stamp {
-                do throws(InputError) { if try look(at: name, stamp) { isGrown = true } } catch {
-                    // Nothing tells when it can be read, so it is tried with every listing.
-                    listed = nil
-                    if unreadable.insert(name).inserted {
-                        note("\(error). Its results are not delivered until it can be read")
-                    }
-                    continue
-                }
-            }
-            present[name] = stamp
-        }
-        unreadable.formIntersection(all)
-        for name in seen.keys where present[name] == nil {
-            if forget(name) {
-                note("\(path)/\(name) was removed before all of it was delivered; what was not is lost to the exporter")
-            }
-        }
-        seen = present
+        for entry in news.fresh where take(entry) { isGrown = true }
         guard isGrown else { return }
         isPassed = Array(repeating: false, count: targetCount)
         isPlaced = Array(repeating: false, count: targetCount)
     }
 
-    /// Takes a file in; whether there is something to read in it.
-    private func look(at name: String, _ stamp: ResultStamp) throws(InputError) -> Bool {
-        guard stamp.size > 0 else { return false }
+    /// Looks at what a name stands for; whether there is something to read in it.
+    private func take(_ entry: DirectoryListing.Entry) -> Bool {
+        let file = "\(path)/\(entry.name)"
+        let stamp = entry.isText ? ResultStamp(path: file) : nil
+        let before = present.known[entry.name]
+        if let stamp, let before, before.stamp == stamp {
+            present.add(entry, stamp, source: before.source)
+            return false
+        }
+        guard let stamp else {
+            var status = stat()
+            if entry.isText, unsafe lstat(file, &status) != 0, errno == ENOENT {
+                present.remove(entry.name)
+                if let before { forget(entry.name, before.source) }
+                return false
+            }
+            hinder(
+                entry, nil,
+                entry.isText
+                    ? "\(file) is no regular file that this process may look at"
+                    : "\(file): the name is not UTF-8, so nothing can be written down about it; rename it")
+            return false
+        }
+        do throws(InputError) {
+            let (source, isNew) = try look(at: entry.name, stamp, before)
+            present.add(entry, stamp, source: source)
+            return isNew
+        } catch {
+            hinder(entry, stamp, error.description)
+            return false
+        }
+    }
+
+    private func hinder(_ entry: DirectoryListing.Entry, _ stamp: ResultStamp?, _ why: String) {
+        guard present.addUnread(entry, stamp, why) else { return }
+        note("\(why). Until it can be read, or is removed, it counts as results that are not delivered")
+    }
+
+    /// Takes a file in: its number, and whether there is something to read in it.
+    private func look(
+        at name: String, _ stamp: ResultStamp, _ before: ResultNames.Known?
+    ) throws(InputError) -> (source: UInt64, isNew: Bool) {
+        guard stamp.size > 0 else { return (0, false) }
         let file = try ResultFile(name: name, path: "\(path)/\(name)", stamp: stamp) { settled($0) }
-        if sources[file.source] != nil || journal.isFinished(file.source) { return false }
-        if seen[name] != nil {
-            _ = forget(name)
+        if sources[file.source] != nil || finished.contains(file.source) { return (file.source, false) }
+        if let before, before.source != 0 {
+            drop(before.source)
             note(
                 "\(file.path) changed after it appeared, so all of it is delivered again; files must arrive by rename"
                     + " and stay as they are")
@@ -190,23 +234,27 @@ public actor ResultDirectory: ResultSource {
         sources[file.source] = nextFile
         names.set(file.source, file: name, size: stamp.size)
         nextFile += 1
-        return true
+        return (file.source, true)
     }
 
-    /// Reads no more of the file that had this name; whether there was something left to read.
-    private func forget(_ name: String) -> Bool {
-        guard let (number, file) = files.first(where: { $0.value.name == name }) else { return false }
+    /// A name is gone.
+    private func forget(_ name: String, _ source: UInt64) {
+        finished.remove(source)
+        guard drop(source) else { return }
+        note("\(path)/\(name) was removed before all of it was delivered; what was not is lost to the exporter")
+    }
+
+    /// Reads no more of a source; whether there was something left to read.
+    @discardableResult private func drop(_ source: UInt64) -> Bool {
+        guard let number = sources.removeValue(forKey: source) else { return false }
         files[number] = nil
-        sources[file.source] = nil
+        broken[number] = nil
         handles.removeAll { $0.file == number }
         return true
     }
 
     private func settled(_ source: UInt64) -> [PositionSet] {
-        guard let known = journal.sources[source] else {
-            return Array(repeating: PositionSet(), count: targetCount)
-        }
-        return journal.targets.map { known.settled(at: $0) }
+        begun[source] ?? Array(repeating: PositionSet(), count: targetCount)
     }
 
     private func note(_ text: String) {
@@ -265,6 +313,7 @@ public actor ResultDirectory: ResultSource {
 
     private func setAside(_ number: Int, _ error: InputError) {
         files[number]?.isBroken = true
+        broken[number] = error.description
         note("\(error). What is left in it is not delivered until a coordinator that begins to lead can read it")
     }
 
@@ -335,21 +384,5 @@ enum ResultLines {
             for shift in stride(from: 56, through: 0, by: -8) { hash.add(UInt8(truncatingIfNeeded: half >> shift)) }
         }
         return hash
-    }
-}
-
-/// When a directory changed.
-private enum DirectoryStamp {
-    struct Stamp: Equatable {
-        var inode: UInt64
-        var modified: Int64
-    }
-
-    static func of(_ path: String) -> Stamp? {
-        var status = stat()
-        guard unsafe stat(path, &status) == 0 else { return nil }
-        return Stamp(
-            inode: UInt64(status.st_ino),
-            modified: Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec))
     }
 }

@@ -285,6 +285,15 @@ import Threading
         }
     }
 
+    /// What is in a directory under names that are wanted, in no order.
+    static func entries(
+        _ path: String, where isWanted: (String) -> Bool
+    ) throws(StoreError) -> [DirectoryListing.Entry] {
+        do throws(SystemError) { return try DirectoryListing.entries(path, where: isWanted) } catch {
+            throw failure("cannot list \(path)", error.code)
+        }
+    }
+
     private func synchronize(_ folder: String) throws(StoreError) {
         let opened = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard opened >= 0 else { throw Self.failure("cannot open \(folder)", errno) }

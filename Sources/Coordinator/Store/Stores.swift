@@ -110,10 +110,11 @@ public protocol StatusStore: Sendable {
 
 /// Where results come from, for one leader in one term.
 public protocol ResultSource: Sendable {
-    /// What comes next, for targets that have room; nil if there is nothing now.
+    /// What comes next, for targets that have room; nil if there is nothing now. As long as it throws, ``backlog()`` says
+    /// of every target that something waits: what nobody can look at is not delivered.
     func next(hasRoom: [Bool]) async throws(StoreError) -> ResultEvent?
 
-    /// What of each target was not handed over yet.
+    /// What of each target was not handed over yet. What cannot be read counts as well, for longer and longer.
     func backlog() async -> [SourceBacklog]
 
     /// How many inputs somebody has begun with, and how many nobody has.
@@ -142,6 +143,10 @@ public struct SourceInputs: Sendable, Equatable {
     public var begun: Int
     /// No target has.
     public var waiting: Int
+    /// Of these, how many cannot be read.
+    public var unread = 0
+    /// Why one of them, or everything, cannot be read; empty if nothing hinders.
+    public var trouble = ""
 
     /// Both parts.
     public init(begun: Int, waiting: Int) {

@@ -141,6 +141,10 @@ public struct FeedStatus: Sendable, Equatable, Codable {
     public var files = 0
     /// Inputs that nobody has begun yet.
     public var waitingFiles = 0
+    /// Inputs that cannot be read. They count as not delivered at any target.
+    public var unreadFiles = 0
+    /// Why one of them, or everything, cannot be read; empty if nothing hinders.
+    public var trouble = ""
     /// Records in hand.
     public var records = 0
     /// Their bytes.

@@ -39,6 +39,9 @@ struct StatusText {
                     "\(Human.count(feed.records)) records, \(Human.bytes(feed.bytes)) of \(Human.bytes(feed.maxBytes)), of "
                         + "\(feed.files) inputs; \(feed.waitingFiles) more wait"
                 ))
+            if !feed.trouble.isEmpty {
+                rows.append(("unread", "\(feed.unreadFiles) inputs; \(feed.trouble)"))
+            }
         }
         let width = rows.map(\.0.count).max() ?? 0
         return rows.map { $0.0 + String(repeating: " ", count: width - $0.0.count) + "  " + $0.1 }
