@@ -297,7 +297,7 @@ final class SimCoordinator: SimNode {
                 }
                 self.handle(.gate(.alertRead(name: name, found)))
             }
-        case .shun, .forgive, .record: break
+        case .shun, .forgive, .record, .outranked: break
         }
     }
 

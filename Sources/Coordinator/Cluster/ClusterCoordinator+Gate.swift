@@ -18,8 +18,23 @@ extension ClusterCoordinator {
         case .forgive(let worker):
             log.notice("worker may have shards again", metadata: ["worker": "\(worker)"])
         case .record(let change): tell(change)
+        case .outranked(let later, let isCredible): outranked(by: later, isCredible, term)
         case .readGate, .readAlerts, .writeGate, .raise, .readAlert:
             term.adopt { await self.answer(effect, term) }
+        }
+    }
+
+    private func outranked(by later: UInt64, _ isCredible: Bool, _ term: LedTerm) {
+        let about: Logger.Metadata = ["term": "\(term.number)", "later": "\(later)"]
+        if isCredible {
+            log.warning(
+                "the gate's record is of a later term than ours, so the lease was deleted or set back: this coordinator"
+                    + " steps down, and whoever leads next does so in a term above it", metadata: about)
+        } else {
+            log.error(
+                "the gate's record is of a term that no leader of this cluster can have had; it is left as it is, and"
+                    + " no probe is admitted. Find out who wrote it, and delete it",
+                metadata: about)
         }
     }
 
@@ -67,7 +82,7 @@ extension ClusterCoordinator {
                     return .gateWritten(record.version)
                 }
                 return .gateRefused(stored: stored)
-            case .shun, .forgive, .record: return .alertUnreadable
+            case .shun, .forgive, .record, .outranked: return .alertUnreadable
             }
         } catch {
             refused("the gate's store does not do what it is asked for", error, term)

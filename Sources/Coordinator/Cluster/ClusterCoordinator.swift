@@ -159,7 +159,7 @@ public actor ClusterCoordinator {
         case .gate(let effect): perform(effect)
         case .superseded(let term):
             log.warning(
-                "a worker has served a later term than ours; the lease is read again",
+                "somebody tells of a later term than ours; the lease is read again",
                 metadata: ["term": "\(self.term?.number ?? 0)", "later": "\(term)"])
             elect(.heard(term: term))
         case .resign: elect(.resign)

@@ -112,8 +112,9 @@ extension CoordinatorCore {
         target.failures = tallies[index].failures
         let rest = unread[index]
         target.backlog = known.inHand + Int(clamping: min(rest?.records ?? 0, 1 << 53))
-        target.oldestMilliseconds = [dispatch.oldestMilliseconds(of: index, now: now), rest?.oldest].compactMap { $0 }
-            .max()
+        target.oldestMilliseconds = [
+            dispatch.oldestMilliseconds(of: index, now: now), rest?.oldestMilliseconds(now: now),
+        ].compactMap { $0 }.max()
         guard let watched = gate.targetStatus(now: now).first(where: { $0.name == target.name }) else { return }
         target.consecutiveFailures = Int(clamping: watched.failures)
         target.successMilliseconds = watched.sinceSuccessMilliseconds ?? target.successMilliseconds

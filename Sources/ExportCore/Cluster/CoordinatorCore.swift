@@ -111,10 +111,21 @@ public struct CoordinatorCore: Sendable {
     public private(set) var hadWorker = false
     private var lonelySince: Tick
     private var told: [WorkerID: WorkerWord] = [:]
-    private(set) var unread: [(records: UInt64, oldest: UInt64?)?]
+    private(set) var unread: [Unread?]
+    private let began: Tick
     private var gateWord: Bool?
     /// Names of workers that the gate was told of.
     private var names: [WorkerID: String] = [:]
+
+    /// What the feed last told of a target.
+    struct Unread {
+        var records: UInt64
+        var oldest: UInt64?
+        var told: Tick
+
+        /// What has waited goes on waiting, whether the feed can still tell of it or not.
+        func oldestMilliseconds(now: Tick) -> UInt64? { oldest.map { $0 + now.milliseconds(since: told) } }
+    }
 
     /// What the gate was told of a worker.
     private struct WorkerWord: Equatable {
@@ -144,6 +155,7 @@ public struct CoordinatorCore: Sendable {
             cluster: settings.cluster, identity: about.leader, term: about.term, targets: about.targets,
             settings: settings.gate, now: now)
         unread = Array(repeating: nil, count: about.targets.count)
+        began = now
         tallies = Array(repeating: TargetTally(), count: about.targets.count)
     }
 
@@ -177,7 +189,7 @@ public struct CoordinatorCore: Sendable {
             return run(effects)
         case .passed(let target): return run(dispatch.passed(target: target))
         case .backlog(let target, let records, let oldest):
-            unread[target] = (records, oldest)
+            unread[target] = Unread(records: records, oldest: oldest, told: now)
             return []
         case .written(let number): return run(dispatch.written(through: number))
         case .gate(let event): return run(gate.handle(event, now: now), now)
@@ -314,6 +326,7 @@ public struct CoordinatorCore: Sendable {
             switch effect {
             case .shun(let name, _, _): return [.gate(effect)] + reweigh(name, shunned: true, now)
             case .forgive(let name): return [.gate(effect)] + reweigh(name, shunned: false, now)
+            case .outranked(let later, true): return [.gate(effect), .superseded(term: later)]
             default: return [.gate(effect)]
             }
         }
@@ -366,13 +379,15 @@ public struct CoordinatorCore: Sendable {
             guard let name = names.removeValue(forKey: worker) else { continue }
             _ = gate.handle(.workerGone(name), now: now)
         }
+        let silences = unread.map { now.milliseconds(since: $0?.told ?? began) }
+        _ = gate.handle(.feedSilent(milliseconds: silences.max() ?? 0), now: now)
         for target in unread.indices {
             guard let rest = unread[target] else { continue }
             let inHand = dispatch.oldestMilliseconds(of: target, now: now)
             _ = gate.handle(
                 .backlog(
                     target: target, records: rest.records + UInt64(dispatch.targets[target].inHand),
-                    oldestMilliseconds: [inHand, rest.oldest].compactMap { $0 }.max()), now: now)
+                    oldestMilliseconds: [inHand, rest.oldestMilliseconds(now: now)].compactMap { $0 }.max()), now: now)
         }
     }
 

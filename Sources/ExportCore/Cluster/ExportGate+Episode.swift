@@ -53,6 +53,7 @@ extension ExportGate {
         var causes: [Cause] = []
         let idle = now.milliseconds(since: noWorkerSince)
         if trusted.isEmpty, idle >= settings.noWorkerLimit { causes.append(.noWorker(milliseconds: idle)) }
+        if feedSilence >= settings.feedSilence { causes.append(.backlogUnknown(milliseconds: feedSilence)) }
         for target in targets.indices {
             guard let cause = targets[target].trouble(trusted, now: now) else { continue }
             targets[target].demandProof()

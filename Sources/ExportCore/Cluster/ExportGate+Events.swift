@@ -27,12 +27,14 @@ extension ExportGate {
         case age(target: String, milliseconds: UInt64)
         /// For this long no worker was able to send.
         case noWorker(milliseconds: UInt64)
+        /// For this long the feed of results has not told what is left to send, so nobody knows how old that is.
+        case backlogUnknown(milliseconds: UInt64)
 
         /// The target, if it is one.
         public var target: String? {
             switch self {
             case .failures(let target, _, _), .age(let target, _): target
-            case .noWorker: nil
+            case .noWorker, .backlogUnknown: nil
             }
         }
 
@@ -44,6 +46,8 @@ extension ExportGate {
             case .age(let target, let milliseconds):
                 "the oldest record for \(target) has waited \(milliseconds / 1_000) s"
             case .noWorker(let milliseconds): "no worker was able to send for \(milliseconds / 1_000) s"
+            case .backlogUnknown(let milliseconds):
+                "the results that wait are unknown: their store was not read through for \(milliseconds / 1_000) s"
             }
         }
     }
@@ -69,6 +73,8 @@ extension ExportGate {
         /// What the coordinator knows of a target, by its place in the order: records not delivered there, and the age
         /// of the oldest in milliseconds. Zero records only if the feed says that nothing is left.
         case backlog(target: Int, records: UInt64, oldestMilliseconds: UInt64?)
+        /// For how long the feed has told nothing of what it has not read, milliseconds. Before every tick.
+        case feedSilent(milliseconds: UInt64)
         /// The answer to `readGate`; nil if there is no record.
         case gateRead(GateRecord?)
         /// `readGate` failed.
@@ -107,6 +113,9 @@ extension ExportGate {
         case forgive(worker: String)
         /// Log, count and keep this.
         case record(Transition)
+        /// The stored record is of this later term, so nothing can be written in ours: as when the lease was deleted and
+        /// terms began anew. A term above it has to be led in; if it is not credible, a person has to delete the record.
+        case outranked(by: UInt64, isCredible: Bool)
     }
 
     /// A change of state, with its cause.

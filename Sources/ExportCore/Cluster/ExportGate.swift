@@ -7,18 +7,20 @@ public import Model
 /// Promises:
 /// 1. Exporting that has failed for the threshold closes the gate (invariant 6): `failureThreshold` failed attempts at one
 ///    target, by all workers together and with no success of anybody in between; or its oldest record older than
-///    `ageLimit`; or no worker able to send for `noWorkerLimit`. Found at the next tick; while another worker that has
-///    tried nothing since still counts as evidence that the target works, at most `evidence` later. Closed is what the
-///    store has confirmed, or what ran out because it was not renewed.
+///    `ageLimit`; or no worker able to send for `noWorkerLimit`; or a feed that told nothing for `feedSilence`. Found at
+///    the next tick; while another worker has tried nothing since, it gets the records first, and that takes at most
+///    `suspicion` and `evidence`. Closed is what the store has confirmed, or what ran out because it was not renewed.
 /// 2. Exporting that works again and was acknowledged opens it: once every target that was broken has succeeded
 ///    `recoverySuccesses` times or has nothing left to send, and every backlog is small, for `stability` on end.
 /// 3. Nothing is renewed before the stored record and the alerts were read, without a worker able to send, or past the
 ///    tick to which the leader may act. So the gate closes by itself when every process is dead.
 /// 4. An episode has one alert. Its name follows from the episode, which is kept in the gate's record before the alert is
 ///    raised: a new leader goes on with both. An alert that is gone is raised again, never taken for acknowledged.
-/// 5. A worker that fails where others succeed does not close the gate. It is shunned, which moves its shards, and
-///    tried again later; never the last one that is left, and not while nobody else succeeds.
+/// 5. A worker that fails where others succeed does not close the gate, however long ago they had anything to send. It is
+///    shunned, which moves its shards, and tried again later; never the last one that is left, and not when all others
+///    fail too.
 /// 6. Every change of state is told as a ``Transition`` with its cause.
+/// 7. A gate whose stored record is of a later term writes nothing, and says so, so that a term above that is led in.
 ///
 /// Not promised: that no probe runs in the time between the first failure and the threshold; what it finds waits in the
 /// durable queue.
@@ -33,6 +35,10 @@ public struct ExportGate: Sendable {
     /// Workers that left in this term: what they tell when they come back is known already, or does not count.
     var departed: Set<String> = []
     var noWorkerSince: Tick
+    /// For how long the feed has told nothing of its backlog, milliseconds.
+    var feedSilence: UInt64 = 0
+    /// The later term that was told of.
+    var toldOutranked: UInt64?
     /// What the gate is in.
     public internal(set) var state = State.unknown
     /// Why, in words for people; empty while all is well.
@@ -75,6 +81,7 @@ public struct ExportGate: Sendable {
         case .health(let name, let health): report(name, health, now)
         case .backlog(let target, let records, let oldest):
             if targets.indices.contains(target) { targets[target].backlog(records, oldest: oldest, now: now) }
+        case .feedSilent(let silence): feedSilence = silence
         case .gateRead(let record): keeper.read(record)
         case .gateUnreadable: gateRequest.rest(settings, now)
         case .gateWritten(let version): keeper.wrote(version, now: now)
@@ -93,12 +100,14 @@ public struct ExportGate: Sendable {
     }
 
     private mutating func tick(leadUntil: Tick, wall: UInt64, _ now: Tick) -> [Effect] {
-        guard now < leadUntil, !keeper.isOutranked else { return [] }
+        guard now < leadUntil else { return [] }
+        if let later = keeper.outrankedBy { return outranked(later, now) }
         var effects: [Effect] = []
         if state == .unknown {
             learn(wall, now, &effects)
             guard state != .unknown else { return effects }
         }
+        for target in targets.indices { targets[target].doubt(now: now) }
         let trusted = judgeWorkers(now, &effects)
         let causes = troubles(trusted, now)
         advance(causes, trusted, wall, now, &effects)
@@ -108,5 +117,14 @@ public struct ExportGate: Sendable {
         }
         askAboutAlert(now, &effects)
         return effects
+    }
+
+    /// Told once for each such term. The record is read again, in case a person deletes it.
+    private mutating func outranked(_ later: UInt64, _ now: Tick) -> [Effect] {
+        reason = "the stored record of the gate is of term \(later), this leader's is \(term); no probe is admitted"
+        let look: [Effect] = gateRequest.begin(settings, now) ? [.readGate] : []
+        guard toldOutranked != later else { return look }
+        toldOutranked = later
+        return look + [.outranked(by: later, isCredible: later - term <= Membership.maxTermLead)]
     }
 }

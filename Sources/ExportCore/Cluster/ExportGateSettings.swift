@@ -22,6 +22,8 @@ public struct ExportGateSettings: Sendable, Equatable {
     public var ageLimit: UInt64 = 900_000
     /// How long there may be no worker that can send. Meanwhile the gate is not renewed.
     public var noWorkerLimit: UInt64 = 60_000
+    /// How long the feed may tell nothing of its backlog. It tells several times a second while it can read.
+    public var feedSilence: UInt64 = 30_000
     /// For this long, a worker's success at a target is evidence that the target works, unless that worker failed since.
     public var evidence: UInt64 = 60_000
     /// A worker that fails where others succeed is shunned once it has done so for this long.

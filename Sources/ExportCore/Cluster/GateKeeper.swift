@@ -26,8 +26,8 @@ struct GateKeeper: Sendable {
     /// No renewal of ours, nor of a leader before us, admits anything from here on.
     private var closesBy: Tick
     private(set) var hasRead = false
-    /// A later term exists.
-    private(set) var isOutranked = false
+    /// The term of the stored record, if it is later than ours.
+    private(set) var outrankedBy: UInt64?
 
     /// At the beginning of `term`.
     init(term: UInt64, identity: String, settings: ExportGateSettings, now: Tick) {
@@ -48,9 +48,9 @@ struct GateKeeper: Sendable {
     mutating func read(_ record: GateRecord?) {
         hasRead = true
         stored = record
+        outrankedBy = record.flatMap { $0.version.term > term ? $0.version.term : nil }
         guard let record else { return }
         sequence = max(sequence, record.version.sequence)
-        if record.version.term > term { isOutranked = true }
     }
 
     /// Version `version` was written.
@@ -90,7 +90,7 @@ struct GateKeeper: Sendable {
     /// The write that brings the store to `wanted`, whose version is ignored; nil if there is nothing to do now, or if
     /// it admits probes and must not.
     mutating func next(_ wanted: GateRecord, mayOpen: Bool, now: Tick) -> GateRecord? {
-        guard hasRead, !isOutranked, mayOpen || !wanted.isOpen else { return nil }
+        guard hasRead, outrankedBy == nil, mayOpen || !wanted.isOpen else { return nil }
         if let writing, writing.record.says(the: wanted) {
             guard now >= writing.begun.adding(milliseconds: min(answer, renewal)) else { return nil }
         } else if writing == nil {

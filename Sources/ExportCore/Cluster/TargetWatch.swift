@@ -7,6 +7,9 @@ import Protocol
 /// 2. A failure counts only from a worker that holds shards, is not fenced and not shunned; and what a worker did while
 ///    that was not so does not count when it comes back.
 /// 3. What failed before this leader's term never breaks a target by itself; one more failure has to be seen.
+/// 4. At the threshold, nobody is blamed but the worker that fails as long as another one's last word, however old, was not
+///    a failure: records come in bursts or rarely, so that a success of long ago may be the last that could be had. That
+///    other one has `suspicion` and `evidence` to show it; then, or when it fails too, the target is broken.
 struct TargetWatch: Sendable {
     /// What one worker says.
     struct View: Sendable {
@@ -18,10 +21,10 @@ struct TargetWatch: Sendable {
         var failures: UInt64
         var failingSince: Tick?
         var lastSuccess: Tick?
-        /// Whether its last report of any attempt had a success in it.
+        /// Whether its last report of any attempt had a success in it, or there was no attempt yet.
         fileprivate var isFine: Bool
         /// The next report that could count is only where counting begins.
-        fileprivate var isStale = false
+        fileprivate(set) var isStale = false
         fileprivate var oldest: UInt64?
         fileprivate var reported: Tick
     }
@@ -40,6 +43,8 @@ struct TargetWatch: Sendable {
     private(set) var successes: UInt64 = 0
     /// Whether it has to show that it works before the episode can end.
     private(set) var mustProve = false
+    /// When the threshold was reached; nil if it is not.
+    private var doubted: Tick?
 
     init(name: String, settings: ExportGateSettings) {
         self.name = name
@@ -132,11 +137,21 @@ struct TargetWatch: Sendable {
         if records == 0 { failures = 0 }
     }
 
-    /// Whether this worker's word is evidence that the target works.
+    /// Whether the last that this worker tells of the target is not a failure, whatever its age.
+    func isFine(_ worker: String) -> Bool { workers[worker]?.isFine == true }
+
+    /// Whether this worker's word is evidence that the target works, or it still has time to show that.
     func isEvidence(_ worker: String, now: Tick) -> Bool {
-        guard let view = workers[worker], view.isFine, let success = view.lastSuccess else { return false }
-        return now < success.adding(milliseconds: settings.evidence)
+        guard let view = workers[worker], view.isFine else { return false }
+        if let success = view.lastSuccess, now < success.adding(milliseconds: settings.evidence) { return true }
+        return doubted.map { now < $0.adding(milliseconds: settings.suspicion + settings.evidence) } ?? true
     }
+
+    /// Notes since when the threshold is reached; before everything that is decided at a tick.
+    mutating func doubt(now: Tick) { doubted = isAtThreshold ? doubted ?? now : nil }
+
+    /// Whether attempts failed in a row as often as makes the target suspect.
+    var isAtThreshold: Bool { failures >= settings.failureThreshold }
 
     /// Age of the oldest undelivered record, by the coordinator's knowledge or that of the workers given, which remember
     /// it when a leader changes.
@@ -153,7 +168,7 @@ struct TargetWatch: Sendable {
 
     /// What is wrong with it.
     func trouble(_ serving: Set<String>, now: Tick) -> ExportGate.Cause? {
-        if failures >= settings.failureThreshold, !serving.contains(where: { isEvidence($0, now: now) }) {
+        if isAtThreshold, !serving.contains(where: { isEvidence($0, now: now) }) {
             return .failures(target: name, count: failures, reason: reason)
         }
         if let age = oldestAge(serving, now: now), age >= settings.ageLimit {

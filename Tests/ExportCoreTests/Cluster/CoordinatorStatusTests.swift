@@ -248,4 +248,22 @@ import Testing
         record.state = .awaitingAcknowledgement
         #expect(state(record).state == .recovering)
     }
+
+    @Test func whatWaitsAgesThoughTheFeedTellsNothingMore() {
+        var (core, sessions) = Self.cluster()
+        for target in 0..<2 {
+            _ = core.handle(.backlog(target: target, records: 3, oldestMilliseconds: 890_000), now: Self.at(1_000))
+        }
+        #expect(Self.status(core, 6_000).targets.map(\.oldestMilliseconds) == [895_000, 895_000])
+        for second in 2...13 as ClosedRange<UInt64> {
+            for session in sessions {
+                Self.beat(&core, session, second, at: second * 1_000, [Self.health(), Self.health()])
+            }
+            Self.tick(&core, second * 1_000)
+            guard second == 2 else { continue }
+            _ = core.handle(.gate(.gateRead(nil)), now: Self.at(2_000))
+            _ = core.handle(.gate(.alertsRead([])), now: Self.at(2_000))
+        }
+        #expect(core.gate.state == .degraded && core.gate.reason.contains("has waited 900 s"))
+    }
 }

@@ -14,6 +14,7 @@ struct GateBench {
     var raised: [String] = []
     var transitions: [ExportGate.Transition] = []
     var shuns: [String] = []
+    var outranked: [UInt64] = []
     var health: [String: [TargetHealth]] = [:]
     let settings: ExportGateSettings
     let names: [String]
@@ -92,6 +93,7 @@ struct GateBench {
             case .shun(let worker, _, _): shuns.append("-\(worker)")
             case .forgive(let worker): shuns.append("+\(worker)")
             case .record(let transition): transitions.append(transition)
+            case .outranked(let later, let isCredible): outranked.append(isCredible ? later : 0)
             }
         }
     }

@@ -23,7 +23,9 @@ struct GateOracle {
     /// A renewal of the last moment, until it has run out.
     private var runOut: UInt64 { UInt64(settings.leaseSeconds) * 1_000 * 4 / 3 + 1_000 }
     /// Heartbeats that get lost, attempts until a new leader has seen the threshold, and the evidence of the idle.
-    private var findOut: UInt64 { settings.evidence + 3_000 + 2_500 * settings.failureThreshold }
+    private var findOut: UInt64 {
+        settings.suspicion + settings.evidence + 3_000 + (2_500 + 3_000) * settings.failureThreshold
+    }
 
     mutating func breach(_ what: String, _ now: UInt64) {
         if breaches.count < 8 { breaches.append("\(now): \(what)") }
@@ -66,7 +68,7 @@ struct GateOracle {
     /// Everything works, but for one worker of several; whoever has to acknowledge has done so.
     private func isCalm(_ world: GateWorld) -> Bool {
         let fine = world.workers.filter { $0.hasSession && $0.runs && $0.links.allSatisfy { $0 } }
-        let isEnough = fine.count == world.workers.count || (fine.count >= 2 && fine.count + 1 == world.workers.count)
+        let isEnough = !fine.isEmpty && fine.count + 1 >= world.workers.count
         let isTold = settings.resumeOn == .recovery || world.alerts.values.allSatisfy(\.isAcknowledgedByPerson)
         return leaderSince != nil && world.storeIsUp && isEnough && isTold && world.receivers.allSatisfy(\.isUp)
     }
@@ -89,6 +91,9 @@ struct GateOracle {
             }
         } else if !record.isOpen, wasOpen != false {
             halts += 1
+            if let calmSince, let leaderSince, now - max(calmSince, leaderSince) > findOut + runOut {
+                breach("refused: halted though everything but one worker works since \(calmSince)", now)
+            }
         }
         if let alert = unendedAlert, let id = Episode.named(alert)?.id, let ended = record.ended, ended >= id {
             unendedAlert = nil

@@ -186,7 +186,7 @@ import Testing
         var other = wanted(open: true)
         other.version = GateRecord.Version(term: 6, sequence: 1)
         keeper.refused(by: other)
-        #expect(keeper.isOutranked && keeper.next(wanted(open: false), mayOpen: false, now: tick(101)) == nil)
+        #expect(keeper.outrankedBy == 6 && keeper.next(wanted(open: false), mayOpen: false, now: tick(101)) == nil)
     }
 
     @Test func renewedWhenAThirdHasPassed() {

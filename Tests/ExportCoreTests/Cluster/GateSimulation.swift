@@ -56,6 +56,7 @@ struct GateSimulation {
         self.bug = bug
         world = GateWorld(rng: rng, targets: targets, workers: workers, threshold: honest.failureThreshold)
         world.replacesBlindly = bug == .replacesBlindly
+        world.rhythm = GateWorld.Rhythm.allCases[Int(seed / 6 % 3)]
         oracle = GateOracle(settings: honest)
         brokenLinkSince = Array(repeating: nil, count: workers)
     }
@@ -268,6 +269,8 @@ struct GateSimulation {
                 world.workers[index].isShunned = false
             }
         case .record: break
+        case .outranked(let later, _):
+            if later > term { oracle.breach("outranked: term \(later) is nobody's", world.now) }
         }
     }
 

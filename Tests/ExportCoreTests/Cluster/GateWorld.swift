@@ -8,6 +8,11 @@ import Protocol
 struct GateWorld {
     static let step: UInt64 = 500
 
+    /// How probes run.
+    enum Rhythm: CaseIterable {
+        case steady, bursts, rare
+    }
+
     struct Receiver {
         var isUp = true
         /// Attempts of owners that failed since anybody succeeded.
@@ -55,6 +60,9 @@ struct GateWorld {
     var storeIsUp = true
     var writes: [Write] = []
     var alerts: [String: SystemAlert] = [:]
+    var rhythm = Rhythm.steady
+    /// When probes run next, unless they run all the time.
+    private var nextProbes: UInt64 = 0
     /// A store that does not compare versions; for a planted bug.
     var replacesBlindly = false
     let threshold: UInt64
@@ -91,7 +99,7 @@ struct GateWorld {
 
     /// Probes make records while they are admitted, and records go to owners.
     mutating func feed() {
-        if admits || !chance(70), chance(60) {
+        for _ in 0..<probes() {
             for target in receivers.indices { unowned[target].append(now) }
         }
         for index in workers.indices where !workers[index].serves {
@@ -115,6 +123,14 @@ struct GateWorld {
             }
             unowned[target] = []
         }
+    }
+
+    /// How many records come now.
+    private mutating func probes() -> Int {
+        if rhythm == .steady { return (admits || !chance(70)) && chance(60) ? 1 : 0 }
+        guard now >= nextProbes, admits else { return 0 }
+        nextProbes = now + 15_000 + rng.below(15_000)
+        return rhythm == .bursts ? 50 : 1
     }
 
     /// Every worker that runs tries to deliver.
@@ -151,7 +167,9 @@ struct GateWorld {
             workers[index].health[target].reason = "refused"
             workers[index].rows[target] += 1
             let pause = min(2_000, Self.step << min(3, workers[index].rows[target]))
-            workers[index].attemptAt[target] = now + rng.below(pause) + 1
+            // Whoever is cut off waits for the end of its patience, each time.
+            let patience: UInt64 = workers[index].links[target] ? 0 : 3_000
+            workers[index].attemptAt[target] = now + patience + rng.below(pause) + 1
             if workers[index].serves { receivers[target].row += 1 }
         }
     }
