@@ -75,6 +75,10 @@ extension ExportMetrics {
     public static let clusterGateChanges = MetricDefinition(
         .counter, "sidereal_cluster_gate_transitions_total", labels: ["from", "to"],
         "Changes of the gate's state that this coordinator decided.")
+    /// What the gate closed for.
+    public static let clusterGateCauses = MetricDefinition(
+        .counter, "sidereal_cluster_gate_causes_total", labels: ["cause"],
+        "What was wrong when this coordinator closed the gate, or raised the alert.")
     /// Workers that come and go.
     public static let clusterWorkerEvents = MetricDefinition(
         .counter, "sidereal_cluster_worker_events_total", labels: ["event"],
@@ -85,6 +89,6 @@ extension ExportMetrics {
         clusterLeader, clusterTerm, clusterStatusAge, clusterGateAdmits, clusterGateState, clusterAcknowledgement,
         clusterWorkers, clusterShards, clusterUnowned, clusterLoad, clusterInHand, clusterBytesInHand, clusterDelivered,
         clusterBytes, clusterDead, clusterFailures, clusterBacklog, clusterOldest, clusterBreakers,
-        clusterTermsLed, clusterGateChanges, clusterWorkerEvents,
+        clusterTermsLed, clusterGateChanges, clusterGateCauses, clusterWorkerEvents,
     ]
 }

@@ -63,6 +63,29 @@ import Testing
         }
     }
 
+    /// A full disk costs the worker its shards, not everybody the gate.
+    @Test func aLedgerThatTakesNothingEndsTheSessionUntilItDoes() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = try await Ledger.open(directory: directory)
+            let bench = try await ClusterBench(ledger, leader: ClusterBench.leader(lease: 1_000))
+            await eventually("ready") { bench.worker.isReady }
+            bench.sink.refuses.store(true, ordering: .relaxed)
+            bench.leader.say(ClusterRecords(count: 5).frame(0..<5))
+            await eventually("it leaves") {
+                bench.leader.faults.contains { $0.message.contains("ledger has taken nothing") }
+            }
+            let hellos = bench.leader.hellos.count
+            // Longer than any pause between attempts to connect.
+            try await Task.sleep(for: .milliseconds(3_500))
+            #expect(bench.leader.hellos.count == hellos && bench.leader.outcomes.isEmpty)
+            bench.sink.refuses.store(false, ordering: .relaxed)
+            await eventually("told in a new session") { bench.leader.keys(.delivered).count == 5 }
+            #expect(bench.leader.hellos.count > hellos && bench.receivers[0].accepted == 5)
+            await bench.end()
+            try await ledger.close()
+        }
+    }
+
     @Test func garbageEndsTheSessionAndNotTheProcess() async throws {
         try await withTemporaryDirectory { directory in
             let ledger = try await Ledger.open(directory: directory)

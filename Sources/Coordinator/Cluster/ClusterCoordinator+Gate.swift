@@ -1,4 +1,5 @@
 import ExportCore
+import Formats
 import Logging
 import Model
 import Threading
@@ -28,18 +29,18 @@ extension ClusterCoordinator {
         let about: Logger.Metadata = ["term": "\(term.number)", "later": "\(later)"]
         if isCredible {
             log.warning(
-                "the gate's record is of a later term than ours, so the lease was deleted or set back: this coordinator"
-                    + " steps down, and whoever leads next does so in a term above it", metadata: about)
+                "the gate's record is of a later term than ours: a term above it has to be led in", metadata: about)
         } else {
             log.error(
-                "the gate's record is of a term that no leader of this cluster can have had; it is left as it is, and"
-                    + " no probe is admitted. Find out who wrote it, and delete it",
+                "the gate's record is of a term that no leader can have had, so no probe is admitted; delete the record",
                 metadata: about)
         }
     }
 
     private func tell(_ change: ExportGate.Transition) {
         metrics.changes(change)
+        if gateChanges.count >= GateChange.most { gateChanges.removeFirst() }
+        gateChanges.append(GateChange(change, time: Self.time(change.wallMilliseconds)))
         var about: Logger.Metadata = [
             "from": "\(change.from.rawValue)", "to": "\(change.to.rawValue)", "cause": "\(change.cause)",
             "term": "\(change.term)",
@@ -47,6 +48,15 @@ extension ClusterCoordinator {
         if let episode = change.episode { about["episode"] = "\(episode.term).\(episode.number)" }
         let isTrouble = change.to == .degraded || change.to == .halted
         log.log(level: isTrouble ? .error : .notice, "\(change)", metadata: about)
+    }
+
+    /// RFC 3339 in UTC with milliseconds.
+    private static func time(_ unixMilliseconds: UInt64) -> String {
+        var out = ByteWriter(capacity: 32)
+        Timestamp(
+            seconds: Int64(unixMilliseconds / 1_000), nanoseconds: UInt32(unixMilliseconds % 1_000) * 1_000_000
+        ).write(digits: 3, into: &out)
+        return String(decoding: out.seal().array, as: UTF8.self)
     }
 
     private func answer(_ effect: ExportGate.Effect, _ term: LedTerm) async {

@@ -21,10 +21,12 @@ extension ClusterCoordinator {
         }
         guard term != nil, core != nil, election.isLeading(now: now) else {
             status.gate = gateSight.status(settings.gate, now: now)
+            status.gate.changes = gateChanges
             return status
         }
         core?.fill(&status, now: now)
         if let gate = core?.gate, let found = gateSight.status(before: gate, now: now) { status.gate = found }
+        status.gate.changes = gateChanges
         status.feed.files = inputs.begun
         status.feed.waitingFiles = inputs.waiting
         status.feed.unreadFiles = inputs.unread

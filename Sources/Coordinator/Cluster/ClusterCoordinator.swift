@@ -37,6 +37,8 @@ public actor ClusterCoordinator {
     var hasLooked = false
     /// The gate as a standby sees it.
     var gateSight = GateSight()
+    /// What was recorded of the gate in all terms of this process.
+    var gateChanges: [GateChange] = []
     var writes = WriteQueue()
     /// Sources that are settled and written down, and that the feed was not told of yet.
     var finishedSources: [UInt64] = []

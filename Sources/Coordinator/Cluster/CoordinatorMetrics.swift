@@ -28,5 +28,6 @@ struct CoordinatorMetrics: Sendable {
 
     func changes(_ change: ExportGate.Transition) {
         ExportMetrics.clusterGateChanges.counter(change.from.rawValue, change.to.rawValue, in: factory).increment()
+        for kind in change.kinds { ExportMetrics.clusterGateCauses.counter(kind.rawValue, in: factory).increment() }
     }
 }

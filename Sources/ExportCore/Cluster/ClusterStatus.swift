@@ -130,9 +130,40 @@ public struct GateStatus: Sendable, Equatable, Codable {
     public var alert: String?
     /// Whether a person has to acknowledge the alert before the gate opens.
     public var needsAcknowledgement = false
+    /// The last changes of state that this coordinator decided while it led, oldest first; nil from an older release.
+    public var changes: [GateChange]?
 
     /// Unknown.
     public init() {}
+}
+
+/// A change of the gate's state, as its leader recorded it.
+public struct GateChange: Sendable, Equatable, Codable {
+    /// How many are shown.
+    public static let most = 32
+
+    /// When, by the leader's clock: RFC 3339, UTC.
+    public var time: String
+    /// The state before, as the gate itself has it: finer than ``GateStatus/State``.
+    public var from: String
+    /// The state from here on.
+    public var to: String
+    /// Why, in words for people.
+    public var cause: String
+    /// The leader's term.
+    public var term: UInt64
+    /// The episode it belongs to; nil if to none.
+    public var episode: String?
+
+    /// What was recorded at `time`.
+    public init(_ change: ExportGate.Transition, time: String) {
+        self.time = time
+        from = change.from.rawValue
+        to = change.to.rawValue
+        cause = change.cause
+        term = change.term
+        episode = change.episode.map { "\($0.term)-\($0.number)" }
+    }
 }
 
 /// What the leader has read and not yet settled.

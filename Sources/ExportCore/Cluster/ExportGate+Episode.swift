@@ -28,14 +28,14 @@ extension ExportGate {
         episode = keeper.stored?.episode ?? untoldEpisode(alerts)
         self.alerts = []
         alertRequest = Request()
-        guard let episode else { return enter(.open, "a new leader found no running episode", wall, now, &effects) }
+        guard let episode else { return enter(.open, "a new leader found no running episode", [], wall, now, &effects) }
         alert = alerts.first { $0.name == alertName }
         begun = now
         if episode.id.term == term { episodesOfTerm = max(episodesOfTerm, episode.id.number) }
         // Which targets were broken is not known, so all of them have to show that they work.
         for target in targets.indices { targets[target].demandProof() }
         let next: State = settings.failClosed && keeper.stored?.isOpen == false ? .halted : .degraded
-        enter(next, "a new leader goes on with the episode that began with: \(episode.cause)", wall, now, &effects)
+        enter(next, "a new leader goes on with the episode that began with: \(episode.cause)", [], wall, now, &effects)
     }
 
     /// The latest episode of which only its alert tells, because the gate's record was lost or never written.
@@ -72,39 +72,41 @@ extension ExportGate {
         let isStable = calmSince.map { now >= $0.adding(milliseconds: settings.stability) } ?? false
         // No state is entered twice in one tick, so this ends.
         for _ in State.allCases {
-            guard let (next, why) = step(causes, isStable, wall, now) else { return }
-            enter(next, why, wall, now, &effects)
+            guard let (next, why, kinds) = step(causes, isStable, wall, now) else { return }
+            enter(next, why, kinds, wall, now, &effects)
         }
     }
 
     private mutating func step(
         _ causes: [Cause], _ isStable: Bool, _ wall: UInt64, _ now: Tick
-    ) -> (State, String)? {
+    ) -> (State, String, Set<Cause.Kind>)? {
+        let kinds = Set(causes.map(\.kind))
         switch state {
         case .unknown: return nil
         case .open:
             guard let cause = causes.first else { return nil }
             begin(cause, wall, now)
-            return (.degraded, Self.words(causes))
+            return (.degraded, Self.words(causes), kinds)
         case .degraded:
             if settings.failClosed {
-                return keeper.isClosed(now: now) ? (.halted, "no probe is admitted any more: \(reason)") : nil
+                return keeper.isClosed(now: now) ? (.halted, "no probe is admitted any more: \(reason)", []) : nil
             }
-            return causes.isEmpty ? (.recovering, "nothing fails any more") : nil
-        case .halted: return causes.isEmpty ? (.recovering, "nothing fails any more") : nil
+            return causes.isEmpty ? (.recovering, "nothing fails any more", []) : nil
+        case .halted: return causes.isEmpty ? (.recovering, "nothing fails any more", []) : nil
         case .recovering, .awaitingAcknowledgement:
-            if !causes.isEmpty { return (settings.failClosed ? .halted : .degraded, Self.words(causes)) }
+            if !causes.isEmpty { return (settings.failClosed ? .halted : .degraded, Self.words(causes), kinds) }
             if !isStable {
-                return state == .recovering ? nil : (.recovering, "a backlog has grown, or a worker is missing")
+                return state == .recovering ? nil : (.recovering, "a backlog has grown, or a worker is missing", [])
             }
             // An episode that nobody was told of does not end.
             if alert != nil, isAcknowledged {
                 end()
                 let by = alert?.acknowledgedBy.map { "; acknowledged by \($0)" } ?? ""
-                return (.open, "every target works and the backlog is small" + by)
+                return (.open, "every target works and the backlog is small" + by, [])
             }
             return state == .awaitingAcknowledgement
-                ? nil : (.awaitingAcknowledgement, "everything works; the alert waits for a person's acknowledgement")
+                ? nil
+                : (.awaitingAcknowledgement, "everything works; the alert waits for a person's acknowledgement", [])
         }
     }
 
@@ -123,12 +125,14 @@ extension ExportGate {
     }
 
     private mutating func enter(
-        _ next: State, _ cause: String, _ wall: UInt64, _ now: Tick, _ effects: inout [Effect]
+        _ next: State, _ cause: String, _ kinds: Set<Cause.Kind>, _ wall: UInt64, _ now: Tick,
+        _ effects: inout [Effect]
     ) {
         effects.append(
             .record(
                 Transition(
-                    from: state, to: next, cause: cause, episode: episode?.id, term: term, wallMilliseconds: wall)))
+                    from: state, to: next, cause: cause, kinds: kinds, episode: episode?.id, term: term,
+                    wallMilliseconds: wall)))
         entered[next, default: 0] += 1
         if next == .open { episode = nil }
         state = next

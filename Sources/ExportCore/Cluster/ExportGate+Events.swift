@@ -30,6 +30,21 @@ extension ExportGate {
         /// For this long the feed of results has not told what is left to send, so nobody knows how old that is.
         case backlogUnknown(milliseconds: UInt64)
 
+        /// Its kind: a few words of a metric's label.
+        public enum Kind: String, Sendable, CaseIterable {
+            case failures, age, noWorker, backlogUnknown
+        }
+
+        /// Its kind.
+        public var kind: Kind {
+            switch self {
+            case .failures: .failures
+            case .age: .age
+            case .noWorker: .noWorker
+            case .backlogUnknown: .backlogUnknown
+            }
+        }
+
         /// The target, if it is one.
         public var target: String? {
             switch self {
@@ -126,6 +141,8 @@ extension ExportGate {
         public var to: State
         /// Why.
         public var cause: String
+        /// What was found to be wrong; empty if the change is for the better.
+        public var kinds: Set<Cause.Kind>
         /// The episode it belongs to.
         public var episode: Episode.ID?
         /// The leader's term.

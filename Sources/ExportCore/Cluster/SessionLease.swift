@@ -40,6 +40,10 @@ public struct SessionLease: Sendable {
         case notLeader(SessionID, NotLeader)
         /// The leader's heartbeat.
         case echo(SessionID, term: UInt64, number: UInt64)
+        /// The worker cannot do its part: the session ends for this reason, and none is looked for until `recovered`.
+        case unfit(PeerFault)
+        /// It can again.
+        case recovered
         /// ``SessionLease/nextDeadline`` has passed.
         case timer
     }
@@ -73,7 +77,9 @@ public struct SessionLease: Sendable {
     private var dial: CoordinatorDial
     private var phase = Phase.idle
     private var sessionCount: UInt64 = 0
-    private var leaseMilliseconds: UInt64 = 0
+    /// The length of the last session's lease; 0 before the first.
+    public private(set) var leaseMilliseconds: UInt64 = 0
+    private var isUnfit = false
     private var marginMilliseconds: UInt64 = 0
     /// When the last heartbeat was sent that was echoed.
     private var base: Tick?
@@ -134,7 +140,7 @@ public struct SessionLease: Sendable {
     /// When ``Event/timer`` is due.
     public var nextDeadline: Tick? {
         switch phase {
-        case .idle: return dial.notBefore
+        case .idle: return isUnfit ? nil : dial.notBefore
         case .dialling(_, let since): return since.adding(milliseconds: settings.dialMilliseconds)
         case .greeting(_, let since): return since.adding(milliseconds: settings.helloMilliseconds)
         case .established: return [heartbeatDue, giveUpTick].compactMap { $0 }.min()
@@ -172,6 +178,12 @@ public struct SessionLease: Sendable {
             guard case .established(session) = phase, term == sessionTerm else { return [] }
             answered(number, now)
             return []
+        case .unfit(let fault):
+            isUnfit = true
+            return current.map { [.close($0, fault)] + leave(now, &rng) } ?? []
+        case .recovered:
+            isUnfit = false
+            return phase == .idle ? dialNext(now) : []
         case .timer: return expire(now, &rng)
         }
     }
@@ -264,7 +276,7 @@ public struct SessionLease: Sendable {
     }
 
     private mutating func dialNext(_ now: Tick) -> [Effect] {
-        guard let address = dial.address(now: now) else { return [] }
+        guard !isUnfit, let address = dial.address(now: now) else { return [] }
         sessionCount += 1
         let session = SessionID(sessionCount)
         phase = .dialling(session, since: now)

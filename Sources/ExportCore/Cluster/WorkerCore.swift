@@ -10,7 +10,9 @@ public import Protocol
 ///    session's lease ends.
 ///    A request with it that has no answer yet is cut off before the leader can give the shard to anybody else.
 /// 3. Messages of any other connection than the session's change nothing.
-/// 4. A worker that is asked to stop gives its shards back, finishes what is under way, and ends at its grace period's
+/// 4. A worker whose ledger has taken nothing for the length of its lease leaves its session, so that its shards go to
+///    others, and dials again when the ledger takes a commit: with nothing written down it can deliver and tell nothing.
+/// 5. A worker that is asked to stop gives its shards back, finishes what is under way, and ends at its grace period's
 ///    end whatever happens.
 public struct WorkerCore: Sendable {
     /// What a worker is.
@@ -54,6 +56,10 @@ public struct WorkerCore: Sendable {
         case received(SessionID, Message)
         /// Rows are in the ledger.
         case committed([UInt64])
+        /// The ledger did not take a commit; it is tried again.
+        case uncommitted(reason: String)
+        /// The first commit that the ledger took after one that it did not.
+        case ledgerTakes
         /// A lane carries these stretches no further.
         case withdrawn(target: Int, [Range<UInt64>])
         /// An attempt at these stretches failed for the first time.
@@ -104,6 +110,9 @@ public struct WorkerCore: Sendable {
     /// Sessions that are over and in which something was granted, and when requests under that have to be cut off.
     private var cutOffs: [(session: SessionID, due: Tick)] = []
     private var stopDeadline: Tick?
+    /// Since when the ledger takes nothing.
+    private var ledgerFailsSince: Tick?
+    private var isUnfit = false
     private var mayLeave = false
     private var hasExited = false
 
@@ -159,6 +168,8 @@ public struct WorkerCore: Sendable {
         case .closed(let session): effects = run(lease.handle(.closed(session), now: now, rng: &rng), now)
         case .received(let session, let message): effects = receive(session, message, now, &rng)
         case .committed(let rows): effects = run(hands.committed(rows))
+        case .uncommitted(let reason): effects = run(ledgerFails(reason, now, &rng), now)
+        case .ledgerTakes: effects = ledgerTakes(now, &rng)
         case .withdrawn(let target, let ranges): effects = run(hands.withdrawn(target: target, ranges))
         case .failed(let target, let ranges, let reason):
             if !isFenced { effects = run(hands.failed(target: target, ranges, reason: reason)) }
@@ -270,6 +281,35 @@ public struct WorkerCore: Sendable {
             case .intake(let delivery): .intake(delivery)
             }
         }
+    }
+
+    // MARK: Ledger
+
+    private mutating func ledgerFails(_ reason: String, _ now: Tick, _ rng: inout PRNG) -> [SessionLease.Effect] {
+        let since = ledgerFailsSince ?? now
+        ledgerFailsSince = since
+        guard !isUnfit, lease.session != nil, now >= since.adding(milliseconds: lease.leaseMilliseconds) else {
+            return []
+        }
+        isUnfit = true
+        let span = now.milliseconds(since: since) / 1_000
+        let fault = PeerFault(
+            code: .shutdown,
+            message:
+                "the worker's ledger has taken nothing for \(span) s, so it can settle nothing and its shards should go"
+                + " to others; look at the disk of its state directory. The last error: "
+                + String(reason.prefix(Self.maxReason)))
+        return lease.handle(.unfit(fault), now: now, rng: &rng)
+    }
+
+    private static let maxReason = 200
+
+    private mutating func ledgerTakes(_ now: Tick, _ rng: inout PRNG) -> [Effect] {
+        ledgerFailsSince = nil
+        guard isUnfit else { return [] }
+        isUnfit = false
+        return [.note("the ledger takes commits again; a leader is looked for")]
+            + run(lease.handle(.recovered, now: now, rng: &rng), now)
     }
 
     // MARK: Lease and end

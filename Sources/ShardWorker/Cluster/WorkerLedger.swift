@@ -34,6 +34,8 @@ final class WorkerLedger: LedgerSink {
     private let source: SourceID
     private let log: Logger
     private let isStopped = Atomic<Bool>(false)
+    /// Whether the last commit failed.
+    private let isFailing = Atomic<Bool>(false)
     /// Commits that failed, and will be tried again.
     private let failed = Mutex<[Attempt: [LedgerChange]]>([:])
 
@@ -58,6 +60,7 @@ final class WorkerLedger: LedgerSink {
             try await ledger.commit(own)
         } catch {
             if !attempt.places.isEmpty { failed.withLock { $0[attempt] = own } }
+            refused(error)
             throw error
         }
         report(own)
@@ -89,6 +92,7 @@ final class WorkerLedger: LedgerSink {
                 return true
             } catch {
                 log.error("the ledger did not take refused records; trying again: \(error)")
+                refused(error)
                 if isStopped.load(ordering: .relaxed) { return false }
                 try? await Task.sleep(for: .milliseconds(1_000))
             }
@@ -132,6 +136,12 @@ final class WorkerLedger: LedgerSink {
         var numbers: [UInt64] = []
         for case .told(let row) in changes { numbers.append(row.number) }
         if !numbers.isEmpty { desk.handle(.committed(numbers)) }
+        if isFailing.exchange(false, ordering: .relaxed) { desk.handle(.ledgerTakes) }
+    }
+
+    private func refused(_ error: LedgerError) {
+        isFailing.store(true, ordering: .relaxed)
+        desk.handle(.uncommitted(reason: "\(error)"))
     }
 
     /// A letter by whose place the same record is found again, whoever sends it and when.

@@ -5,6 +5,9 @@ struct StatusText {
     /// Workers shown unless all are asked for.
     static let few = 20
 
+    /// Changes of the gate shown.
+    static let changes = 5
+
     let lines: [String]
 
     init(_ answer: StatusAnswer, all: Bool, failure: StatusFailure? = nil) {
@@ -30,6 +33,10 @@ struct StatusText {
         if !gate.reason.isEmpty { rows.append(("", gate.reason)) }
         if let alert = gate.alert { rows.append(("alert", alert)) }
         if gate.needsAcknowledgement { rows.append(("to do", "a person has to acknowledge the alert")) }
+        for (place, change) in (gate.changes ?? []).suffix(changes).reversed().enumerated() {
+            let text = "\(change.time)  \(change.from) -> \(change.to), term \(change.term): \(change.cause)"
+            rows.append((place == 0 ? "changes" : "", text))
+        }
         if !status.shards.isEmpty { rows.append(("shards", shards(status))) }
         if status.coordinator.role == .leader || status.coordinator.role == .takingOver {
             let feed = status.feed

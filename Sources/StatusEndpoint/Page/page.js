@@ -5,6 +5,7 @@ import { ShardMap, bytes, chart, count, draw, drawLoad, keyed, loadBar, make, mi
 const $ = (id) => document.getElementById(id);
 const WINDOW = 15 * 60 * 1000;
 const FEW = 25;
+const CHANGES = 5;
 
 let status = null;
 let history = { targets: [], samples: [], intervalMilliseconds: 5000 };
@@ -59,6 +60,12 @@ function showGate({ gate }) {
   if (gate.alert) entries.push({ term: "alert", text: gate.alert });
   if (gate.needsAcknowledgement) entries.push({ term: "to do", text: "a person has to acknowledge the alert", call: true });
   facts($("gate-facts"), entries);
+  const changes = (gate.changes ?? []).slice(-CHANGES).reverse();
+  keyed($("gate-changes"), changes, (change) => `${change.time} ${change.to}`,
+    () => make("li", {}, make("time"), make("span")), (element, change) => {
+      say(element.children[0], change.time);
+      say(element.children[1], `${change.from} → ${change.to}, term ${change.term}: ${change.cause}`);
+    });
 }
 
 function showFigures({ leader, coordinator, workers, shards, targets, feed }) {

@@ -41,6 +41,19 @@ import Testing
         #expect(!lease.isFenced(at: at(1_269)) && lease.isFenced(at: at(1_270)))
     }
 
+    @Test func anUnfitWorkerLeavesAndDialsNobodyUntilItHasRecovered() {
+        var rng = PRNG(seed: 1)
+        var lease = established(&rng)
+        let fault = PeerFault(code: .shutdown, message: "no room")
+        #expect(
+            lease.handle(.unfit(fault), now: at(300), rng: &rng) == [
+                .close(SessionID(1), fault), .ended(SessionID(1)),
+            ])
+        #expect(lease.handle(.timer, now: at(90_000), rng: &rng).isEmpty && lease.nextDeadline == nil)
+        #expect(
+            lease.handle(.recovered, now: at(91_000), rng: &rng) == [.dial(SessionID(2), address: "b:1")])
+    }
+
     @Test func withoutEchoForHalfTheLeaseTheNextCoordinatorIsTried() {
         var rng = PRNG(seed: 1)
         var lease = established(&rng)
