@@ -1,6 +1,7 @@
 internal import Crypto
 internal import NIOCore
 internal import NIOPosix
+internal import Threading
 
 /// A worker's side: connects to coordinators.
 public final class PeerClient: Sendable {
@@ -49,7 +50,8 @@ public final class PeerClient: Sendable {
         do {
             channel = try await bootstrap.connect(host: host, port: port).get()
         } catch {
-            let reason = PeerError(.connect, "no connection to \(place): \(error); is a coordinator listening there?")
+            let reason = PeerError(
+                .connect, "no connection to \(place): \(Self.words(error)); is a coordinator listening there?")
             established.fail(reason)
             throw reason
         }
@@ -70,6 +72,23 @@ public final class PeerClient: Sendable {
         } catch {
             throw PeerError(.connect, "no connection to \(place): \(error)")
         }
+    }
+
+    /// The system's words for why nobody was reached.
+    private static func words(_ error: any Error) -> String {
+        guard let error = error as? NIOConnectionError else {
+            if case ChannelError.connectTimeout(let limit)? = error as? ChannelError {
+                return "no answer within \(limit.nanoseconds / 1_000_000) ms"
+            }
+            return "\(error)"
+        }
+        let refusals = error.connectionErrors.map { attempt in
+            (attempt.error as? IOError).map { systemErrorText($0.errnoCode) } ?? "\(attempt.error)"
+        }
+        guard !refusals.isEmpty else { return "no address is known for \(error.host)" }
+        var words: [String] = []
+        for refusal in refusals where !words.contains(refusal) { words.append(refusal) }
+        return words.joined(separator: ", ")
     }
 
     /// Refuses an address that leaves the machine before anything is sent there. A name is looked at once it is resolved.

@@ -75,7 +75,10 @@ final class PeerCredentials: Sendable {
                 .credentials,
                 "cannot read \(error.path): \(error.why); mutual TLS needs ca.crt, tls.crt and tls.key in \(directory)")
         }
-        if let material = state.material, let known = state.contents, Self.isSame(known, found) { return material }
+        if let material = state.material, let known = state.contents, Self.isSame(known, found) {
+            try requireCurrent(material.context.ownCertificate)
+            return material
+        }
         let material = try make(found)
         (state.material, state.contents) = (material, found)
         return material
@@ -93,12 +96,7 @@ final class PeerCredentials: Sendable {
         } catch {
             throw PeerError(.credentials, "the files in \(directory) cannot be used: \(error)")
         }
-        guard let facts = context.ownCertificate else {
-            throw PeerError(.credentials, "\(directory)/tls.crt holds no certificate")
-        }
-        guard facts.notAfter > SystemClock.unixMilliseconds() / 1_000 else {
-            throw PeerError(.credentials, "\(directory)/tls.crt has expired; renew it, or set this machine's clock")
-        }
+        let facts = try requireCurrent(context.ownCertificate)
         let identity: PeerIdentity
         do throws(PeerIdentity.Mistake) { identity = try PeerIdentity(facts) } catch {
             throw PeerError(.credentials, "\(directory)/tls.crt is not a certificate of a \(role): \(error.why)")
@@ -108,6 +106,18 @@ final class PeerCredentials: Sendable {
                 .credentials, "\(directory)/tls.crt is for a \(identity.role) (\(identity)), and this is a \(role)")
         }
         return Material(context: context, identity: identity)
+    }
+
+    /// Our own certificate, which may have expired since it was read.
+    @discardableResult
+    private func requireCurrent(_ facts: CertificateFacts?) throws(PeerError) -> CertificateFacts {
+        guard let facts else { throw PeerError(.credentials, "\(directory)/tls.crt holds no certificate") }
+        guard facts.notAfter > SystemClock.unixMilliseconds() / 1_000 else {
+            throw PeerError(
+                .credentials,
+                "\(directory)/tls.crt (serial \(facts.serial)) has expired; renew it, or set this machine's clock")
+        }
+        return facts
     }
 
     /// Bytes of a file that did not change are the same object.

@@ -38,7 +38,7 @@ public struct PeerSettings: Sendable {
     /// Peers of a server, past their handshake or before it.
     public var maxPeers = 4_096
     /// Those of them before the end of the handshake.
-    public var maxHandshakes = 1_024
+    public var maxHandshakes = 512
     /// Threads of a server or client.
     public var threads = 1
 

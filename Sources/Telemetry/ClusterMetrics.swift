@@ -83,12 +83,16 @@ extension ExportMetrics {
     public static let clusterWorkerEvents = MetricDefinition(
         .counter, "sidereal_cluster_worker_events_total", labels: ["event"],
         "Workers that joined, came back, drained, were lost, died or were refused, by this coordinator's count.")
+    /// Connections that were not let in.
+    public static let clusterRefusals = MetricDefinition(
+        .counter, "sidereal_cluster_connections_refused_total", labels: ["kind"],
+        "Connections to this coordinator that were refused or closed for what came over them, by why.")
 
     /// All of them, in the order they are written.
     static let cluster = [
         clusterLeader, clusterTerm, clusterStatusAge, clusterGateAdmits, clusterGateState, clusterAcknowledgement,
         clusterWorkers, clusterShards, clusterUnowned, clusterLoad, clusterInHand, clusterBytesInHand, clusterDelivered,
         clusterBytes, clusterDead, clusterFailures, clusterBacklog, clusterOldest, clusterBreakers,
-        clusterTermsLed, clusterGateChanges, clusterGateCauses, clusterWorkerEvents,
+        clusterTermsLed, clusterGateChanges, clusterGateCauses, clusterWorkerEvents, clusterRefusals,
     ]
 }

@@ -40,6 +40,7 @@ class Authority:
         """With `alternative`, such as `IP:127.0.0.1`, its own certificate serves a receiver too: self-signed."""
         self.name = name
         self.parent = parent
+        self._members = 0
         self._directory = directory / f"ca-{name}"
         self._directory.mkdir()
         (self._directory / "index").touch()
@@ -75,6 +76,13 @@ class Authority:
         self._sign(path.with_suffix(".csr"), certificate, extensions, days, starts)
         return certificate, path
 
+    def member(self, member: str, days: float = 30, usage: str = "") -> Pair:
+        """A certificate for a member of a cluster, such as `worker/w0`."""
+        usual = "serverAuth" if member.startswith("coordinator") else "clientAuth"
+        alternative = f"URI:spiffe://sidereal.local/sidereal-export/{member}"
+        self._members += 1
+        return self.issue(f"member-{self._members}", alternative, days, usage=usage or usual)
+
     def revoke(self, pair: Pair) -> None:
         """Takes a certificate back; say so with `revocations`."""
         self._ca("-revoke", pair[0])
@@ -108,6 +116,19 @@ class Authority:
     def _ca(self, *arguments: str | Path) -> None:
         signer = () if "-keyfile" in arguments else ("-keyfile", self.key, "-cert", self.certificate)
         _openssl("ca", "-config", self._settings, "-batch", "-notext", *arguments, *signer)
+
+
+def equip(directory: Path, pair: Pair | None, *trusted: Authority) -> Path:
+    """Puts what a member of a cluster needs into its directory, each file whole; without a pair only whom it trusts."""
+    directory.mkdir(exist_ok=True)
+    texts = {"ca.crt": "".join(authority.text for authority in trusted)}
+    if pair is not None:
+        texts |= {"tls.key": pair[1].read_text(), "tls.crt": pair[0].read_text()}
+    for name, text in texts.items():
+        draft = directory / f".{name}"
+        draft.write_text(text)
+        draft.rename(directory / name)
+    return directory
 
 
 def chain(path: Path, *pieces: Path) -> Path:

@@ -26,7 +26,7 @@ extension ClusterCoordinator {
         guard case .hello = message else {
             let fault = PeerFault(
                 code: .unexpected, message: "\(message.name) before hello; dial again and introduce yourself")
-            return session.finish(.error(fault))
+            return refuse(session, fault)
         }
         // While the new leader reads what is settled, whoever comes waits for it.
         if term != nil { return session.keep(hello: message) }
@@ -51,6 +51,8 @@ extension ClusterCoordinator {
         let why = session.reason ?? "the connection ended"
         if let worker = core?.membership.worker(of: session.id) {
             known[worker]?.reason = why
+        } else if let trouble = session.trouble {
+            tellRefusal(of: session, trouble.kind, trouble.cause)
         }
         handle(.closed(session.id))
         tellChanges()

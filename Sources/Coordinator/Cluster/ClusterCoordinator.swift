@@ -20,6 +20,7 @@ public actor ClusterCoordinator {
     let stores: CoordinatorStores
     let log: Logger
     let metrics: CoordinatorMetrics
+    let refusals: PeerRefusals
     let startedAt = SystemClock.now()
     var election: LeaderElection
     var rng: PRNG
@@ -58,14 +59,17 @@ public actor ClusterCoordinator {
     ///
     /// - Parameters:
     ///   - metrics: where to count what happens.
+    ///   - refusals: where to tell of connections that are refused.
     ///   - seed: of the jitter.
     public init(
-        settings: CoordinatorSettings, stores: CoordinatorStores, log: Logger, metrics: any MetricsFactory, seed: UInt64
+        settings: CoordinatorSettings, stores: CoordinatorStores, log: Logger, metrics: any MetricsFactory,
+        refusals: PeerRefusals, seed: UInt64
     ) {
         self.settings = settings
         self.stores = stores
         self.log = log
         self.metrics = CoordinatorMetrics(in: metrics)
+        self.refusals = refusals
         rng = PRNG(seed: seed)
         election = LeaderElection(
             identity: settings.identity, address: settings.address, endpoint: settings.endpoint,
@@ -126,6 +130,7 @@ public actor ClusterCoordinator {
 
     private func beat() {
         let now = SystemClock.now()
+        refusals.flush()
         if let due = election.nextTick, now >= due { elect(.tick) }
         guard let term, let until = election.leading(now: now)?.until else { return }
         handle(.tick(leadUntil: until, wallMilliseconds: UInt64(clamping: SystemClock.unixMilliseconds())))
@@ -175,11 +180,20 @@ public actor ClusterCoordinator {
         if let worker = core?.membership.members.first(where: { known[$0.id]?.session == id })?.id {
             known[worker]?.reason = fault.message
         }
-        metrics.saw(.refused)
-        log.warning(
-            "a worker's connection is refused or closed",
-            metadata: ["peer": "\(session.connection.peer)", "code": "\(fault.code)", "cause": "\(fault.message)"])
+        refuse(session, fault)
+    }
+
+    /// Tells a peer why it is not wanted, and the log.
+    func refuse(_ session: PeerSession, _ fault: PeerFault) {
+        tellRefusal(of: session, "\(fault.code)", fault.message)
         session.finish(.error(fault))
+    }
+
+    func tellRefusal(of session: PeerSession, _ code: String, _ cause: String) {
+        metrics.saw(.refused)
+        refusals.tell(
+            code, "a worker's connection is refused or closed",
+            ["peer": "\(session.connection.peer)", "code": "\(code)", "cause": "\(cause)"])
     }
 
     private func send(_ id: SessionID, _ message: Message) {

@@ -16,6 +16,7 @@ final class PeerSession: Sendable {
     private let version = Atomic<UInt8>(0)
     private let urgent = Mutex(FrameEncoder())
     private let cause = Mutex<String?>(nil)
+    private let fault = Mutex<(kind: String, cause: String)?>(nil)
     private let hello = Mutex<Message?>(nil)
 
     /// Before the worker has said what it takes, this much may wait for it.
@@ -29,6 +30,9 @@ final class PeerSession: Sendable {
 
     /// Why it ended, or is about to; nil while it goes on.
     var reason: String? { cause.withLock { $0 } ?? connection.endReason?.message }
+
+    /// What the peer did that ended the connection; nil if it did nothing wrong.
+    var trouble: (kind: String, cause: String)? { fault.withLock { $0 } }
 
     /// Whether nothing more is heard or said.
     var isEnding: Bool { outbox.isEnding }
@@ -102,10 +106,14 @@ final class PeerSession: Sendable {
             }
             note("the connection was closed")
         } catch let error as ProtocolError {
+            fault.withLock { $0 = ("\(error.fault.code)", error.fault.message) }
             finish(.error(error.fault))
             // Reads on until the other side has closed too, or was given up.
             while (try? await connection.receive()) != nil {}
         } catch {
+            if let error = error as? PeerError, error.kind != .closed, error.kind != .cancelled, !isEnding {
+                fault.withLock { $0 = (error.kind.rawValue, error.message) }
+            }
             note("\(error)")
         }
     }

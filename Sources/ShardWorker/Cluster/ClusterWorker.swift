@@ -58,6 +58,7 @@ public final class ClusterWorker: Sendable {
     private let sink: WorkerLedger
     private let lanes: WorkerLanes
     private let links = Mutex<[SessionID: WorkerLink]>([:])
+    private let complaints: DialComplaints
     private let forgetter: Forgetter
     private let figures: WorkerFigures
     private let gate = Mutex<Bool?>(nil)
@@ -104,6 +105,7 @@ public final class ClusterWorker: Sendable {
             lookup: { _, range in desk.look { $0.hands.bytes(at: range) } }, refuse: { await sink.refuse($0) })
         laneParts.listener = desk
         self.parts = parts
+        complaints = DialComplaints(parts.log)
         self.desk = desk
         self.sink = sink
         windowBytes = settings.windowBytes
@@ -170,8 +172,12 @@ public final class ClusterWorker: Sendable {
             let beat = Heartbeat(term: term, number: number, health: health, lapsedMilliseconds: lapsed)
             link(session)?.sendUrgently(.heartbeat(beat))
         case .close(let session, let fault):
-            if let fault { parts.log.warning("the session is given up: \(fault.message)") }
-            link(session)?.close(fault)
+            guard let link = link(session) else { break }
+            if let fault {
+                complaints.tell(
+                    .warning, link.address, "the session with \(link.address) is given up: \(fault.message)")
+            }
+            link.close(fault)
         case .intake(let delivery): lanes.take(delivery)
         case .withdraw(let target, let ranges):
             // The rest of the time is for the commit and the way to the leader. What is not to be given back has more time.
@@ -201,10 +207,11 @@ public final class ClusterWorker: Sendable {
 
     private func connect(_ session: SessionID, _ address: String) {
         let link = WorkerLink(
-            session, desk: desk, log: parts.log, maxCarriedBytes: 4 * windowBytes + UInt64(Frame.maxLength))
+            session, at: address, desk: desk, log: parts.log, complaints: complaints,
+            maxCarriedBytes: 4 * windowBytes + UInt64(Frame.maxLength))
         links.withLock { $0[session] = link }
         Task {
-            await link.run(address, parts.dial)
+            await link.run(parts.dial)
             links.withLock { $0[session] = nil }
         }
     }

@@ -17,8 +17,10 @@ final class WorkerLink: Sendable {
     }
 
     let session: SessionID
+    let address: String
     private let desk: WorkerDesk
     private let log: Logger
+    private let complaints: DialComplaints
     private let maxCarriedBytes: UInt64
     private let release: ProtocolRelease
     private let state: Mutex<State>
@@ -26,10 +28,12 @@ final class WorkerLink: Sendable {
 
     /// - Parameter maxCarriedBytes: a leader that brings more for one target does not keep to what it was told.
     init(
-        _ session: SessionID, desk: WorkerDesk, log: Logger, maxCarriedBytes: UInt64,
-        release: ProtocolRelease = .current
+        _ session: SessionID, at address: String, desk: WorkerDesk, log: Logger, complaints: DialComplaints,
+        maxCarriedBytes: UInt64, release: ProtocolRelease = .current
     ) {
         self.session = session
+        self.address = address
+        self.complaints = complaints
         self.desk = desk
         self.log = log
         self.maxCarriedBytes = maxCarriedBytes
@@ -38,12 +42,12 @@ final class WorkerLink: Sendable {
     }
 
     /// Connects, and then reads and writes until the connection ends. The desk hears of all of that.
-    func run(_ address: String, _ dial: WorkerDial) async {
+    func run(_ dial: WorkerDial) async {
         let connection: any WorkerConnection
         do {
             connection = try await dial(address)
         } catch {
-            if !isClosing { log.warning("no coordinator at \(address): \(error)") }
+            if !isClosing { complaints.tell(.warning, address, "no coordinator at \(address): \(error)") }
             return desk.handle(.closed(session))
         }
         let isWanted = state.withLock { state in
@@ -53,7 +57,7 @@ final class WorkerLink: Sendable {
         guard isWanted else { return connection.abort() }
         desk.handle(.connected(session))
         let writing = Task { await write(connection) }
-        await read(connection, address)
+        await read(connection)
         state.withLock { $0.isClosing = true }
         desk.handle(.closed(session))
         bell.ring()
@@ -119,27 +123,28 @@ final class WorkerLink: Sendable {
         }
     }
 
-    private func read(_ connection: any WorkerConnection, _ address: String) async {
+    private func read(_ connection: any WorkerConnection) async {
         var decoder = FrameDecoder(release: release)
         do {
             while let frame = try await connection.receive() {
                 guard let message = try decoder.decode(frame) else { continue }
                 if case .welcome(let welcome) = message {
+                    complaints.forget(address)
                     state.withLock { $0.encoder.version = decoder.version }
                     desk.releaseMilliseconds.store(welcome.releaseMilliseconds, ordering: .relaxed)
                 }
                 if let fault = fault(in: message) {
-                    log.error("\(address) is left: \(fault.message)")
+                    complaints.tell(.error, address, "\(address) is left: \(fault.message)")
                     return close(fault)
                 }
                 desk.handle(.received(session, message))
             }
-            if !isClosing { log.notice("\(address) closed the connection") }
+            if !isClosing { complaints.tell(.notice, address, "\(address) closed the connection") }
         } catch let error as ProtocolError {
-            log.error("\(address) sent what cannot be read: \(error)")
+            complaints.tell(.error, address, "\(address) sent what cannot be read: \(error)")
             close(error.fault)
         } catch {
-            if !isClosing { log.warning("the connection to \(address) is lost: \(error)") }
+            if !isClosing { complaints.tell(.warning, address, "the connection to \(address) is lost: \(error)") }
         }
     }
 

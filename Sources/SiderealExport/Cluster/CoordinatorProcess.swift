@@ -41,8 +41,9 @@ final class CoordinatorProcess: Sendable {
         self.log = log
         let store = try Self.open(setup.standalone, log)
         self.store = store
-        server = try await Self.listen(setup, log)
         let metrics = MetricRegistry()
+        let refusals = PeerRefusals(log: log, metrics: metrics)
+        server = try await Self.listen(setup, refusals)
         ExportMetrics.buildInfo.meter(ExporterVersion.current, in: metrics).set(1)
         // The endpoint's port stands in the lease, so it is opened before there is anything to show.
         let stage = Stage(setup.name)
@@ -55,7 +56,7 @@ final class CoordinatorProcess: Sendable {
         }
         var seeds = SystemRandomNumberGenerator()
         coordinator = ClusterCoordinator(
-            settings: settings, stores: stores, log: log, metrics: metrics, seed: seeds.next())
+            settings: settings, stores: stores, log: log, metrics: metrics, refusals: refusals, seed: seeds.next())
         stage.enter(coordinator)
         log.notice(
             "coordinator ready",
@@ -73,12 +74,14 @@ final class CoordinatorProcess: Sendable {
         }
     }
 
-    private static func listen(_ setup: CoordinatorSetup, _ log: Logger) async throws(SetupRefusal) -> PeerServer {
+    private static func listen(
+        _ setup: CoordinatorSetup, _ refusals: PeerRefusals
+    ) async throws(SetupRefusal) -> PeerServer {
         do throws(PeerError) {
             return try await PeerServer.start(
                 host: setup.listen.host, port: setup.listen.port, security: setup.security, settings: setup.peers
             ) { reason in
-                log.warning("a connection was refused", metadata: ["kind": "\(reason.kind)", "cause": "\(reason)"])
+                refusals.tell(reason.kind.rawValue, "a connection was refused", ["cause": "\(reason)"])
             }
         } catch {
             throw SetupRefusal(lines: ["error: taking workers' connections: \(error.description)"])

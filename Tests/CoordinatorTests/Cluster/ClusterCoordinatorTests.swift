@@ -47,9 +47,10 @@ final class TestCoordinator: Sendable {
         let stores = CoordinatorStores(lease: store, gate: store, alerts: store, status: store) { _ in
             ScriptedResults(count: records, perPage: 500, shardCount: UInt16(Self.shardCount))
         }
+        let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let made = ClusterCoordinator(
-            settings: settings, stores: stores, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            metrics: metrics, seed: 1)
+            settings: settings, stores: stores, log: log, metrics: metrics,
+            refusals: PeerRefusals(log: log, metrics: metrics), seed: 1)
         coordinator = made
         let connections = server.connections
         running = Task { await made.run(connections) }
