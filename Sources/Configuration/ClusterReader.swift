@@ -2,6 +2,13 @@
 struct ClusterReader {
     let root: Section
 
+    static let keys = [
+        "shards", "coordinators", "listen", "advertise", "lease", "workerLease", "releaseDeadline", "windowBytes",
+        "endpoint", "peerCertificates",
+    ]
+    static let leaseKeys = ["duration", "renewDeadline", "retryPeriod"]
+    static let endpointKeys = ["host", "metrics", "health"]
+
     /// One for each replica, and room to move them.
     private static let maxCoordinators = 16
     private static let maxPathBytes = 1_024
@@ -12,10 +19,7 @@ struct ClusterReader {
     func read() -> ClusterSettings {
         var settings = ClusterSettings()
         guard let cluster = root.section("cluster") else { return settings }
-        cluster.refuseUnknownKeys([
-            "shards", "coordinators", "listen", "advertise", "lease", "workerLease", "releaseDeadline", "windowBytes",
-            "endpoint", "peerCertificates",
-        ]) { Self.explain($0) }
+        cluster.refuseUnknownKeys(Self.keys) { Self.explain($0) }
         if let shards = cluster.whole("shards", in: 1...4_096) { settings.shards = UInt16(shards.value) }
         readAddresses(cluster, &settings)
         readLease(cluster, &settings)
@@ -80,7 +84,7 @@ struct ClusterReader {
 
     private func readLease(_ cluster: Section, _ settings: inout ClusterSettings) {
         guard let lease = cluster.section("lease") else { return }
-        lease.refuseUnknownKeys(["duration", "renewDeadline", "retryPeriod"])
+        lease.refuseUnknownKeys(Self.leaseKeys)
         let bounds: ClosedRange<UInt64> = 50...600_000
         let duration = lease.duration("duration", in: bounds)
         let deadline = lease.duration("renewDeadline", in: bounds)
@@ -110,7 +114,7 @@ struct ClusterReader {
 
     private func readEndpoint(_ cluster: Section, _ settings: inout ClusterSettings) {
         guard let endpoint = cluster.section("endpoint") else { return }
-        endpoint.refuseUnknownKeys(["host", "metrics", "health"])
+        endpoint.refuseUnknownKeys(Self.endpointKeys)
         if let host = endpoint.text("host", maxBytes: 253) {
             do throws(AddressMistake) {
                 // A port would be taken for the one of members.

@@ -52,11 +52,11 @@ struct ConfigurationReader {
         configuration.retentionDays = configuration.impactLevel == .low ? 180 : 365
     }
 
+    static let auditKeys = ["failClosedOnExportFailure", "resumeOn", "failureThreshold", "ageLimit", "retentionDays"]
+
     private func readAudit(_ configuration: inout Configuration) {
         guard let audit = root.section("audit") else { return }
-        audit.refuseUnknownKeys([
-            "failClosedOnExportFailure", "resumeOn", "failureThreshold", "ageLimit", "retentionDays",
-        ])
+        audit.refuseUnknownKeys(Self.auditKeys)
         if let closed = audit.flag("failClosedOnExportFailure") { configuration.gate.failClosed = closed }
         if let resume = audit.choice("resumeOn", as: ResumeOn.self) { configuration.gate.resumeOn = resume.value }
         if let failures = audit.whole("failureThreshold", in: 1...1_000, unit: " failed attempts") {
