@@ -67,6 +67,8 @@ struct StatusText {
     private static func shards(_ status: ClusterStatus) -> String {
         let moving = status.shards.count { $0.state == .revoking }
         let unowned = status.shards.count { $0.state == .unowned }
+        let lost = Set(status.workers.indices.filter { status.workers[$0].state == .lost })
+        let orphaned = status.shards.count { $0.owner.map(lost.contains) ?? false }
         var parts = ["\(status.shards.count)"]
         parts.append(moving > 0 ? "\(moving) moving" : "none moving")
         if let longest = status.shards.lazy.compactMap(\.unownedMilliseconds).max() {
@@ -74,6 +76,7 @@ struct StatusText {
         } else {
             parts.append("all have an owner")
         }
+        if orphaned > 0 { parts.append("\(orphaned) OF A LOST WORKER, which nobody serves") }
         return parts.joined(separator: ", ")
     }
 

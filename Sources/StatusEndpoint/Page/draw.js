@@ -149,6 +149,9 @@ export function drawLoad(bar, shards, fair) {
 /** Hues far apart for neighbours in the list: the golden angle. */
 const hue = (owner) => Math.round((owner * 137.508 + 228) % 360);
 
+/** Whether a shard's owner is lost: nobody serves it until the owner is back, or has certainly stopped. */
+export function isOrphaned(shard, workers) { return workers[shard.owner]?.state === "lost"; }
+
 export class ShardMap {
   constructor(map, detail) {
     this.map = map;
@@ -175,7 +178,7 @@ export class ShardMap {
         const same = this.picked !== null && this.picked === (owner ?? "none");
         say(cell, owner === null ? "–" : String(owner + 1));
         set(cell, {
-          class: `cell ${shard.state}${same ? " same" : ""}`, tabindex: index === focus ? 0 : -1,
+          class: `cell ${shard.state}${isOrphaned(shard, workers) ? " orphaned" : ""}${same ? " same" : ""}`, tabindex: index === focus ? 0 : -1,
           "aria-pressed": same, "aria-label": this.text(shard, index, workers),
         });
         const wanted = owner === null ? "" : String(hue(owner));
@@ -189,7 +192,7 @@ export class ShardMap {
   text(shard, index, workers) {
     if (shard.owner === undefined) return `Shard ${index}: without an owner for ${span(shard.unownedMilliseconds ?? 0)}`;
     const name = workers[shard.owner]?.identity ?? "unknown";
-    const giving = shard.state === "revoking" ? ", being given back" : "";
+    const giving = isOrphaned(shard, workers) ? ", which is lost" : shard.state === "revoking" ? ", being given back" : "";
     return `Shard ${index}: ${name} (${shard.owner + 1})${giving}, epoch ${shard.epoch}`;
   }
 

@@ -1,6 +1,6 @@
 // The page: listens to /v1/events, keeps the last 15 minutes, shows the status.
 
-import { ShardMap, bytes, chart, count, draw, drawLoad, keyed, loadBar, make, micros, rate, say, set, span } from "./draw.js";
+import { ShardMap, bytes, chart, count, draw, drawLoad, isOrphaned, keyed, loadBar, make, micros, rate, say, set, span } from "./draw.js";
 
 const $ = (id) => document.getElementById(id);
 const WINDOW = 15 * 60 * 1000;
@@ -70,7 +70,8 @@ function showGate({ gate }) {
 
 function showFigures({ leader, coordinator, workers, shards, targets, feed }) {
   const inSession = workers.filter((worker) => worker.state !== "lost").length;
-  const owned = shards.filter((shard) => shard.owner !== undefined).length;
+  const bare = shards.filter((shard) => shard.owner === undefined).length;
+  const orphaned = shards.filter((shard) => isOrphaned(shard, workers)).length;
   const sum = (get) => targets.reduce((total, target) => total + (get(target) ?? 0), 0);
   const oldest = Math.max(0, ...targets.map((target) => target.oldestMilliseconds ?? 0));
   const entries = [{
@@ -81,8 +82,8 @@ function showFigures({ leader, coordinator, workers, shards, targets, feed }) {
     entries.push(
       { term: "Workers", text: `${count(inSession)} of ${count(workers.length)}`, alarm: inSession < workers.length || inSession === 0,
         more: workers.length === 0 ? "none has come yet" : inSession === workers.length ? "all in session" : `${count(workers.length - inSession)} lost` },
-      { term: "Shards", text: `${count(owned)} of ${count(shards.length)}`, alarm: owned < shards.length,
-        more: owned === shards.length ? "all have an owner" : `${count(shards.length - owned)} without an owner` },
+      { term: "Shards", text: `${count(shards.length - bare - orphaned)} of ${count(shards.length)}`, alarm: bare + orphaned > 0,
+        more: [bare ? `${count(bare)} without an owner` : "", orphaned ? `${count(orphaned)} of a lost worker` : ""].filter(Boolean).join(", ") || "all have an owner" },
       { term: "Delivered", text: `${rate(sum((target) => target.recordsPerSecond))}/s`,
         more: `${count(sum((target) => target.delivered))} records in this term` },
       { term: "Backlog", text: count(sum((target) => target.backlog)), more: oldest ? `oldest ${span(oldest)}` : "nothing waits" },
@@ -158,7 +159,9 @@ function showShards({ shards, workers, coordinator }) {
   if (!isLeader) return;
   const moving = shards.filter((shard) => shard.state === "revoking").length;
   const bare = shards.filter((shard) => shard.owner === undefined).length;
-  const notes = [`${count(shards.length)} shards`, moving ? `${count(moving)} moving` : "none moving", bare ? `${count(bare)} without an owner` : ""];
+  const orphaned = shards.filter((shard) => isOrphaned(shard, workers)).length;
+  const notes = [`${count(shards.length)} shards`, moving ? `${count(moving)} moving` : "none moving",
+    bare ? `${count(bare)} without an owner` : "", orphaned ? `${count(orphaned)} of a lost worker` : ""];
   say($("shards-note"), notes.filter(Boolean).join(", ") + (coordinator.role === "takingOver" ? "; taking over" : ""));
   map.update(shards, workers);
 }
