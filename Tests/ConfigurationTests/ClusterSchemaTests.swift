@@ -106,7 +106,9 @@ import Testing
     @Test func defaultsAreThePrograms() throws {
         let (sections, settings) = (try Self.sections(), ClusterSettings())
         func text(_ section: String, _ key: String) -> [String] { sections[section]?.properties[key]?.defaults ?? [] }
-        func time(_ section: String, _ key: String) -> UInt64? { text(section, key).first.flatMap(Quantity.milliseconds) }
+        func time(_ section: String, _ key: String) -> UInt64? {
+            text(section, key).first.flatMap(Quantity.milliseconds)
+        }
         #expect(text("cluster", "shards") == ["\(settings.shards)"])
         #expect(text("cluster", "coordinators") == settings.coordinators.map(\.description))
         #expect(text("cluster", "listen") == [settings.listen.description])
