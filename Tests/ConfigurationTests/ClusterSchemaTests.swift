@@ -67,7 +67,10 @@ import Testing
         let names = section.split(separator: ".")
         let opening = names.map { "\($0): {" }.joined()
         let text = file(head: opening + "\(key): \(value)" + String(repeating: "}", count: names.count) + "\n")
-        return problems(text).contains { $0.keyPath == "\(section).\(key)" && $0.message.contains("from ") }
+        return problems(text).contains { problem in
+            let isRange = ["from ", "out of range"].contains { problem.message.contains($0) }
+            return problem.keyPath == "\(section).\(key)" && isRange
+        }
     }
 
     @Test func everyKeyIsThereAndNoOther() throws {

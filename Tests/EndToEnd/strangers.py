@@ -33,7 +33,7 @@ def hello(identity: str, lowest: int = 1, highest: int = 1) -> bytes:
 def welcome(version: int) -> bytes:
     """A leader's answer."""
     payload = struct.pack(">BQ", version, 1) + _name("c9") + struct.pack(">IHIB", 2_000, 64, 3_000, 2)
-    return frame(WELCOME, payload + _name("splunk") + _name("elasticsearch"))
+    return frame(WELCOME, payload + _name("splunk") + _name("elasticsearch") + struct.pack(">I", 1_000))
 
 
 class Caller:
