@@ -32,6 +32,16 @@ public struct TargetTally: Sendable, Equatable {
 }
 
 extension CoordinatorCore {
+    /// What the feed last told of a target.
+    struct Unread {
+        var records: UInt64
+        var oldest: UInt64?
+        var told: Tick
+
+        /// What has waited goes on waiting, whether the feed can still tell of it or not.
+        func oldestMilliseconds(now: Tick) -> UInt64? { oldest.map { $0 + now.milliseconds(since: told) } }
+    }
+
     /// Fills in what the leader knows: role, gate, records in hand, shards, workers, and all of the targets but name,
     /// backend and format, which `status` has already, in the order of the sessions.
     public func fill(_ status: inout ClusterStatus, now: Tick) {

@@ -117,16 +117,6 @@ public struct CoordinatorCore: Sendable {
     /// Names of workers that the gate was told of.
     private var names: [WorkerID: String] = [:]
 
-    /// What the feed last told of a target.
-    struct Unread {
-        var records: UInt64
-        var oldest: UInt64?
-        var told: Tick
-
-        /// What has waited goes on waiting, whether the feed can still tell of it or not.
-        func oldestMilliseconds(now: Tick) -> UInt64? { oldest.map { $0 + now.milliseconds(since: told) } }
-    }
-
     /// What the gate was told of a worker.
     private struct WorkerWord: Equatable {
         var boot: RecordKey
