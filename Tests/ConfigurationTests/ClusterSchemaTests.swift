@@ -68,8 +68,8 @@ import Testing
         let opening = names.map { "\($0): {" }.joined()
         let text = file(head: opening + "\(key): \(value)" + String(repeating: "}", count: names.count) + "\n")
         return problems(text).contains { problem in
-            let isRange = ["from ", "out of range"].contains { problem.message.contains($0) }
-            return problem.keyPath == "\(section).\(key)" && isRange
+            let isOfRange = problem.message.contains("from ") || problem.message.contains("is out of range")
+            return problem.keyPath == "\(section).\(key)" && isOfRange
         }
     }
 
