@@ -47,6 +47,23 @@ import Testing
         }
     }
 
+    /// A crash between the last commit and the rename, and a next run that has nothing to deliver.
+    @Test func aFileThatOnlyWantsItsNameGetsItWithoutRecords() async throws {
+        try await withTemporaryDirectory { directory in
+            let ledger = FileLedger()
+            ledger.write(OutputFile(path: directory + "/t-000003.ndjson.open", length: 4))
+            try write("all\n", to: directory + "/t-000003.ndjson.open")
+            try await withFileBackend(directory, ledger) { _ in }
+            #expect(names(in: directory) == ["t-000003.ndjson"])
+            #expect(contents(directory + "/t-000003.ndjson") == "all\n")
+            // One with more in it than the ledger has is not finished.
+            ledger.write(OutputFile(path: directory + "/t-000004.ndjson.open", length: 4))
+            try write("all\nand more\n", to: directory + "/t-000004.ndjson.open")
+            try await withFileBackend(directory, ledger) { _ in }
+            #expect(names(in: directory) == ["t-000003.ndjson", "t-000004.ndjson.open"])
+        }
+    }
+
     /// A crash between the rename and the ledger's next commit.
     @Test func aRenamedFileThatTheLedgerCallsOpenIsFinished() async throws {
         try await withTemporaryDirectory { directory in

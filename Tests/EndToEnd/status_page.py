@@ -108,7 +108,7 @@ def cluster(workers: int = 4, shards: int = 256, gate: str = "open") -> Json:
         "gate": {"state": gate, "reason": GATE_REASONS.get(gate, ""), "sinceMilliseconds": 254_000, "failClosed": gate != "degraded",
                  "needsAcknowledgement": gate in ("halted", "recovering"),
                  **({} if gate == "open" else {"episode": "7-1", "alert": "siem-export-degraded-7-1"})},
-        "feed": {"files": 3, "waitingFiles": 2, "records": 18_412, "bytes": 24_100_000, "maxBytes": 67_108_864, "oldestMilliseconds": 3_100},
+        "feed": {"files": 3, "waitingFiles": 2, "unreadFiles": 0, "trouble": "", "records": 18_412, "bytes": 24_100_000, "maxBytes": 67_108_864, "oldestMilliseconds": 3_100},
         "shards": held, "workers": people,
         "targets": [
             {"name": name, "backend": backend, "format": form, "delivered": 9_120_344 - 210_000 * index, "deliveredBytes": 11_000_000_000,

@@ -118,6 +118,7 @@ public actor FileBackend: Backend {
     public func close() async {
         ageing?.cancel()
         _ = await finishing?.value
+        if log == nil { takeUpLeftBehind() }
         await finishIfRecorded()
         log = nil
         executor.stop()
@@ -329,6 +330,13 @@ extension FileBackend {
         self.log = nil
         ageing?.cancel()
         return nil
+    }
+
+    /// A process that died between its last commit and the rename left a file that only wants its name, and here were no
+    /// records that would have taken it up. If it cannot be used, whoever has records for it says why.
+    private func takeUpLeftBehind() {
+        guard let committed, committed.path.hasPrefix(target.endpoint.path + "/") else { return }
+        _ = try? resume(committed)
     }
 
     /// Finishes the file now, if the ledger has all that is in it. An empty one is taken away.
