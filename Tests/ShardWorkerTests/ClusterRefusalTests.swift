@@ -67,7 +67,7 @@ import Testing
     @Test func aLedgerThatTakesNothingEndsTheSessionUntilItDoes() async throws {
         try await withTemporaryDirectory { directory in
             let ledger = try await Ledger.open(directory: directory)
-            let bench = try await ClusterBench(ledger, leader: ClusterBench.leader(lease: 1_000))
+            let bench = try await ClusterBench(ledger, leader: ClusterBench.leader(lease: 5_000))
             await eventually("ready") { bench.worker.isReady }
             bench.sink.refuses.store(true, ordering: .relaxed)
             bench.leader.say(ClusterRecords(count: 5).frame(0..<5))

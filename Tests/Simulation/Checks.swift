@@ -6,13 +6,23 @@ import Protocol
 final class Checks {
     private(set) var violations: [String] = []
     private var owners: [Grant: String] = [:]
+    /// The last that each shard was given to in a term.
+    var owner: [Shard: String] = [:]
+    /// Failures that an owner told, by record and target.
+    var ownFailures: Set<Failure> = []
+    var unheld: [UInt16: UInt64] = [:]
+    var wellSince: [String: UInt64] = [:]
+    /// When everything was mended; nil before.
+    var healed: UInt64?
+    /// Nothing is amiss that may halt probing.
+    var mustStayOpen = false
     private var leaders: [UInt64: String] = [:]
     /// Records that workers' ledgers held as given up.
     private var buried: [Int: Set<RecordKey>] = [:]
     private var requests: [UInt64: Request] = [:]
     private var nextRequest: UInt64 = 0
     /// When a leader last came to power: it has to see a failure itself.
-    private var lastLed: UInt64 = 0
+    var lastLed: UInt64 = 0
     /// What each worker's ledger ever held as delivered, for each target.
     private var committed: [String: [Set<RecordKey>]] = [:]
 
@@ -71,6 +81,7 @@ final class Checks {
                 violate("4: shard \(grant.shard) is \(other)'s and \(worker)'s in \(term).\(grant.epoch)")
             }
             owners[key] = worker
+            owner[Shard(term: term, number: grant.shard)] = worker
         }
     }
 
@@ -125,6 +136,8 @@ final class Checks {
         guard world.events % 16 == 0 else { return }
         bounds(world)
         gateIsShut(world)
+        gateIsOpen(world)
+        shardsAreHeld(world)
     }
 
     /// Invariant 7.
@@ -156,6 +169,7 @@ final class Checks {
         }
     }
 
-    /// The gate's lease, the longest evidence of another worker, and a change of leader in between.
-    private static let shutWithin = 24 * World.second
+    /// The gate's lease, suspicion and the longest evidence of another worker, a request that hangs, and a change of leader
+    /// in between.
+    private static let shutWithin = 40 * World.second
 }

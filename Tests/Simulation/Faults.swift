@@ -13,7 +13,7 @@ extension World {
     }
 
     private func fault() {
-        let kind = Int(rng.below(14))
+        let kind = Int(rng.below(15))
         guard plan.faults & (1 << UInt64(kind)) != 0 else { return }
         let worker = workers[Int(rng.below(UInt64(workers.count)))]
         let coordinator = coordinators[Int(rng.below(UInt64(coordinators.count)))]
@@ -32,6 +32,7 @@ extension World {
         case 10: handOver(coordinator, cutOff: worker)
         case 11: leave(worker)
         case 12: addSource()
+        case 13: cutOff(worker, from: Int(rng.below(UInt64(plan.targetCount))))
         default: scale()
         }
     }
@@ -72,7 +73,14 @@ extension World {
         guard !receiver.isDown else { return }
         receiver.goDown()
         guard plan.deadTarget != receiver.target else { return }
-        after(rng.below(12 * World.second)) { if self.plan.deadTarget != receiver.target { receiver.heal() } }
+        let length = plan.hasLongOutages ? 25 + rng.below(30) : rng.below(12)
+        after(length * World.second) { if self.plan.deadTarget != receiver.target { receiver.heal() } }
+    }
+
+    /// One worker does not reach one receiver.
+    private func cutOff(_ worker: SimWorker, from target: Int) {
+        worker.cutOff.insert(target)
+        after(rng.below(40 * World.second)) { worker.cutOff.remove(target) }
     }
 
     private func leave(_ worker: SimWorker) {

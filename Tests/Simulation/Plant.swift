@@ -28,4 +28,16 @@ enum Plant: String, CaseIterable {
     case alwaysVouched
     /// Workers wait for answers beyond the margin.
     case neverCutOff
+    /// The gate's record says open, whatever the gate decides.
+    case gateNeverCloses
+    /// Once closed, the gate stays closed, whoever acknowledged.
+    case gateStaysClosed
+    /// A worker that fails alone is not shunned.
+    case neverShun
+    /// A shard is given to nobody.
+    case forgetAShard
+    /// What a former owner says of a failure counts as the owner's word.
+    case believeFormerOwners
+    /// The feed waits for the slowest target.
+    case waitForAllTargets
 }

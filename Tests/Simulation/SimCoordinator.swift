@@ -46,6 +46,7 @@ final class SimCoordinator: SimNode {
     var isLeading: Bool { isUp && election?.isLeading(now: tick) ?? false }
 
     private func beat() {
+        if world.plant == .gateNeverCloses, isLeading { world.store.keepOpen(identity) }
         if let until = election?.leading(now: tick)?.until, core != nil {
             let until = world.plant == .actAfterLease ? Tick(nanoseconds: .max) : until
             handle(.tick(leadUntil: until, wallMilliseconds: wall))
@@ -136,6 +137,7 @@ final class SimCoordinator: SimNode {
         var settings = CoordinatorCore.Settings(
             membership: membership, isFirstTerm: term == 1 || world.plant == .noWaitAfterTakeOver, cluster: "sim",
             gate: SimSettings.gate, bounds: SimSettings.bounds)
+        if world.plant == .neverShun { settings.gate.suspicion = 600_000 }
         settings.quietSince = election?.quietSince
         core = CoordinatorCore(settings, index: index, leadUntil: until, now: tick)
         writes = []
@@ -185,7 +187,22 @@ final class SimCoordinator: SimNode {
             link.close(fromWorker: false)
             return
         }
+        if case .outcomes(let told) = message, told.kind == .failed {
+            world.checks.failureTold(told, by: link.worker.name)
+            if world.plant == .believeFormerOwners { believe(told) }
+        }
         handle(.received(session, message))
+    }
+
+    /// Takes it as if the owner had said it.
+    private func believe(_ told: Outcomes) {
+        guard var forged = Optional(told), let core else { return }
+        for (place, grant) in told.grants.enumerated() {
+            guard let owner = core.table.holder(of: ShardID(grant.shard)) else { continue }
+            forged.keys = [told.keys[place]]
+            forged.grants = [ShardGrant(shard: grant.shard, epoch: owner.epoch)]
+            if let session = core.membership.session(of: owner.worker) { handle(.received(session, .outcomes(forged))) }
+        }
     }
 
     func handle(_ event: CoordinatorCore.Event) {
@@ -199,8 +216,11 @@ final class SimCoordinator: SimNode {
     private func perform(_ effect: CoordinatorCore.Effect) {
         switch effect {
         case .send(let session, let message):
+            var message = message
             if case .assign(let term, let grants) = message, let link = links[session] {
-                world.checks.assigns(term, grants, to: link.worker.name)
+                let sent = world.plant == .forgetAShard ? grants.filter { $0.shard != 5 } : grants
+                message = .assign(term: term, grants: sent)
+                world.checks.assigns(term, sent, to: link.worker.name)
             }
             world.checks.acts(self, world)
             links[session]?.send(message, fromWorker: false)
@@ -270,9 +290,11 @@ final class SimCoordinator: SimNode {
                     self.handle(.gate(.alertUnreadable))
                 }
             }
-        case .writeGate(let record, let before):
+        case .writeGate(var record, let before):
+            if world.plant == .gateStaysClosed, world.store.gate?.isOpen == false { record.holder = "" }
             guard tick < before else { return handle(.gate(.gateUnwritten(record.version))) }
-            world.store.request(self, { $0.write(record, identity: identity, term: term) }) { answer in
+            world.store.request(self, { [record] in $0.write(record, identity: identity, term: term) }) {
+                [record] answer in
                 switch answer {
                 case .done(nil): self.handle(.gate(.gateWritten(record.version)))
                 case .done(let stored?): self.handle(.gate(.gateRefused(stored: stored)))
@@ -307,7 +329,9 @@ final class SimCoordinator: SimNode {
     private func feed() {
         for _ in 0..<8 {
             guard let core, isLeading else { return }
-            let next = schedule.next(hasRoom: core.dispatch.hasRoom) { $0.file < world.sources.count }
+            var hasRoom = core.dispatch.hasRoom
+            if world.plant == .waitForAllTargets, hasRoom.contains(false) { hasRoom = hasRoom.map { _ in false } }
+            let next = schedule.next(hasRoom: hasRoom) { $0.file < world.sources.count }
             guard let (ref, targets) = next else { break }
             let after = ref.offset == 0 ? ChunkRef(file: ref.file, offset: 1) : ChunkRef(file: ref.file + 1, offset: 0)
             schedule.advance(targets, to: after)

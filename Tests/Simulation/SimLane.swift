@@ -86,8 +86,9 @@ final class SimLane {
             switch effect {
             case .send(let id, let ranges): send(id, ranges)
             case .commit(let id, let dead): commit(id, dead)
-            case .failed(let id, _, let reason):
-                health.consecutiveFailures += 1
+            case .failed(let id, let kind, let reason):
+                // A receiver that refuses one record works.
+                if kind != .poison { health.consecutiveFailures += 1 }
                 guard let items = batches[id], told.insert(id).inserted else { continue }
                 worker.handle(.failed(target: target, items.map(Self.range), reason: reason.message))
             case .withdrawn(let id, let ranges):
@@ -106,6 +107,12 @@ final class SimLane {
             return
         }
         let sent = ranges.flatMap { items[$0] }
+        guard !worker.cutOff.contains(target) else {
+            health.attempts += 1
+            return worker.later(SimSettings.requestMilliseconds * World.millisecond) {
+                self.handle(.answered(id, .retry(Self.unreachable, retryAfterMilliseconds: nil), nanoseconds: 1))
+            }
+        }
         let request = world.checks.requestBegins(sent, target, worker, world)
         health.attempts += 1
         let (checks, records) = (world.checks, sent.map { ($0.key, world.isPoison($0.key)) })
@@ -121,6 +128,8 @@ final class SimLane {
         }
         requests[id] = underWay
     }
+
+    private static let unreachable = Reason(code: "connect", message: "no connection")
 
     private func succeeded() {
         health.successes += 1
@@ -143,6 +152,7 @@ final class SimLane {
     var report: TargetHealth {
         var report = health
         report.sinceSuccessMilliseconds = lastSuccess.map { worker.tick.milliseconds(since: $0) }
+        report.oldestMilliseconds = queue.isEmpty && batches.isEmpty ? nil : 0
         report.queuedBytes = UInt64(queue.count + batches.count)
         report.breaker = delivery.status.breaker == .closed ? .closed : .open
         return report

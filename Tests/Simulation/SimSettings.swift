@@ -37,7 +37,7 @@ enum SimSettings {
         var gate = ExportGateSettings(impactLevel: .high)
         gate.ageLimit = 600_000
         gate.noWorkerLimit = 8_000
-        gate.evidence = 4_000
+        gate.evidence = 12_000
         gate.suspicion = 1_000
         gate.shun = 4_000
         gate.maxShun = 8_000

@@ -66,8 +66,12 @@ final class SimStore {
     func write(_ written: [Dispatch.Facts], identity: String, term: UInt64) -> Answer<Void> {
         guard !isFenced(identity, term) else { return .refused }
         note(term)
-        for fact in written where fact.kind != .failed {
+        for fact in written {
             for key in fact.keys {
+                if fact.kind == .failed {
+                    world.checks.failed(key, fact.target, term)
+                    continue
+                }
                 world.checks.told(key, fact.target, fact.kind, world)
                 facts[fact.target][key] = fact.kind
             }
@@ -95,6 +99,12 @@ final class SimStore {
         gate = record
         if record.isOpen { gateRenewedAt = world.now }
         return .done(nil)
+    }
+
+    /// Renews the gate whatever it decided; for a planted mistake.
+    func keepOpen(_ identity: String) {
+        gate?.holder = identity
+        gateRenewedAt = world.now
     }
 
     func raise(_ alert: SystemAlert) -> SystemAlert {

@@ -7,6 +7,8 @@ final class SimWorker: SimNode {
     var core: WorkerCore?
     /// What its disk holds, whatever happens to the process.
     var ledger: [WorkerHands.Row] = []
+    /// Receivers that it does not reach.
+    var cutOff: Set<Int> = []
     private var highestRow: UInt64 = 0
     private var lanes: [SimLane] = []
     private var links: [SessionID: SimLink] = [:]
@@ -97,6 +99,12 @@ final class SimWorker: SimNode {
             world.checks.tells(told, self)
         }
         links[session]?.send(message, fromWorker: true)
+        // Word of a failure may come late, when the records are somebody else's.
+        if case .outcomes(let told) = message, told.kind == .failed, world.rng.below(3) == 0 {
+            later(World.second + world.rng.below(4 * World.second)) {
+                self.links[session]?.send(message, fromWorker: true)
+            }
+        }
     }
 
     private func dial(_ session: SessionID, _ address: String) {

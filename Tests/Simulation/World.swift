@@ -50,7 +50,9 @@ final class World {
         for _ in 0..<plan.sourceCount { addSource() }
         scheduleFault()
         scheduleSource()
+        keepAcknowledging()
         advance(to: now + plan.faultySeconds * World.second) { false }
+        if let dead = plan.deadTarget, plan.targetCount > 1 { othersGoOn(without: dead) }
         heal()
         let calm = now
         advance(to: now + plan.calmSeconds * World.second) { self.isSettled }
@@ -61,6 +63,7 @@ final class World {
                 checks.violate("nothing more than \(unsettled) after \((now - calm) / World.second) s without faults")
             }
         }
+        if plan.staysCut, checks.violations.isEmpty { oneIsCutOff() }
         return checks.violations
     }
 
@@ -84,6 +87,32 @@ final class World {
         addSource()
         advance(to: now + plan.calmSeconds * World.second) { self.isSettled }
         if !isSettled { checks.violate("a fresh record did not pass: \(unsettled)") }
+    }
+
+    /// Invariant 8: with one receiver dead and nothing else amiss, the others get what is theirs in time.
+    private func othersGoOn(without dead: Int) {
+        heal(but: dead)
+        for _ in 0..<6 { addSource() }
+        let others = (0..<plan.targetCount).filter { $0 != dead }
+        advance(to: now + Self.othersWithin) { self.owed(others) == nil }
+        if let owed = owed(others) {
+            checks.violate(
+                "8: \(owed) after \(Self.othersWithin / World.second) s in which only target \(dead) was dead")
+        }
+    }
+
+    private static let othersWithin = 60 * World.second
+
+    /// Invariant 6: one worker that is cut off from one receiver does not halt the others, however rarely results come.
+    private func oneIsCutOff() {
+        workers[0].cutOff = [Int(rng.below(UInt64(plan.targetCount)))]
+        checks.mustStayOpen = true
+        for _ in 0..<4 {
+            addSource()
+            advance(to: now + 12 * World.second) { false }
+        }
+        advance(to: now + plan.calmSeconds * World.second) { self.isSettled }
+        if !isSettled { checks.violate("with \(workers[0].name) cut off from one target there is left \(unsettled)") }
     }
 
     func advance(to end: UInt64, until isDone: () -> Bool) {
@@ -126,11 +155,12 @@ final class World {
     // MARK: End
 
     /// The faults are over: everybody is there, can be reached and answers.
-    private func heal() {
+    private func heal(but dead: Int? = nil) {
         isFaulty = false
+        if dead == nil { checks.healed = now }
         blocked = []
         store.outageUntil = 0
-        for receiver in receivers { receiver.heal() }
+        for receiver in receivers where receiver.target != dead { receiver.heal() }
         let wanted = plan.finalWorkers
         while workers.count < wanted {
             workers.append(SimWorker(world: self, name: "w\(workers.count)"))
@@ -139,27 +169,37 @@ final class World {
             node.pausedUntil = 0
             node.resume()
             node.isLeaving = false
+            (node as? SimWorker)?.cutOff = []
             if !node.isUp { after(rng.below(World.second) + UInt64(index)) { node.start() } }
         }
-        keepAcknowledging()
     }
 
-    /// A person looks at the alerts now and then.
+    /// A person looks at the alerts now and then; with nothing else to do, each second.
     private func keepAcknowledging() {
-        store.acknowledgeAll()
-        after(World.second) { self.keepAcknowledging() }
+        after(isFaulty ? World.second + rng.below(20 * World.second) : World.second) {
+            self.store.acknowledgeAll()
+            self.keepAcknowledging()
+        }
     }
 
     /// Whether everything is settled, told, forgotten, and probing goes on.
     var isSettled: Bool { unsettled.isEmpty }
 
-    var unsettled: String {
+    /// A record that one of the targets has not settled.
+    private func owed(_ targets: [Int]) -> String? {
         for source in sources {
             for record in source.records {
-                for target in 0..<plan.targetCount where store.facts[target][record.key] == nil {
+                for target in targets where store.facts[target][record.key] == nil {
                     return "record \(record.key) of target \(target)"
                 }
             }
+        }
+        return nil
+    }
+
+    var unsettled: String {
+        if let owed = owed(Array(0..<plan.targetCount)) { return owed }
+        for source in sources {
             if !store.finished.contains(source.id) { return "source \(source.id)" }
         }
         for worker in workers where worker.isUp && !worker.ledger.isEmpty { return "the ledger of \(worker.name)" }
@@ -184,6 +224,10 @@ struct Plan {
     var isSluggish: Bool
     /// One receiver refuses everything all the time.
     var deadTarget: Int?
+    /// Receivers are down for as long as it takes to halt probing.
+    var hasLongOutages: Bool
+    /// In the end one worker is cut off from a receiver that others reach.
+    var staysCut: Bool
 
     init(rng: inout PRNG) {
         targetCount = 1 + Int(rng.below(3))
@@ -196,6 +240,9 @@ struct Plan {
         faults = rng.below(5) == 0 ? 0 : rng.next()
         isMixed = rng.below(3) == 0
         isSluggish = rng.below(3) == 0
+        hasLongOutages = rng.below(4) == 0
+        if hasLongOutages { faultySeconds += 40 }
+        staysCut = rng.below(3) == 0 && finalWorkers > 1
         deadTarget = rng.below(8) == 0 ? Int(rng.below(UInt64(targetCount))) : nil
     }
 }

@@ -66,17 +66,19 @@ extension ExportGate {
         return trusted
     }
 
-    /// Why `name` is suspect: it fails for long enough, and another one does not, as far as is known. How old that other
+    /// Why `name` is suspect: it fails for long enough, by itself or with most of what makes the target suspect (its next
+    /// attempt may be minutes away), and another one does not, as far as is known. How old that other
     /// one's success is does not matter: whoever fails alone loses its shards, and then is seen what others make of them.
     private func suspicion(_ name: String, _ target: Int, _ trusted: Set<String>, _ now: Tick) -> String? {
         let watch = targets[target]
-        guard let view = watch.workers[name], view.failures >= settings.failureThreshold, !view.isStale,
+        guard let view = watch.workers[name], !view.isStale,
+            view.failures >= settings.failureThreshold || watch.isAtThreshold && 2 * view.failures > watch.failures,
             let since = view.failingSince, now >= since.adding(milliseconds: settings.suspicion)
         else { return nil }
-        guard let other = trusted.filter({ $0 != name && watch.isFine($0) }).min() else { return nil }
-        let last = watch.workers[other]?.lastSuccess.map { _ in "the last attempt of \(other) succeeded" }
+        guard let other = trusted.filter({ $0 != name && watch.mayTakeOver($0, now: now) }).min() else { return nil }
+        let last = watch.workers[other]?.lastSuccess.map { _ in "\(other) has succeeded" }
         return "\(view.failures) attempts in a row failed at \(watch.name), where "
-            + (last ?? "\(other) has tried nothing yet")
+            + (last ?? "\(other) has nothing to try")
     }
 
     private mutating func shun(_ name: String, _ target: Int, _ now: Tick) {
@@ -88,14 +90,14 @@ extension ExportGate {
         if let forgiven = suspicion.forgiven {
             let success = targets[suspicion.target].workers[name]?.lastSuccess
             if members[name] == nil || success.map({ $0 > forgiven }) == true { suspects[name] = nil }
-        } else if now >= suspicion.until || isHopeless(suspicion.target) {
+        } else if now >= suspicion.until || isHopeless(suspicion.target, now) {
             forgive(name, now, &effects)
         }
     }
 
     /// All others fail there too, so nothing shows that the shunned one is worse.
-    private func isHopeless(_ target: Int) -> Bool {
-        targets[target].isAtThreshold && !trustedWorkers.contains { targets[target].isFine($0) }
+    private func isHopeless(_ target: Int, _ now: Tick) -> Bool {
+        targets[target].isAtThreshold && !trustedWorkers.contains { targets[target].mayTakeOver($0, now: now) }
     }
 
     private mutating func forgive(_ name: String, _ now: Tick, _ effects: inout [Effect]) {

@@ -21,6 +21,7 @@ struct TargetWatch: Sendable {
         var failures: UInt64
         var failingSince: Tick?
         var lastSuccess: Tick?
+        fileprivate var lastFailure: Tick?
         /// Whether its last report of any attempt had a success in it, or there was no attempt yet.
         fileprivate var isFine: Bool
         /// The next report that could count is only where counting begins.
@@ -82,6 +83,7 @@ struct TargetWatch: Sendable {
         }
         if row > 0, mayCount {
             next.isFine = successes > 0
+            next.lastFailure = now
             next.failures += row
             next.failingSince = next.failingSince ?? now
             failures += row
@@ -137,8 +139,14 @@ struct TargetWatch: Sendable {
         if records == 0 { failures = 0 }
     }
 
-    /// Whether the last that this worker tells of the target is not a failure, whatever its age.
-    func isFine(_ worker: String) -> Bool { workers[worker]?.isFine == true }
+    /// Whether the worker should be given what another one fails with: its last word is no failure, or it has nothing to
+    /// send there and its failure is old. It would not try again by itself, and what it failed with then may be mended.
+    func mayTakeOver(_ worker: String, now: Tick) -> Bool {
+        guard let view = workers[worker] else { return false }
+        if view.isFine { return true }
+        let isOld = view.lastFailure.map { now >= $0.adding(milliseconds: settings.evidence) } ?? true
+        return isOld && view.oldest == nil
+    }
 
     /// Whether this worker's word is evidence that the target works, or it still has time to show that.
     func isEvidence(_ worker: String, now: Tick) -> Bool {

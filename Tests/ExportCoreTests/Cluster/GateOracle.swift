@@ -145,9 +145,9 @@ struct GateOracle {
 
     /// A worker that fails where all others succeed does not keep its records.
     mutating func brokenWorker(_ world: GateWorld, since: UInt64?, _ index: Int) {
-        guard let since, let leaderSince, calmSince != nil else { return }
+        guard let since, let leaderSince, let calmSince else { return }
         let bound = findOut + settings.suspicion + 6_000
-        guard world.now - max(since, leaderSince) > bound, world.workers[index].serves else { return }
+        guard world.now - max(since, leaderSince, calmSince) > bound, world.workers[index].serves else { return }
         for target in world.receivers.indices where !world.workers[index].links[target] {
             if let birth = world.workers[index].queues[target].first, world.now - birth > bound {
                 breach("keepsShards: the broken \(world.workers[index].name) holds a record since \(birth)", world.now)

@@ -91,6 +91,36 @@ import Testing
         #expect(bench.gate.state == .open)
     }
 
+    /// One failure of another worker, long ago, makes the fifth; the next attempt of the one that is cut off is far away.
+    @Test func itIsShunnedForMostOfTheFailures() {
+        var bench = GateBench.working(["a", "b", "c"])
+        bench.attempt("b", 1, succeeds: false)
+        bench.pass(300_000)
+        bench.attempt("a", 4, succeeds: false)
+        bench.pass(6_000)
+        #expect(bench.shuns == ["-a"] && bench.gate.state == .open)
+        bench.attempt("c", 1, succeeds: true)
+        bench.backlog(0)
+        bench.pass(120_000)
+        #expect(bench.gate.state == .open && bench.raised.isEmpty)
+    }
+
+    /// All have failed, the target is mended, and what is left lies with the one that cannot reach it.
+    @Test func whoHasNothingLeftToTryIsGivenTheRest() {
+        var bench = GateBench.working()
+        bench.attempt("b", 1, succeeds: false)
+        bench.attempt("a", 5, succeeds: false)
+        bench.pass(30_000)
+        #expect(bench.gate.state == .halted && bench.shuns.isEmpty)
+        bench.attempt("a", 1, succeeds: false)
+        bench.pass(31_000)
+        #expect(bench.shuns == ["-a"])
+        bench.attempt("b", 3, succeeds: true)
+        bench.acknowledge()
+        bench.pass(20_000)
+        #expect(bench.gate.state == .open)
+    }
+
     @Test func oneThatHasTriedNothingYetTakesOver() {
         var bench = GateBench.working(["a"])
         bench.join("c")

@@ -124,7 +124,7 @@ enum PlantedGateBug: String, CaseIterable {
                 version: GateRecord.Version(term: gate.term, sequence: 0), holder: "eager", durationSeconds: 9,
                 state: .open, reason: "", since: 0)
             return effects + [.writeGate(record, before: now.adding(milliseconds: 1_000))]
-        case .neverShuns:
+        case .neverShuns, .blamesTheTarget:
             return effects.filter { if case .shun = $0 { false } else { true } }
         case .shunsAnybody where gate.state == .open && gate.suspects.isEmpty:
             return effects + gate.members.keys.sorted().prefix(1).map { .shun(worker: $0, target: "t0", reason: "") }
