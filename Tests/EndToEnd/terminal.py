@@ -32,7 +32,7 @@ def at_terminal(
     try:
         os.write(master, typed.encode())
         shown = _read(master, process, seconds, until.encode())
-        return process.wait(10), shown
+        return process.wait(30), shown
     finally:
         if process.poll() is None:
             process.kill()
