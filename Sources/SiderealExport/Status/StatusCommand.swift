@@ -62,6 +62,7 @@ struct StatusCommand: AsyncParsableCommand {
 
     /// Shows the status again and again until a signal; whether probes were admitted at the end.
     private func follow(_ first: StatusAnswer, _ source: StatusSource) async -> Bool {
+        let signals = StopSignals([SIGINT, SIGTERM])
         let screen = isatty(STDOUT_FILENO) == 1 && !json ? Screen() : nil
         screen?.open()
         let loop = Task {
@@ -87,7 +88,7 @@ struct StatusCommand: AsyncParsableCommand {
             // When nobody has answered lately, nobody has said that probes are admitted.
             return failure == nil && last.status.gate.state.admits
         }
-        await StopSignals([SIGINT, SIGTERM]).first()
+        await signals.first()
         loop.cancel()
         let admits = await loop.value
         screen?.close()
