@@ -65,7 +65,8 @@ public struct ClusterSettings: Sendable, Equatable {
     public var renewDeadline: UInt64 = 10_000
     /// `lease.retryPeriod`: time between attempts to get or renew it.
     public var retryPeriod: UInt64 = 2_000
-    /// `workerLease`: how long a worker sends without having heard the leader.
+    /// `workerLease`: how long after the last word between leader and worker the worker's shards are given to others. It
+    /// sends nothing any more from two thirds of that on.
     public var workerLease: UInt64 = 10_000
     /// `releaseDeadline`: how long a worker may take to give a shard back.
     public var releaseDeadline: UInt64 = 5_000

@@ -31,7 +31,7 @@ MAKER = Path(__file__).parents[2] / "deploy" / "local" / "peer-certificates"
 SANDBOX_NAMES = {"splunk": "hec", "elasticsearch": "elasticsearch"}
 # Short, and long enough for a machine that is busy.
 LEASE = {"duration": "3s", "renewDeadline": "2s", "retryPeriod": "400ms"}
-WORKER_LEASE = "2s"
+WORKER_LEASE = "3s"
 PATIENCE = 60.0
 # So many records may be under way from a worker to a target.
 BATCH, CONCURRENCY = 100, 2

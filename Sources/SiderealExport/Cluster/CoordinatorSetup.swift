@@ -112,8 +112,9 @@ struct CoordinatorSetup {
 
     private static func timing(_ cluster: ClusterSettings) -> ClusterTiming {
         var timing = ClusterTiming()
-        timing.workerLeaseMilliseconds = cluster.workerLease
-        timing.marginMilliseconds = max(1, cluster.workerLease / 2)
+        // The lease as who gives it counts it, when the shards are free again: a worker acts for two thirds of it.
+        timing.marginMilliseconds = cluster.workerLease / 3
+        timing.workerLeaseMilliseconds = cluster.workerLease - timing.marginMilliseconds
         timing.releaseMilliseconds = cluster.releaseDeadline
         timing.debounceMilliseconds = min(300, cluster.workerLease / 8)
         return timing

@@ -78,7 +78,7 @@ class Cluster:
             "cluster": {
                 "coordinators": [f"127.0.0.1:{port}" for port in self.peers.values()],
                 "lease": {"duration": "3s", "renewDeadline": "2s", "retryPeriod": "400ms"},
-                "workerLease": "3s",
+                "workerLease": "4500ms",
             },
             "export": {"targets": targets},
         }
