@@ -169,7 +169,7 @@ final class Checks {
         }
     }
 
-    /// The gate's lease, suspicion and the longest evidence of another worker, a request that hangs, and a change of leader
-    /// in between.
-    private static let shutWithin = 40 * World.second
+    /// Suspicion and the longest evidence of another worker, 13 s, after which the gate closes or, if the store takes nothing,
+    /// runs out, 9 s; and a heartbeat and two ticks on the way.
+    private static let shutWithin = 24 * World.second
 }

@@ -50,12 +50,24 @@ final class SimCoordinator: SimNode {
         if let until = election?.leading(now: tick)?.until, core != nil {
             let until = world.plant == .actAfterLease ? Tick(nanoseconds: .max) : until
             handle(.tick(leadUntil: until, wallMilliseconds: wall))
+            noteGate()
             feed()
         } else if world.plant == .actAfterLease, core != nil {
             handle(.tick(leadUntil: Tick(nanoseconds: .max), wallMilliseconds: wall))
         }
         later(80 * World.millisecond) { self.beat() }
     }
+
+    /// For people: what the gate thinks, when that changes.
+    private func noteGate() {
+        guard world.isTracing, let gate = core?.gate else { return }
+        let targets = gate.targetStatus(now: tick).map { "\($0.state) \($0.failures)" }
+        let word =
+            "gate of \(name): \(gate.state), admits \(world.store.isAdmitting), targets \(targets), shunned \(gate.shunned.map(\.worker))"
+        if word != gateWord { world.note(word) }
+        gateWord = word
+    }
+    private var gateWord = ""
 
     // MARK: Election
 

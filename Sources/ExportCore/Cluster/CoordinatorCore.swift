@@ -44,7 +44,6 @@ public struct CoordinatorCore: Sendable {
 
         /// If no worker reaches any coordinator, leaders change less and less often.
         private static let maxDoublings = 4
-
     }
 
     /// What happens to it.
@@ -205,6 +204,8 @@ public struct CoordinatorCore: Sendable {
             }
             health[worker] = beat.health
             if let member = membership.member(worker), beat.health.count == settings.membership.targets.count {
+                // Or what it does between here and the next tick would be taken for what it did before.
+                tellGate(of: member, now)
                 _ = gate.handle(.health(member.identity, beat.health), now: now)
             }
             let isFirst = membership.member(worker)?.lastNumber == 0
@@ -226,8 +227,7 @@ public struct CoordinatorCore: Sendable {
             return run(dispatch.outcomes(told, from: worker))
         case .drain: return run(membership.handle(.drain(session), now: now), now)
         case .error(let fault):
-            let name = membership.member(worker)?.identity ?? ""
-            return [.note("worker \(name) ended its session: \(fault.message)")]
+            return [.note("worker \(membership.member(worker)?.identity ?? "") ended its session: \(fault.message)")]
         case .hello, .welcome, .notLeader, .assign, .revoke, .records, .settled, .gate:
             return refuse(session, message.name, now)
         }
@@ -355,14 +355,8 @@ public struct CoordinatorCore: Sendable {
     private mutating func tellGate(_ now: Tick) {
         var gone = told
         for member in membership.members {
-            let ability: ExportGate.Ability =
-                member.session == nil ? .fenced : table.load(of: member.id) > 0 ? .serving : .idle
-            let word = WorkerWord(boot: member.boot, ability: ability)
             gone[member.id] = nil
-            guard told[member.id] != word else { continue }
-            told[member.id] = word
-            names[member.id] = member.identity
-            _ = gate.handle(.worker(member.identity, boot: member.boot, ability), now: now)
+            tellGate(of: member, now)
         }
         for worker in gone.keys {
             told[worker] = nil
@@ -379,6 +373,16 @@ public struct CoordinatorCore: Sendable {
                     target: target, records: rest.records + UInt64(dispatch.targets[target].inHand),
                     oldestMilliseconds: [inHand, rest.oldestMilliseconds(now: now)].compactMap { $0 }.max()), now: now)
         }
+    }
+
+    private mutating func tellGate(of member: Membership.Member, _ now: Tick) {
+        let ability: ExportGate.Ability =
+            member.session == nil ? .fenced : table.load(of: member.id) > 0 ? .serving : .idle
+        let word = WorkerWord(boot: member.boot, ability: ability)
+        guard told[member.id] != word else { return }
+        told[member.id] = word
+        names[member.id] = member.identity
+        _ = gate.handle(.worker(member.identity, boot: member.boot, ability), now: now)
     }
 
     private mutating func announceGate(_ now: Tick) -> [Effect] {

@@ -35,7 +35,8 @@ extension ExportGate {
         guard let member = members[name] else { return }
         let counts = member.ability == .serving && !isShunned(name)
         for (target, health) in zip(targets.indices, health) {
-            targets[target].report(name, health, counts: counts, carries: member.carries, now: now)
+            targets[target].report(
+                name, health, counts: counts, isFenced: member.ability == .fenced, carries: member.carries, now: now)
         }
     }
 

@@ -53,8 +53,10 @@ struct TargetWatch: Sendable {
     }
 
     /// Takes a worker's report. `counts` says whether its failures count, `carries` whether it may be known from an
-    /// earlier leader's term.
-    mutating func report(_ worker: String, _ health: TargetHealth, counts: Bool, carries: Bool, now: Tick) {
+    /// earlier leader's term. From a report on that a worker makes without being fenced, it is seen what it does.
+    mutating func report(
+        _ worker: String, _ health: TargetHealth, counts: Bool, isFenced: Bool, carries: Bool, now: Tick
+    ) {
         guard let view = workers[worker] else { return meet(worker, health, counts, carries, now) }
         // Counters that shrank are those of a new process.
         let isNew = health.attempts < view.attempts || health.successes < view.successes
@@ -68,7 +70,7 @@ struct TargetWatch: Sendable {
         next.attempts = health.attempts
         next.inRow = inRow
         next.successes = health.successes
-        if counts { next.isStale = false }
+        if !isFenced { next.isStale = false }
         next.oldest = health.oldestMilliseconds
         next.reported = now
         let mayCount = counts && !view.isStale

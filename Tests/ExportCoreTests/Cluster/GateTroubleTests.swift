@@ -34,6 +34,60 @@ import Testing
             reason: "", since: 0)
     }
 
+    @Test func whatAWorkerFailsAtAfterItsFirstReportInASessionCounts() {
+        var bench = GateBench.working(["a"])
+        bench.join("a", .fenced)
+        bench.attempt("a", 9, succeeds: false)
+        bench.join("a", .idle)
+        bench.attempt("a", 1, succeeds: false)
+        bench.join("a", .serving)
+        bench.attempt("a", 4, succeeds: false)
+        bench.pass(500)
+        #expect(bench.gate.state == .open)
+        bench.attempt("a", 1, succeeds: false)
+        bench.pass(500)
+        #expect(bench.gate.state == .halted && bench.gate.reason.contains("5 attempts"))
+    }
+
+    /// A session may be so short that a tick sees little of it.
+    @Test func theGateKnowsOfASessionBeforeItHearsWhatFailedInIt() {
+        func at(_ milliseconds: UInt64) -> Tick { Tick(nanoseconds: milliseconds * 1_000_000) }
+        let about = Membership.Settings(leader: "c0", term: 1, versions: 1...1, shardCount: 4, targets: ["splunk"])
+        var core = CoordinatorCore(
+            .init(membership: about, isFirstTerm: true, cluster: "prod", gate: ExportGateSettings()),
+            index: SettledIndex(targetCount: 1), leadUntil: at(1_000_000), now: at(0))
+        func say(_ session: UInt64, _ message: Message, _ time: UInt64) {
+            _ = core.handle(.received(SessionID(session), message), now: at(time))
+        }
+        func greet(_ session: UInt64, _ time: UInt64) {
+            _ = core.handle(.connected(SessionID(session), name: nil), now: at(time))
+            let hello = Hello(
+                versions: 1...1, identity: "a", boot: RecordKey(high: 1, low: 1), capacity: 1, windowBytes: 1_000,
+                term: 1, targets: ["splunk"], claims: [])
+            say(session, .hello(hello), time)
+        }
+        func beat(_ session: UInt64, _ number: UInt64, failed: UInt32, _ time: UInt64) {
+            var health = TargetHealth()
+            (health.attempts, health.consecutiveFailures) = (UInt64(failed), failed)
+            say(session, .heartbeat(Heartbeat(term: 1, number: number, health: [health])), time)
+        }
+        func tick(_ time: UInt64) {
+            _ = core.handle(.tick(leadUntil: at(1_000_000), wallMilliseconds: 0), now: at(time))
+        }
+        greet(1, 0)
+        beat(1, 1, failed: 0, 1)
+        for time in [200, 400, 5_000] as [UInt64] { tick(time) }
+        beat(1, 2, failed: 1, 5_001)
+        #expect(core.table.load(of: WorkerID(0)) == 4)
+        #expect(core.gate.targetStatus(now: at(5_002))[0].failures == 1)
+        _ = core.handle(.closed(SessionID(1)), now: at(5_010))
+        tick(5_100)
+        greet(2, 5_110)
+        beat(2, 1, failed: 2, 5_111)
+        beat(2, 2, failed: 4, 5_112)
+        #expect(core.gate.targetStatus(now: at(5_113))[0].failures == 3)
+    }
+
     @Test func aFeedThatTellsNothingHalts() {
         var bench = GateBench.working()
         bench.send(.feedSilent(milliseconds: 29_000))
