@@ -154,7 +154,8 @@ let package = Package(
         .testTarget(
             name: "PeerTransportTests",
             dependencies: [
-                "PeerTransport", "Protocol", "Crypto", "Model", .product(name: "NIOCore", package: "swift-nio"),
+                "PeerTransport", "Protocol", "COpenSSL", "Crypto", "Model",
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
         .testTarget(

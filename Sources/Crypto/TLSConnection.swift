@@ -5,11 +5,13 @@ public import Model
 ///
 /// For one thread at a time. After an error only ``takeCiphertext(_:)`` is of use, for the alert that tells the peer.
 @safe public final class TLSConnection {
-    private let connection: OpaquePointer
+    // Not private, for tests: they provoke what this side never does by itself (key updates, renegotiation), and look at
+    // what is kept.
+    let connection: OpaquePointer
     // Owned by the connection: its ends, and what is kept for them when no memory is lent to them.
     private let source: OpaquePointer
     private let sink: OpaquePointer
-    private let incoming: OpaquePointer
+    let incoming: OpaquePointer
     private let outgoing: OpaquePointer
     // Made once, never changed and never freed.
     nonisolated(unsafe) private static let pipe = unsafe sidereal_pipe_method()
@@ -300,6 +302,13 @@ public import Model
     public static func truncated() -> CryptoError {
         CryptoError(
             .tlsTruncated, "TLS: the peer closed without close_notify; what it sent may be cut short", queue: [])
+    }
+
+    /// The error for a peer that makes this side say more than it takes: each request for new keys brings an answer.
+    public static func askedTooOften() -> CryptoError {
+        CryptoError(
+            .tlsProtocol, "TLS: the peer asks for new keys over and over and takes no answer; it is out of order",
+            queue: [])
     }
 
     private func failure(_ what: String) -> CryptoError { CryptoError(.tlsProtocol, "TLS: " + what) }

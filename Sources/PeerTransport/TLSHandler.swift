@@ -10,7 +10,8 @@ public import NIOCore
 /// 2. A handshake that takes longer than its limit closes the channel.
 /// 3. Closing sends close_notify first. A peer that goes away without one is reported as an error before
 ///    `channelInactive`.
-/// 4. Every error is fired as `errorCaught` and closes the channel, after the alert was sent. Between peers the input is
+/// 4. What the peer makes this side say is bounded as well: ``maxAnswerBytes``.
+/// 5. Every error is fired as `errorCaught` and closes the channel, after the alert was sent. Between peers the input is
 ///    read and forgotten for a moment before that, since bytes nobody read would make the kernel send a reset, which can
 ///    take the alert from the peer.
 ///
@@ -31,6 +32,9 @@ public final class TLSHandler: ChannelDuplexHandler {
     /// Plaintext bytes that may wait for the handshake and the next flush.
     public static let maxPendingBytes = 64 << 20
 
+    /// Bytes that the peer had us say by what it sent (answers to requests for new keys) and that it has not taken.
+    public static let maxAnswerBytes = 64 << 10
+
     private static let readBytes = 64 << 10
 
     private let connection: TLSConnection
@@ -42,6 +46,7 @@ public final class TLSHandler: ChannelDuplexHandler {
     private var handshakeTimer: Scheduled<Void>?
     private var pending: [(bytes: ByteBuffer, promise: EventLoopPromise<Void>?)] = []
     private var pendingBytes = 0
+    private var answerBytes = 0
     private var flushWanted = false
     private var isFailed = false
     // Used again once whoever they were handed to has done with them, which is mostly at once: no memory is asked for, and
@@ -136,7 +141,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         while !isFailed {
             let result = try read()
             // Reading may also produce bytes to send: key updates, answers to close_notify.
-            sendCiphertext(context)
+            try sendAnswers(context)
             switch result {
             case .bytes: context.fireChannelRead(wrapInboundOut(plaintext))
             case .needsMore: return
@@ -277,6 +282,19 @@ public final class TLSHandler: ChannelDuplexHandler {
         pending = []
         pendingBytes = 0
         for write in writes { write.promise?.fail(error) }
+    }
+
+    /// - Throws: ``CryptoError`` of kind `tlsProtocol` for a peer that asks and does not take the answers: they would pile
+    ///   up here without end.
+    private func sendAnswers(_ context: ChannelHandlerContext) throws(CryptoError) {
+        let count = connection.pendingCiphertext
+        guard count > 0 else { return }
+        answerBytes += count
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { _ in self.answerBytes -= count }
+        sendCiphertext(context, promise: promise)
+        guard answerBytes > Self.maxAnswerBytes else { return }
+        throw TLSConnection.askedTooOften()
     }
 
     private func sendCiphertext(_ context: ChannelHandlerContext, promise: EventLoopPromise<Void>? = nil) {
