@@ -87,7 +87,7 @@ class HostsCluster:
                 "shards": SHARDS,
                 "coordinators": [f"{self.host(name).address}:{PORT}" for name in COORDINATORS],
                 "lease": LEASE,
-                "workerLease": f"{WORKER_LEASE:g}s",
+                "workerLease": f"{WORKER_LEASE * 1_000:.0f}ms",
                 "releaseDeadline": "3s",
             },
             "export": {"targets": targets},
