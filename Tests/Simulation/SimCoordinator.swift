@@ -353,6 +353,7 @@ final class SimCoordinator: SimNode {
             let mask = TargetMask(bits: targets.reduce(0) { $0 | 1 << UInt32($1) })
             handle(.page(source.page(Int(ref.offset), for: mask, now: world.now)))
         }
+        handle(.fed)
         for target in 0..<world.plan.targetCount {
             let cursor = schedule.cursor(of: target)
             let rest = world.sources.dropFirst(cursor.file)

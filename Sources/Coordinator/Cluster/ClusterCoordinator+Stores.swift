@@ -94,6 +94,8 @@ extension ClusterCoordinator {
                 await tellBacklog(term, source)
             }
             guard isIdle, isCurrent(term) else { continue }
+            handle(.fed)
+            guard isCurrent(term) else { break }
             roomAwaited = room
             await term.feedSignal.wait()
             roomAwaited = nil

@@ -59,6 +59,8 @@ public struct CoordinatorCore: Sendable {
         case received(SessionID, Message)
         /// The feed read a page.
         case page(FeedPage)
+        /// The feed has no more now, or no room: what waits for company is sent.
+        case fed
         /// The feed has shown `target` everything that there was.
         case passed(target: Int)
         /// What of each target the feed has not read: records, if it knows, and how long the oldest has waited.
@@ -176,6 +178,7 @@ public struct CoordinatorCore: Sendable {
             let (isTaken, effects) = dispatch.take(page, now: now)
             guard isTaken else { return [.broken("page \(page.range) of \(page.source) crosses another")] }
             return run(effects)
+        case .fed: return run(dispatch.flush())
         case .passed(let target): return run(dispatch.passed(target: target))
         case .backlog(let target, let records, let oldest):
             unread[target] = Unread(records: records, oldest: oldest, told: now)
@@ -300,17 +303,6 @@ public struct CoordinatorCore: Sendable {
         }
     }
 
-    private func run(_ effects: [Dispatch.Effect]) -> [Effect] {
-        effects.flatMap { effect -> [Effect] in
-            switch effect {
-            case .send(let worker, let frame): send(worker, .records(frame))
-            case .settled(let worker, let row): send(worker, .settled(term: term, through: row))
-            case .write(let number, let facts): [.write(number: number, facts)]
-            case .finished(let source, let number): [.finished(source: source, number: number)]
-            }
-        }
-    }
-
     private mutating func run(_ effects: [ExportGate.Effect], _ now: Tick) -> [Effect] {
         effects.flatMap { effect -> [Effect] in
             switch effect {
@@ -326,10 +318,6 @@ public struct CoordinatorCore: Sendable {
         guard let member = membership.members.first(where: { $0.identity == name }) else { return [] }
         let capacity = shunned ? 0 : max(1, member.capacity)
         return run(table.handle(.reweigh(member.id, capacity: capacity), now: now), now)
-    }
-
-    private func send(_ worker: WorkerID, _ message: Message) -> [Effect] {
-        membership.session(of: worker).map { [.send($0, message)] } ?? []
     }
 
     // MARK: Time

@@ -11,6 +11,7 @@ public import Protocol
 /// 3. A target without room delays nobody else: each has its own cursor, window and credit (invariant 8).
 /// 4. A record that a worker had when its shard went to another, or its session ended, is sent again.
 /// 5. `failed` counts only from the owner under its current grant.
+/// 6. What was read and not sent for want of company goes with ``flush()``, which whoever feeds calls when it rests.
 public struct Dispatch: Sendable {
     /// Bounds.
     public struct Bounds: Sendable, Equatable {
@@ -59,6 +60,9 @@ public struct Dispatch: Sendable {
         public var inHand = 0
         /// Bytes of pages it has open.
         public var windowBytes = 0
+        /// No page is read for it before an eighth of its window is free: so pages come several at a time, and what is in
+        /// them for one worker goes as one frame.
+        public var isFull = false
         /// Records settled as accepted, in this term.
         public var delivered: UInt64 = 0
         /// Records settled as given up, in this term.
@@ -108,6 +112,8 @@ public struct Dispatch: Sendable {
     var sessions: UInt64 = 0
     var lastWrite: UInt64 = 0
     var writtenThrough: UInt64 = 0
+    /// Bytes of pages that were read since all workers were last sent what waits for them.
+    var unsentBytes = 0
 
     /// An empty hand.
     ///
@@ -124,7 +130,7 @@ public struct Dispatch: Sendable {
     }
 
     /// For each target, whether it can take another page.
-    public var hasRoom: [Bool] { targets.map { $0.windowBytes < bounds.windowBytes } }
+    public var hasRoom: [Bool] { targets.map { !$0.isFull } }
 
     /// Bytes of all pages in hand.
     public var bytesInHand: Int { pages.reduce(0) { $0 + ($1?.bytes.count ?? 0) } }
@@ -204,9 +210,23 @@ public struct Dispatch: Sendable {
         }
         ends[page.source] = page.sourceSize
         let known = open(id, for: page.targets)
-        var effects = write(known) + close(id)
-        for worker in workers.indices { effects += pump(WorkerID(UInt32(worker))) }
-        return (true, effects)
+        unsentBytes += page.bytes.count
+        let effects = write(known) + close(id)
+        return (true, effects + (unsentBytes >= burstBytes ? flush() : []))
+    }
+
+    /// Sends what waits for company: nothing more is read for now.
+    public mutating func flush() -> [Effect] {
+        guard unsentBytes > 0 else { return [] }
+        unsentBytes = 0
+        return workers.indices.flatMap { pump(WorkerID(UInt32($0))) }
+    }
+
+    /// Pages are shared out together when there is half a frame of them for each worker: a frame costs the worker several
+    /// wake-ups, however small it is. A quarter of the window at the most, or workers would wait for what they could have.
+    private var burstBytes: Int {
+        let open = workers.count { $0.isOpen && !$0.shards.isEmpty }
+        return min(max(open * bounds.frameBytes / 2, bounds.frameBytes), bounds.windowBytes / 4)
     }
 
     /// Every record that `target` had to see was shown to it: what is known only by hearsay was settled before.
@@ -244,6 +264,9 @@ public struct Dispatch: Sendable {
                 let bit = UInt32(1) << UInt32(target)
                 page.open |= bit
                 dispatch.targets[target].windowBytes += page.bytes.count
+                if dispatch.targets[target].windowBytes >= dispatch.bounds.windowBytes {
+                    dispatch.targets[target].isFull = true
+                }
                 let isKnown = dispatch.index.touches(page.range, of: page.source, target: target)
                 for offset in page.entries.indices {
                     let (position, shard) = (page.entries[offset].position, Int(page.entries[offset].shard))
@@ -269,6 +292,7 @@ public struct Dispatch: Sendable {
     mutating func settle(_ page: inout WindowPage, for target: Int) {
         page.open &= ~(1 << UInt32(target))
         targets[target].windowBytes -= page.bytes.count
+        if targets[target].windowBytes <= bounds.windowBytes - bounds.windowBytes / 8 { targets[target].isFull = false }
         index.insert(page.range, of: page.source, target: target)
     }
 

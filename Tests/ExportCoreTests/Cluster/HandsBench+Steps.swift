@@ -28,6 +28,7 @@ extension HandsBench {
         var mask: UInt32 = 0
         guard let number = cursors.indices.filter({ room[$0] && cursors[$0] < pageCount }).map({ cursors[$0] }).min()
         else {
+            run(dispatch.flush())
             for target in cursors.indices where cursors[target] == pageCount { run(dispatch.passed(target: target)) }
             return
         }
