@@ -134,8 +134,13 @@ extension ShardTable {
                 refuse(claim.grant, slot, &out)
                 return false
             }
-            refuse(basis[shard].grant, Int(former), &out)
-            awaitStrays(Int(former), now)
+            if members[Int(former)]?.isConnected == true {
+                refuse(basis[shard].grant, Int(former), &out)
+                awaitStrays(Int(former), now)
+            } else {
+                // Nobody is there who could give it back: what it still holds, its next hello says.
+                counts.refusedClaims += 1
+            }
             members[Int(former)]?.held -= 1
             holder[shard] = -1
         } else if former >= 0, former != Int32(slot) {
