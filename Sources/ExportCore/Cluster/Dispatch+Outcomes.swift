@@ -87,8 +87,7 @@ extension Dispatch {
         let bit = UInt32(1) << UInt32(target)
         var facts: [Facts] = []
         for (key, grant) in zip(told.keys, told.grants) {
-            guard let id = places.page(of: key) else { continue }
-            let place = Int(id - firstPage)
+            guard let id = places.page(of: key), let place = pages.place(of: id) else { continue }
             guard let offset = pages[place]?.offset(of: key.low, guess: 0), let entry = pages[place]?.entries[offset],
                 let reach = pages[place]?.reach(of: offset), entry.owed & bit != 0, entry.sent & bit != 0,
                 entry.failed & bit == 0,

@@ -45,12 +45,12 @@ extension Dispatch {
         while room & bit != 0, let slot = waiting[target][shard].first {
             waiting[target][shard].removeFirst()
             let (id, offset) = (Slot.page(slot), Slot.offset(slot))
-            guard id >= firstPage, let entry = pages[Int(id - firstPage)]?.entries[offset],
+            guard let place = pages.place(of: id), let entry = pages[place]?.entries[offset],
                 entry.owed & bit != 0, entry.sent & bit == 0
             else { continue }
             let mask = entry.owed & ~entry.sent & room
-            pages[Int(id - firstPage)]?.entries[offset].sent |= mask
-            pages[Int(id - firstPage)]?.sentCount += mask.nonzeroBitCount
+            pages[place]?.entries[offset].sent |= mask
+            pages[place]?.sentCount += mask.nonzeroBitCount
             for other in 0..<targetCount where mask & (1 << UInt32(other)) != 0 {
                 workers[worker].outstanding[other] += Int(entry.length)
                 if workers[worker].outstanding[other] >= workers[worker].windowBytes { room &= ~(1 << UInt32(other)) }
@@ -67,7 +67,7 @@ extension Dispatch {
         var last: (id: UInt64, page: WindowPage)?
         for slot in slots {
             let id = Slot.page(slot)
-            if last?.id != id { last = pages[Int(id - firstPage)].map { (id, $0) } }
+            if last?.id != id { last = pages.place(of: id).flatMap { pages[$0] }.map { (id, $0) } }
             guard let page = last?.page else { continue }
             let entry = page.entries[Slot.offset(slot)]
             let isFull = frame.keys.count == bounds.frameRecords
@@ -111,7 +111,7 @@ extension Dispatch {
         for place in pages.indices {
             guard var page = pages[place], page.sentCount > 0 else { continue }
             pages[place] = nil
-            let id = firstPage + UInt64(place)
+            let id = pages.id(at: place)
             for offset in page.entries.indices {
                 let entry = page.entries[offset]
                 guard entry.sent != 0, taken.contains(entry.shard) else { continue }
@@ -131,7 +131,7 @@ extension Dispatch {
         for target in 0..<targetCount {
             for (shard, slots) in again[target] { waiting[target][shard].prepend(slots) }
         }
-        let all = firstPage..<firstPage + UInt64(pages.count)
+        let all = pages.indices.map { pages.id(at: $0) }
         return all.flatMap { close($0) }
     }
 }

@@ -94,8 +94,7 @@ public struct Dispatch: Sendable {
     public internal(set) var index: SettledIndex
     /// How each target stands.
     public internal(set) var targets: [TargetState]
-    var pages: [WindowPage?] = []
-    var firstPage: UInt64 = 0
+    var pages = PageWindow()
     /// Where the pages of each source are.
     var places = PagePlaces()
     var owners: [Owner?]
@@ -133,7 +132,7 @@ public struct Dispatch: Sendable {
     public var hasRoom: [Bool] { targets.map { !$0.isFull } }
 
     /// Bytes of all pages in hand.
-    public var bytesInHand: Int { pages.reduce(0) { $0 + ($1?.bytes.count ?? 0) } }
+    public var bytesInHand: Int { pages.all.reduce(0) { $0 + $1.bytes.count } }
 
     /// Records in hand.
     public private(set) var recordsInHand = 0
@@ -142,7 +141,7 @@ public struct Dispatch: Sendable {
     public func oldestMilliseconds(of target: Int, now: Tick) -> UInt64? {
         let bit = UInt32(1) << UInt32(target)
         var oldest: Tick?
-        for case let page? in pages where page.open & bit != 0 {
+        for page in pages.all where page.open & bit != 0 {
             if let known = oldest, known <= page.since { continue }
             oldest = page.since
         }
@@ -203,7 +202,7 @@ public struct Dispatch: Sendable {
     public mutating func take(_ page: FeedPage, now: Tick) -> (isTaken: Bool, effects: [Effect]) {
         let id: UInt64
         if let known = places.page(of: page.source, overlapping: page.range) {
-            guard pages[Int(known - firstPage)]?.range == page.range else { return (false, []) }
+            guard let place = pages.place(of: known), pages[place]?.range == page.range else { return (false, []) }
             id = known
         } else {
             id = add(page, now: now)
@@ -240,14 +239,13 @@ public struct Dispatch: Sendable {
     }
 
     private mutating func add(_ page: FeedPage, now: Tick) -> UInt64 {
-        let id = firstPage + UInt64(pages.count)
         let age = page.ageMilliseconds.multipliedReportingOverflow(by: 1_000_000)
         let began = age.overflow || age.partialValue > now.nanoseconds ? 0 : now.nanoseconds - age.partialValue
         let entries = page.positions.indices.map {
             WindowPage.Entry(
                 position: page.positions[$0], start: page.starts[$0], length: page.lengths[$0], shard: page.shards[$0])
         }
-        pages.append(
+        let id = pages.append(
             WindowPage(
                 source: page.source, range: page.range, bytes: page.bytes, since: Tick(nanoseconds: began),
                 entries: entries, remaining: Array(repeating: 0, count: targetCount)))
@@ -298,13 +296,10 @@ public struct Dispatch: Sendable {
 
     /// Lets a page go that is done, and says so if its source is.
     mutating func close(_ id: UInt64) -> [Effect] {
-        guard id >= firstPage, let page = pages[Int(id - firstPage)], page.isDone else { return [] }
+        guard let place = pages.place(of: id), let page = pages[place], page.isDone else { return [] }
         places.remove(id, of: page.source)
         recordsInHand -= page.entries.count
-        pages[Int(id - firstPage)] = nil
-        let gone = pages.prefix { $0 == nil }.count
-        pages.removeFirst(gone)
-        firstPage += UInt64(gone)
+        pages.remove(at: place)
         guard let end = ends[page.source], index.covers(upTo: end, of: page.source) else { return [] }
         ends[page.source] = nil
         index.finish(page.source)
@@ -314,9 +309,7 @@ public struct Dispatch: Sendable {
 
     /// Lends out a page, so that it is changed in place.
     mutating func withPage(_ id: UInt64, _ body: (inout WindowPage, inout Dispatch) -> Void) {
-        guard id >= firstPage, let place = Optional(Int(id - firstPage)), place < pages.count,
-            var page = pages[place]
-        else { return }
+        guard let place = pages.place(of: id), var page = pages[place] else { return }
         pages[place] = nil
         body(&page, &self)
         pages[place] = page

@@ -203,6 +203,7 @@ extension WorkerHands {
     /// The lane of `bit` has done with an item. `piece` is the one of the item before.
     private mutating func drop(_ found: Int, _ bit: UInt32, _ piece: inout Int) {
         items[found].carried &= ~bit
+        if items[found].carried == 0 { done += 1 }
         if piece >= pieces.count || !pieces[piece].range.contains(items[found].position) {
             guard let place = self.piece(at: items[found].position) else { return }
             piece = place
@@ -213,8 +214,12 @@ extension WorkerHands {
 
     /// Lets go what no lane carries any more.
     private mutating func trim() {
-        let done = items.prefix { $0.carried == 0 }.count
-        if done > 4_096 || done == items.count { items.removeFirst(done) }
+        // From wherever they stand: those of a target that takes nothing stay for hours, and what others had done with would
+        // pile up behind them.
+        if done > 4_096 && done * 2 > items.count || done == items.count {
+            items.removeAll { $0.carried == 0 }
+            done = 0
+        }
         if pieces.contains(where: { $0.carried == 0 }) { pieces.removeAll { $0.carried == 0 } }
     }
 

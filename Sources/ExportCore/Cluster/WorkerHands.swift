@@ -110,6 +110,8 @@ public struct WorkerHands: Sendable {
     /// For each shard, items and targets in hand or not yet committed.
     var load = ShardMap<Int>()
     var items: [Item] = []
+    /// Those of them that no lane carries any more.
+    var done = 0
     var pieces: [Piece] = []
     var end: UInt64 = 0
     /// What is in hand, and of what something was told and not forgotten.
