@@ -69,8 +69,11 @@ public struct ClusterStatus: Sendable, Equatable, Codable {
         }
     }
 
+    /// The layout of the document that this release writes and reads.
+    public static let documentVersion = 1
+
     /// Layout of this document.
-    public var version = 1
+    public var version = documentVersion
     /// When it was taken, RFC 3339 in UTC; the endpoint fills it in.
     public var time = ""
     /// `global.clusterName`; empty if there is none.
@@ -111,6 +114,11 @@ public struct GateStatus: Sendable, Equatable, Codable {
         /// Exporting works again; no probe is admitted until the backlog is small and, if asked for, a person has
         /// acknowledged the alert.
         case recovering
+
+        /// One that a later release may add is nothing to go on: ``unknown``.
+        public init(from decoder: any Decoder) throws {
+            self = State(rawValue: try decoder.singleValueContainer().decode(String.self)) ?? .unknown
+        }
 
         /// Whether probes are admitted.
         public var admits: Bool { self == .open || self == .degraded }

@@ -2,6 +2,7 @@ import ArgumentParser
 import ExportCore
 import FoundationEssentials
 import HTTPClient
+import StatusEndpoint
 
 /// A coordinator's answer.
 struct StatusAnswer: Sendable {
@@ -73,16 +74,14 @@ struct StatusSource: Sendable {
                 message: "\(url) answers \(response.status): \(problem?.message ?? "no endpoint of a coordinator.")",
                 exitCode: Exit.noAnswer)
         }
-        do {
-            let status = try JSONDecoder().decode(ClusterStatus.self, from: Data(response.body))
-            let text = String(decoding: response.body, as: UTF8.self)
-            return StatusAnswer(status: status, json: Self.trimmed(text, "\n"), note: nil)
-        } catch {
+        guard let status = StatusReading.status(from: Array(response.body)) else {
             throw StatusFailure(
                 message:
                     "\(url) answers something else than a status that this version reads: no coordinator's endpoint, "
                     + "or one of a newer version.", exitCode: Exit.noAnswer)
         }
+        let text = String(decoding: response.body, as: UTF8.self)
+        return StatusAnswer(status: status, json: Self.trimmed(text, "\n"), note: nil)
     }
 
     private struct Problem: Decodable {
