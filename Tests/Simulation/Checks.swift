@@ -36,6 +36,10 @@ final class Checks {
         var shards: Set<UInt16>
     }
 
+    func timer(of name: String, wasHandled now: Tick, due: Tick) {
+        if due <= now { violate("\(name) handled its timer and is due again at once") }
+    }
+
     func violate(_ text: String) { if violations.count < 3 { violations.append(text) } }
 
     /// Invariant 1: a fact is written only if it is one.

@@ -161,7 +161,7 @@ struct ScaleCluster {
             case .lost(let id): tell(.lost(id))
             case .dead(let id): tell(.dead(id))
             case .refuse(_, let fault), .close(_, let fault): mistakes.append(fault.message)
-            case .welcome, .echo, .superseded: break
+            case .welcome, .echo, .told: break
             }
         }
     }

@@ -50,6 +50,7 @@ final class SimCoordinator: SimNode {
         if let until = election?.leading(now: tick)?.until, core != nil {
             let until = world.plant == .actAfterLease ? Tick(nanoseconds: .max) : until
             handle(.tick(leadUntil: until, wallMilliseconds: wall))
+            if let due = core?.nextDeadline { world.checks.timer(of: identity, wasHandled: tick, due: due) }
             noteGate()
             feed()
         } else if world.plant == .actAfterLease, core != nil {
@@ -244,6 +245,7 @@ final class SimCoordinator: SimNode {
             if world.plant == .settledBeforeWritten { handle(.written(through: number)) }
         case .gate(let effect): perform(effect)
         case .superseded(let term): elect(.heard(term: term))
+        case .told(let term): elect(.told(term: term))
         case .resign: elect(.resign)
         case .broken(let why): world.checks.violate(why)
         case .note: break

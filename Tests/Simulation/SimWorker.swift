@@ -49,6 +49,7 @@ final class SimWorker: SimNode {
 
     override func wake() {
         handle(.timer)
+        if isUp, let due = core?.nextDeadline { world.checks.timer(of: name, wasHandled: tick, due: due) }
         for lane in lanes { lane.handle(.tick) }
     }
 

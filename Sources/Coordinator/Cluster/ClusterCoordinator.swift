@@ -165,10 +165,10 @@ public actor ClusterCoordinator {
         case .finished(let source, let number): write([.finished(source: source)], number)
         case .gate(let effect): perform(effect)
         case .superseded(let term):
-            log.warning(
-                "somebody tells of a later term than ours; the lease is read again",
-                metadata: ["term": "\(self.term?.number ?? 0)", "later": "\(term)"])
             elect(.heard(term: term))
+        case .told(let term):
+            complain("a worker tells of term \(term), later than ours; the lease is read again, which decides")
+            elect(.told(term: term))
         case .resign: elect(.resign)
         case .broken(let what): fail("the feed of results contradicts itself, and nothing more can be sent: \(what)")
         case .note(let text): log.info("\(text)")

@@ -83,8 +83,10 @@ public struct CoordinatorCore: Sendable {
         case finished(source: UInt64, number: UInt64)
         /// Something of the gate.
         case gate(ExportGate.Effect)
-        /// Somebody speaks of a later term: the lease is to be looked at.
+        /// The store knows of a later term: this one is over.
         case superseded(term: UInt64)
+        /// A worker speaks of a later term: the lease is to be looked at.
+        case told(term: UInt64)
         /// No worker reaches this leader: the lease is to be left to another.
         case resign
         /// The feed gave pages that cross one another: this leader cannot go on.
@@ -270,7 +272,7 @@ public struct CoordinatorCore: Sendable {
             case .dead(let worker):
                 health[worker] = nil
                 return run(table.handle(.dead(worker), now: now), now)
-            case .superseded(let term): return [.superseded(term: term)]
+            case .told(let term): return [.told(term: term)]
             }
         }
     }

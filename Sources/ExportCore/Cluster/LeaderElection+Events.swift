@@ -15,8 +15,11 @@ extension LeaderElection {
         case conflict(id: UInt64)
         /// Request `id` was not answered, or with an error: a write may have been carried out all the same.
         case failed(id: UInt64)
-        /// Somebody knows of this term, such as a worker that served it.
+        /// Where results and the gate are kept there is a trace of this term: ours, if it is lower, is over.
         case heard(term: UInt64)
+        /// A worker says that it has served this term. Only the store decides: the lease is read at once, though not more often
+        /// than every retry period however many say so.
+        case told(term: UInt64)
         /// This leader can do nothing with its lease: give it back, and let others lead for the time of a lease.
         case resign
         /// The process ends: give the lease back.
@@ -79,7 +82,7 @@ extension LeaderElection {
                 "the lease could not be renewed in time; look at the store's answers and at this machine's load"
             case .lost(""): "somebody emptied the lease"
             case .lost(let other): "\(other) holds the lease"
-            case .outranked(let term): "somebody has served term \(term), so ours was not the last"
+            case .outranked(let term): "the store knows of term \(term), so ours was not the last"
             case .resigned: "no worker reaches it, so another coordinator may try"
             case .shutdown: "this process ends"
             }

@@ -36,6 +36,10 @@ public struct LeaderElection: Sendable {
     var unanswered: Request?
     /// The highest term of which we know that somebody had it.
     var highestTerm: UInt64
+    /// The highest term that somebody other than the store spoke of. It ends no term; the next one is beyond it.
+    var toldTerm: UInt64 = 0
+    /// From when on such a word has the lease read again.
+    var nextLook: Tick
     /// The next thing to do is a reading.
     var mustRead = true
     var due: Tick
@@ -74,6 +78,7 @@ public struct LeaderElection: Sendable {
         self.settings = settings
         self.highestTerm = highestTerm
         due = now
+        nextLook = now
         renewal = now
         takenQuietSince = now
     }
@@ -132,6 +137,7 @@ public struct LeaderElection: Sendable {
         case .failed(let id):
             if let request = answered(id) { failed(request, now, &rng) }
         case .heard(let term): heard(term, now, &effects)
+        case .told(let term): told(term, now)
         case .resign: resign(now, &effects)
         case .shutDown:
             guard stopBy == nil else { break }
@@ -168,6 +174,17 @@ public struct LeaderElection: Sendable {
         guard leadership != nil else { return }
         stepDown(.outranked(by: term), &effects)
         due = now
+    }
+
+    /// What a worker says may be true, and then the store says so as well; or the worker is in a bad state, and must not be able
+    /// to keep the cluster without a leader.
+    private mutating func told(_ term: UInt64, _ now: Tick) {
+        guard term > highestTerm, term < Self.maxTerm else { return }
+        toldTerm = max(toldTerm, term)
+        guard leadership != nil, now >= nextLook else { return }
+        nextLook = now.adding(milliseconds: settings.retryPeriod)
+        mustRead = true
+        due = min(due, now)
     }
 
     private mutating func resign(_ now: Tick, _ effects: inout [Effect]) {
@@ -224,7 +241,7 @@ public struct LeaderElection: Sendable {
             begin(vacancy(), nil, now, &effects)
         } else if mayTake(sight, now: now) {
             takenQuietSince = lastAct(sight, now: now)
-            begin(record(term: highestTerm + 1), sight.state.stored?.version, now, &effects)
+            begin(record(term: max(highestTerm, toldTerm) + 1), sight.state.stored?.version, now, &effects)
         } else {
             beginReading(now, &effects)
         }

@@ -21,7 +21,7 @@ extension Membership {
         if let fault = objection(hello, name: stranger.name, hasCommonVersion: low <= version) {
             let refused = refuse(session, fault.code, fault.message)
             let isLater = fault.code == .staleTerm && hello.term - settings.term <= Self.maxTermLead
-            return isLater ? refused + [.superseded(term: hello.term)] : refused
+            return isLater ? refused + [.told(term: hello.term)] : refused
         }
         let worker: WorkerID
         var effects: [Effect] = []

@@ -87,8 +87,8 @@ public struct Membership: Sendable {
         case lost(WorkerID)
         /// It can do nothing more.
         case dead(WorkerID)
-        /// Somebody has heard of a later term than this leader's: it is probably not the leader any more.
-        case superseded(term: UInt64)
+        /// A worker says that it has heard of a later term than this leader's, which may not be the leader any more.
+        case told(term: UInt64)
     }
 
     /// A worker as it stands.

@@ -96,7 +96,7 @@ extension ClusterHistory {
                 tellTable(.lost(worker))
                 if bug == .deathAtSessionLoss { tellTable(.dead(worker)) }
             case .dead(let worker): tellTable(.dead(worker))
-            case .superseded: break
+            case .told: break
             }
         }
     }

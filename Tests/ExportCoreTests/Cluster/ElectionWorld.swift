@@ -263,7 +263,11 @@ struct ElectionWorld<Candidate: Contender> {
             boot(members[index].name)
         // Decided by the process itself, so never while it stands still.
         case 11: if !members[index].isGone, members[index].pausedUntil <= now { handle(index, .resign) }
-        default: schedule(.deliver(member: index, .heard(term: store.state.highestTerm)), after: delay())
+        default:
+            // The store tells what it knows; a worker may say anything.
+            let (known, more) = (store.state.highestTerm, now % 4)
+            let event = more == 0 ? LeaderElection.Event.heard(term: known) : .told(term: known + more - 1)
+            schedule(.deliver(member: index, event), after: delay())
         }
     }
 

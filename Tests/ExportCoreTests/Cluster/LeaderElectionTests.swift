@@ -4,7 +4,7 @@ import Testing
 
 /// One candidate, step by step.
 @Suite struct LeaderElectionTests {
-    private struct Script {
+    struct Script {
         var machine: LeaderElection
         var rng = PRNG(seed: 1)
 
@@ -35,13 +35,13 @@ import Testing
         }
     }
 
-    private func record(_ holder: String, _ term: UInt64, _ renewal: UInt64) -> LeaseRecord {
+    func record(_ holder: String, _ term: UInt64, _ renewal: UInt64) -> LeaseRecord {
         LeaseRecord(
             holder: holder, address: holder.isEmpty ? "" : "\(holder.prefix(1)):7000", term: term, renewal: renewal,
             durationMilliseconds: 15_000)
     }
 
-    private func state(_ record: LeaseRecord, _ version: String) -> LeaseState {
+    func state(_ record: LeaseRecord, _ version: String) -> LeaseState {
         LeaseState(
             stored: LeaseState.Stored(record: record, version: LeaseVersion(version)), highestTerm: record.term)
     }

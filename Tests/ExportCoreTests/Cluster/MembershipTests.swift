@@ -60,27 +60,27 @@ import Testing
             let effects = enter(&membership, UInt64(number), hello("w0", boot: 1, change), name: "w0")
             #expect(refusal(effects) == code, "case \(number)")
             #expect(membership.members.isEmpty && membership.nextDeadline == nil)
-            #expect(effects.contains(.superseded(term: 6)) == (code == .staleTerm))
+            #expect(effects.contains(.told(term: 6)) == (code == .staleTerm))
         }
     }
 
-    /// A term that is far ahead is refused and not believed: the leader would be deposed, and the numbers used up.
+    /// A term that is far ahead is refused and not believed: the numbers would be used up.
     @Test(arguments: [5 + (1 << 20) + 1, 1 << 53, UInt64.max] as [UInt64])
     func aTermThatNobodyCanHaveReachedIsNotBelieved(term: UInt64) {
         var membership = Membership(Self.settings())
         let effects = enter(&membership, 1, hello("w0", boot: 1) { $0.term = term }, name: "w0")
         #expect(refusal(effects) == .staleTerm)
-        #expect(!effects.contains(.superseded(term: term)))
+        #expect(!effects.contains(.told(term: term)))
         let nextTry = enter(&membership, 2, hello("w0", boot: 1) { $0.term = 5 + (1 << 20) }, name: "w0")
-        #expect(nextTry.contains(.superseded(term: 5 + (1 << 20))))
+        #expect(nextTry.contains(.told(term: 5 + (1 << 20))))
     }
 
-    /// Only who may be here at all can depose a leader.
-    @Test func aStrangersTermDeposesNobody() {
+    /// Only of who may be here at all is it heard.
+    @Test func aStrangersTermIsNotHeard() {
         var membership = Membership(Self.settings())
         let effects = enter(&membership, 1, hello("w1", boot: 1) { $0.term = 6 }, name: "w0")
         #expect(refusal(effects) == .identity)
-        #expect(!effects.contains(.superseded(term: 6)))
+        #expect(!effects.contains(.told(term: 6)))
     }
 
     @Test func deadOnlyWhenLostAndItsOwnLeaseAndTheMarginAreOver() {
