@@ -13,11 +13,12 @@ if ProcessInfo.processInfo.environment[hashing] == nil {
 }
 
 let usage = """
-    usage: simulate [--seeds N] [--from N] [--seed N] [--plants] [--scale] [--threads N]
+    usage: simulate [--seeds N] [--from N] [--seed N] [--plants] [--plant NAME] [--scale] [--threads N]
       --seeds N    histories to run (1000)
       --from N     the first seed (1)
       --seed N     just this one, with what it did
       --plants     plants each known mistake and demands that some history of --seeds finds it
+      --plant NAME the same with this one alone
       --scale      what clusters of up to 1 000 workers move, and how they are loaded, in --results N (100 000 000);
                    fails above --max-moves P (105) percent of the least and --max-load P (125) percent of the fair share
 
@@ -27,11 +28,14 @@ var options: [String: UInt64] = [
     "threads": UInt64(ProcessInfo.processInfo.activeProcessorCount),
 ]
 var (plants, scale) = (false, false)
+var plant: String?
 var arguments = CommandLine.arguments.dropFirst()
 while let argument = arguments.popFirst() {
     let name = String(argument.drop { $0 == "-" })
     if name == "plants" {
         plants = true
+    } else if name == "plant", let value = arguments.popFirst() {
+        (plants, plant) = (true, value)
     } else if name == "scale" {
         scale = true
     } else if name == "seed" || options[name] != nil,
@@ -54,4 +58,4 @@ if let seed = options["seed"] {
     exit(runner.show(seed) ? 0 : 1)
 }
 let seeds = (options["from"] ?? 1)..<(options["from"] ?? 1) + (options["seeds"] ?? 1_000)
-exit(plants ? (runner.findPlants(seeds) ? 0 : 1) : (runner.run(seeds) ? 0 : 1))
+exit(plants ? (runner.findPlants(seeds, only: plant) ? 0 : 1) : (runner.run(seeds) ? 0 : 1))

@@ -137,9 +137,9 @@ final class Checks {
     func afterEvent(_ world: World) {
         let leading = world.coordinators.filter(\.isLeading)
         if leading.count > 1 { violate("2: \(leading.map(\.identity)) lead at the same time") }
-        guard world.events % 16 == 0 else { return }
         bounds(world)
         gateIsShut(world)
+        feedIsKnown(world)
         gateIsOpen(world)
         shardsAreHeld(world)
     }
@@ -172,6 +172,17 @@ final class Checks {
             }
         }
     }
+
+    /// Invariant 6: nobody knows what waits, so nobody knows how old it is.
+    private func feedIsKnown(_ world: World) {
+        guard let since = world.feedFailsSince, world.now > max(since, lastLed) + Self.shutWithoutFeed else { return }
+        if world.store.isAdmitting {
+            violate("6: results cannot be read since \((world.now - since) / World.second) s and probing goes on")
+        }
+    }
+
+    /// What the gate allows, 6 s; its lease, 9 s; and ticks on the way.
+    private static let shutWithoutFeed = 16 * World.second
 
     /// Suspicion and the longest evidence of another worker, 13 s, after which the gate closes or, if the store takes nothing,
     /// runs out, 9 s; and a heartbeat and two ticks on the way.

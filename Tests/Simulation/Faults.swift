@@ -13,7 +13,7 @@ extension World {
     }
 
     private func fault() {
-        let kind = Int(rng.below(15))
+        let kind = Int(rng.below(19))
         guard plan.faults & (1 << UInt64(kind)) != 0 else { return }
         let worker = workers[Int(rng.below(UInt64(workers.count)))]
         let coordinator = coordinators[Int(rng.below(UInt64(coordinators.count)))]
@@ -33,6 +33,10 @@ extension World {
         case 11: leave(worker)
         case 12: addSource()
         case 13: cutOff(worker, from: Int(rng.below(UInt64(plan.targetCount))))
+        case 14: worker.diskFailsUntil = max(worker.diskFailsUntil, now + rng.below(12 * World.second))
+        case 15: failFeed()
+        case 16: store.tamper()
+        case 17: worker.stallLinks(until: now + rng.below(8 * World.second))
         default: scale()
         }
     }
@@ -81,6 +85,14 @@ extension World {
     private func cutOff(_ worker: SimWorker, from target: Int) {
         worker.cutOff.insert(target)
         after(rng.below(40 * World.second)) { worker.cutOff.remove(target) }
+    }
+
+    /// Results cannot be read, now and then for so long that nobody can know any more what waits.
+    private func failFeed() {
+        guard now >= feedFailsUntil else { return }
+        feedFailsSince = now
+        feedFailsUntil = now + rng.below((plan.hasLongOutages ? 45 : 8) * World.second)
+        after(feedFailsUntil - now) { if self.now >= self.feedFailsUntil { self.feedFailsSince = nil } }
     }
 
     private func leave(_ worker: SimWorker) {

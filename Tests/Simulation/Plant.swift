@@ -40,4 +40,18 @@ enum Plant: String, CaseIterable {
     case believeFormerOwners
     /// The feed waits for the slowest target.
     case waitForAllTargets
+    /// A worker tells of rows that its ledger refused.
+    case tellWhatWasRefused
+    /// A worker whose ledger takes nothing keeps its shards.
+    case keepShardsWithoutLedger
+    /// What waits counts as known though results cannot be read.
+    case silentFeedIsFine
+    /// A lease that somebody emptied counts as given back by its holder.
+    case emptiedIsGivenBack
+    /// The feed reads on though there is no room.
+    case feedWithoutRoom
+    /// A worker takes ten times what it may hold.
+    case boundlessWindow
+    /// A renewal that was answered too late counts from then.
+    case lateRenewalCounts
 }

@@ -10,7 +10,7 @@ final class SimCoordinator: SimNode {
     private var nextSession: UInt64 = 1
     private var rng = PRNG(seed: 0)
     private var release = ProtocolRelease.current
-    private var schedule = FeedSchedule(starts: [])
+    var schedule = FeedSchedule(starts: [])
     private var writes: [CoordinatorCore.Effect] = []
     private var isWriting = false
     private var nextTick: UInt64 = 0
@@ -25,6 +25,7 @@ final class SimCoordinator: SimNode {
         rng = PRNG(seed: world.rng.next())
         links = [:]
         core = nil
+        actsUntil = Tick(nanoseconds: 0)
         election = LeaderElection(
             identity: identity, address: name, settings: SimSettings.election, now: tick)
         elect(.tick)
@@ -43,7 +44,9 @@ final class SimCoordinator: SimNode {
 
     override func wake() { elect(.tick) }
 
-    var isLeading: Bool { isUp && election?.isLeading(now: tick) ?? false }
+    var isLeading: Bool { isUp && (election?.isLeading(now: tick) ?? false || tick < actsUntil) }
+    /// Until when it acts by a planted mistake, whatever the election says.
+    private var actsUntil = Tick(nanoseconds: 0)
 
     private func beat() {
         if world.plant == .gateNeverCloses, isLeading { world.store.keepOpen(identity) }
@@ -74,7 +77,10 @@ final class SimCoordinator: SimNode {
 
     private func elect(_ event: LeaderElection.Event) {
         guard let effects = election?.handle(event, now: tick, rng: &rng) else { return }
-        for effect in effects { perform(effect) }
+        for effect in effects {
+            world.note("\(identity): \(effect)")
+            perform(effect)
+        }
         setTimer(election?.nextTick)
     }
 
@@ -82,16 +88,26 @@ final class SimCoordinator: SimNode {
         switch effect {
         case .read(let id):
             world.store.request(self, { .done($0.lease) }) { answer in
-                if case .done(let state) = answer {
+                if case .done(var state) = answer {
+                    if self.world.plant == .emptiedIsGivenBack, state.stored?.record.holder.isEmpty ?? false {
+                        state.stored?.record.address = ""
+                    }
                     self.elect(.read(id: id, state))
                 } else {
                     self.elect(.failed(id: id))
                 }
             }
         case .write(let id, let record, let version):
+            let begun = tick
             world.store.request(self, { $0.writeLease(record, replacing: version) }) { answer in
                 switch answer {
-                case .done(let version): self.elect(.wrote(id: id, version))
+                case .done(let version):
+                    if self.world.plant == .lateRenewalCounts, self.core?.term == record.term,
+                        self.tick > begun.adding(milliseconds: SimSettings.election.requestTimeout)
+                    {
+                        self.actsUntil = self.tick.adding(milliseconds: SimSettings.election.renewDeadline)
+                    }
+                    self.elect(.wrote(id: id, version))
                 case .refused: self.elect(.conflict(id: id))
                 case .unknown: self.elect(.failed(id: id))
                 }
@@ -114,7 +130,7 @@ final class SimCoordinator: SimNode {
 
     /// Reads what is settled, then leads.
     private func takeOver(_ term: UInt64) {
-        world.store.request(self, { .done(($0.facts, $0.finished)) }) { answer in
+        world.store.request(self, isOnce: true, { .done(($0.facts, $0.finished)) }) { answer in
             guard let leading = self.election?.leading(now: self.tick), leading.term == term else { return }
             guard case .done(let (facts, finished)) = answer else {
                 return self.later(100 * World.millisecond) { self.takeOver(term) }
@@ -260,7 +276,7 @@ final class SimCoordinator: SimNode {
         isWriting = true
         let identity = identity
         world.store.request(
-            self,
+            self, isOnce: true,
             { store in
                 switch next {
                 case .write(_, let facts): store.write(facts, identity: identity, term: term)
@@ -279,90 +295,12 @@ final class SimCoordinator: SimNode {
                 default: break
                 }
                 self.writeNext()
-            case .refused: self.drop()
+            case .refused:
+                // The lease tells whether this is the end of the term.
+                self.elect(.changed)
+                self.later(100 * World.millisecond) { self.writeNext() }
             case .unknown: self.later(100 * World.millisecond) { self.writeNext() }
             }
-        }
-    }
-
-    private func perform(_ effect: ExportGate.Effect) {
-        let (identity, term) = (identity, core?.term ?? 0)
-        switch effect {
-        case .readGate:
-            world.store.request(self, { .done($0.gate) }) { answer in
-                if case .done(let record) = answer {
-                    self.handle(.gate(.gateRead(record)))
-                } else {
-                    self.handle(.gate(.gateUnreadable))
-                }
-            }
-        case .readAlerts:
-            world.store.request(self, { .done(Array($0.alerts.values).sorted { $0.name < $1.name }) }) { answer in
-                if case .done(let list) = answer {
-                    self.handle(.gate(.alertsRead(list)))
-                } else {
-                    self.handle(.gate(.alertUnreadable))
-                }
-            }
-        case .writeGate(var record, let before):
-            if world.plant == .gateStaysClosed, world.store.gate?.isOpen == false { record.holder = "" }
-            guard tick < before else { return handle(.gate(.gateUnwritten(record.version))) }
-            world.store.request(self, { [record] in $0.write(record, identity: identity, term: term) }) {
-                [record] answer in
-                switch answer {
-                case .done(nil): self.handle(.gate(.gateWritten(record.version)))
-                case .done(let stored?): self.handle(.gate(.gateRefused(stored: stored)))
-                default: self.handle(.gate(.gateUnwritten(record.version)))
-                }
-            }
-        case .raise(var alert):
-            if world.plant == .alertPerLeader { alert.name += "-\(term)" }
-            world.store.request(self, { [alert] in .done($0.raise(alert)) }) { answer in
-                guard case .done(var found) = answer else { return self.handle(.gate(.alertUnreadable)) }
-                if self.world.plant == .alertPerLeader { found.name = String(found.name.dropLast("-\(term)".count)) }
-                self.handle(.gate(.alertRead(name: found.name, found)))
-            }
-        case .readAlert(let name):
-            world.store.request(self, { .done($0.alerts[name]) }) { answer in
-                guard case .done(var found) = answer else { return self.handle(.gate(.alertUnreadable)) }
-                if self.world.plant == .openWithoutAcknowledgement, found != nil {
-                    found?.acknowledged = true
-                    found?.acknowledgedBy = "nobody"
-                    found?.acknowledgedAt = "now"
-                    found?.remediationAction = "none"
-                }
-                self.handle(.gate(.alertRead(name: name, found)))
-            }
-        case .shun, .forgive, .record, .outranked: break
-        }
-    }
-
-    // MARK: Feed
-
-    /// Reads on for every target that has room, each at its own pace.
-    private func feed() {
-        for _ in 0..<8 {
-            guard let core, isLeading else { return }
-            var hasRoom = core.dispatch.hasRoom
-            if world.plant == .waitForAllTargets, hasRoom.contains(false) { hasRoom = hasRoom.map { _ in false } }
-            let next = schedule.next(hasRoom: hasRoom) { $0.file < world.sources.count }
-            guard let (ref, targets) = next else { break }
-            let after = ref.offset == 0 ? ChunkRef(file: ref.file, offset: 1) : ChunkRef(file: ref.file + 1, offset: 0)
-            schedule.advance(targets, to: after)
-            let source = world.sources[ref.file]
-            if core.dispatch.index.isFinished(source.id) { continue }
-            if world.plant == .loseAPage, ref.file == 1 { continue }
-            let mask = TargetMask(bits: targets.reduce(0) { $0 | 1 << UInt32($1) })
-            handle(.page(source.page(Int(ref.offset), for: mask, now: world.now)))
-        }
-        handle(.fed)
-        for target in 0..<world.plan.targetCount {
-            let cursor = schedule.cursor(of: target)
-            let rest = world.sources.dropFirst(cursor.file)
-            if rest.isEmpty { handle(.passed(target: target)) }
-            let records = rest.reduce(0) { $0 + UInt64($1.records.count) }
-            let oldest = rest.first.map { (world.now - $0.bornAt) / World.millisecond }
-            handle(.backlog(target: target, records: records, oldestMilliseconds: oldest))
         }
     }
 }

@@ -19,6 +19,8 @@ final class SimLane {
     private var batches: [BatchID: [Item]] = [:]
     private var requests: [BatchID: SimReceiver.Request] = [:]
     private var told: Set<BatchID> = []
+    /// Rows of batches that the ledger does not hold yet.
+    private var rows: [BatchID: [WorkerHands.Row]] = [:]
     private var nextID: UInt64 = 0
     private var rng: PRNG
     var health = TargetHealth()
@@ -140,7 +142,13 @@ final class SimLane {
     private func commit(_ id: BatchID, _ dead: [Delivery.DeadItem]) {
         guard let items = batches[id] else { return }
         let records = dead.map { WorkerHands.DeadRecord(position: items[$0.item].position, reason: $0.reason.code) }
-        worker.commit(target: target, items.map(Self.range), records) {
+        // The rows are numbered once, however often the ledger refuses them.
+        guard let rows = rows[id] ?? worker.core?.settle(target: target, items.map(Self.range), dead: records)
+        else { return }
+        self.rows[id] = rows
+        worker.commit(rows) { isKept in
+            guard isKept else { return self.handle(.commitFailed(id)) }
+            self.rows[id] = nil
             self.batches[id] = nil
             self.health.delivered += UInt64(items.count - dead.count)
             self.health.dead += UInt64(dead.count)

@@ -27,6 +27,8 @@ final class SimLink {
     }
 
     private let world: World
+    /// Until when nothing arrives by it, while others do: what is under way comes after what a later one brought.
+    var stalledUntil: UInt64 = 0
     let worker: End
     let coordinator: End
 
@@ -68,7 +70,7 @@ final class SimLink {
     /// waits behind it.
     private func arrive(_ from: End, _ to: End) {
         guard to.isOpen, !to.coming.isEmpty else { return }
-        if world.isBlocked(from.name, to.name) {
+        if world.isBlocked(from.name, to.name) || world.now < stalledUntil {
             return world.after(40 * World.millisecond) { self.arrive(from, to) }
         }
         switch to.coming.removeFirst() {

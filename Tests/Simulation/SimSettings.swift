@@ -43,6 +43,7 @@ enum SimSettings {
         gate.maxShun = 8_000
         gate.stability = 1_000
         gate.leaseSeconds = 9
+        gate.feedSilence = 6_000
         gate.retry = 300
         gate.answer = 1_500
         gate.recoveryAge = 600_000

@@ -33,20 +33,44 @@ final class SimStore {
         return world.now < gateRenewedAt + UInt64(gate.durationSeconds) * World.second
     }
 
-    /// Carries out `work` some time later, and answers later still.
+    /// Carries out `work` some time later, and answers later still: also after the caller has given up, or twice. Some
+    /// requests are carried out twice, as by a proxy that tries again.
+    ///
+    /// - Parameter isOnce: the caller is told once, whatever comes: of the time-out, if that is first.
     func request<Value>(
-        _ node: SimNode, _ work: @escaping (SimStore) -> Answer<Value>, _ answer: @escaping (Answer<Value>) -> Void
+        _ node: SimNode, isOnce: Bool = false, _ work: @escaping (SimStore) -> Answer<Value>,
+        _ answer: @escaping (Answer<Value>) -> Void
     ) {
-        world.after(world.delay(5 * World.millisecond)) {
+        var wasTold = false
+        func tell(_ result: Answer<Value>) {
+            guard !isOnce || !wasTold else { return }
+            wasTold = true
+            answer(result)
+        }
+        if isOnce { node.later(Self.patience) { tell(.unknown) } }
+        world.after(way()) {
             guard self.world.now >= self.outageUntil, !self.world.isBlocked(node.name, "store"), !self.world.chance(2)
             else {
                 // Most errors come at once; some requests just hang.
-                return node.later(self.world.delay(50 * World.millisecond)) { answer(.unknown) }
+                return node.later(self.world.delay(50 * World.millisecond)) { tell(.unknown) }
             }
             let result = work(self)
+            if self.isLate, self.world.chance(2) { self.world.after(self.way()) { _ = work(self) } }
             let isLost = self.world.isBlocked("store", node.name) || self.world.chance(2)
-            node.later(self.world.delay(5 * World.millisecond)) { answer(isLost ? .unknown : result) }
+            for _ in 0..<(self.isLate && self.world.chance(4) ? 2 : 1) {
+                node.later(self.way()) { tell(isLost ? .unknown : result) }
+            }
         }
+    }
+
+    private static let patience = 1_500 * World.millisecond
+
+    private var isLate: Bool { world.plan.isStoreLate }
+
+    /// How long a request, or its answer, is on its way: now and then for longer than anybody waits, and for longer than a
+    /// lease.
+    private func way() -> UInt64 {
+        isLate && world.chance(3) ? world.rng.below(5 * World.second) : world.delay(5 * World.millisecond)
     }
 
     func writeLease(_ record: LeaseRecord, replacing: LeaseVersion?) -> Answer<LeaseVersion> {
@@ -56,6 +80,21 @@ final class SimStore {
         lease.stored = LeaseState.Stored(record: record, version: version)
         lease.highestTerm = max(lease.highestTerm, record.term)
         return .done(version)
+    }
+
+    /// Somebody deletes the leader's lease, or edits it: empties it, gives it to a stranger, sets its term back.
+    func tamper() {
+        guard var held = lease.stored else { return }
+        writings += 1
+        held.version = LeaseVersion("\(writings)")
+        switch world.rng.below(4) {
+        case 0: return lease.stored = nil
+        case 1: held.record.holder = ""
+        case 2: held.record.holder = "somebody"
+        default: held.record.term -= min(held.record.term, 1 + world.rng.below(3))
+        }
+        lease.stored = held
+        world.note("somebody made of the lease: \(held.record)")
     }
 
     private func isFenced(_ identity: String, _ term: UInt64) -> Bool {

@@ -7,6 +7,9 @@ final class SimWorker: SimNode {
     var core: WorkerCore?
     /// What its disk holds, whatever happens to the process.
     var ledger: [WorkerHands.Row] = []
+    /// Until when its disk takes nothing.
+    var diskFailsUntil: UInt64 = 0
+    private var isFailing = false
     /// Receivers that it does not reach.
     var cutOff: Set<Int> = []
     private var highestRow: UInt64 = 0
@@ -23,9 +26,11 @@ final class SimWorker: SimNode {
         release = world.plan.isMixed && world.rng.below(2) == 0 ? .next : .current
         rng = PRNG(seed: world.rng.next())
         links = [:]
+        isFailing = false
         let settings = WorkerCore.Settings(
             identity: name, boot: RecordKey(high: 7, low: boot), capacity: 1 + UInt16(world.rng.below(3)),
-            windowBytes: UInt64(SimSettings.windowBytes), targets: (0..<world.plan.targetCount).map { "t\($0)" },
+            windowBytes: UInt64(SimSettings.windowBytes * (world.plant == .boundlessWindow ? 10 : 1)),
+            targets: (0..<world.plan.targetCount).map { "t\($0)" },
             versions: release.versions)
         let dial = CoordinatorDial(
             addresses: world.coordinators.map(\.name), first: Int(world.rng.below(8)), now: tick)
@@ -46,6 +51,9 @@ final class SimWorker: SimNode {
     }
 
     func breakLinks() { for link in links.values { link.fail() } }
+
+    /// The way of its connections fails, but not that of new ones.
+    func stallLinks(until time: UInt64) { for link in links.values { link.stalledUntil = time } }
 
     override func wake() {
         handle(.timer)
@@ -163,25 +171,47 @@ final class SimWorker: SimNode {
         }
     }
 
-    /// The ledger takes a lane's changes; a crash meanwhile may leave them on the disk or not, whole.
-    func commit(
-        target: Int, _ ranges: [Range<UInt64>], _ dead: [WorkerHands.DeadRecord], _ done: @escaping () -> Void
-    ) {
-        guard let rows = core?.settle(target: target, ranges, dead: dead) else { return }
+    /// The ledger takes a lane's changes, or says that it did not; a crash meanwhile may leave them on the disk or not, whole.
+    ///
+    /// - Parameter done: called with whether they are kept, unless the process ended.
+    func commit(_ rows: [WorkerHands.Row], _ done: @escaping (Bool) -> Void) {
         if world.plant == .tellBeforeCommit { handle(.committed(rows.map(\.number))) }
         let boot = boot
         world.after(world.delay(4 * World.millisecond)) {
             let isThere = self.isUp && self.boot == boot
             guard isThere || self.world.rng.below(2) == 0 else { return }
             if !isThere, self.boot != boot { return }
-            self.ledger += rows
-            self.ledger.sort { $0.number < $1.number }
-            self.highestRow = max(self.highestRow, rows.map(\.number).max() ?? 0)
-            for row in rows { self.world.checks.commits(row, self) }
+            let isRefused = self.world.now < self.diskFailsUntil
+            // An error does not say that nothing was written.
+            if !isRefused || self.world.rng.below(4) == 0 { self.keep(rows) }
             self.later(self.world.delay(World.millisecond)) {
-                if self.world.plant != .tellBeforeCommit { self.handle(.committed(rows.map(\.number))) }
-                done()
+                isRefused ? self.refused(rows, done) : self.committed(rows, done)
             }
         }
+    }
+
+    private func keep(_ rows: [WorkerHands.Row]) {
+        ledger.removeAll { old in rows.contains { $0.number == old.number } }
+        ledger += rows
+        ledger.sort { $0.number < $1.number }
+        highestRow = max(highestRow, rows.map(\.number).max() ?? 0)
+        for row in rows { world.checks.commits(row, self) }
+    }
+
+    private func committed(_ rows: [WorkerHands.Row], _ done: (Bool) -> Void) {
+        if world.plant != .tellBeforeCommit { handle(.committed(rows.map(\.number))) }
+        if isFailing {
+            isFailing = false
+            handle(.ledgerTakes)
+        }
+        done(true)
+    }
+
+    private func refused(_ rows: [WorkerHands.Row], _ done: (Bool) -> Void) {
+        world.note("the ledger of \(name) refuses \(rows.map(\.number))")
+        if world.plant == .tellWhatWasRefused { return committed(rows, done) }
+        isFailing = true
+        if world.plant != .keepShardsWithoutLedger { handle(.uncommitted(reason: "disk full")) }
+        done(false)
     }
 }

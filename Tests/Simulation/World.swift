@@ -23,6 +23,9 @@ final class World {
     var receivers: [SimReceiver] = []
     var blocked: Set<Direction> = []
     var sources: [SimSource] = []
+    /// Between these the results cannot be read.
+    var feedFailsSince: UInt64?
+    var feedFailsUntil: UInt64 = 0
     let checks = Checks()
     var events = 0
     /// What happened, for people who look at one history.
@@ -54,6 +57,7 @@ final class World {
         advance(to: now + plan.faultySeconds * World.second) { false }
         if let dead = plan.deadTarget, plan.targetCount > 1 { othersGoOn(without: dead) }
         heal()
+        if plan.losesADisk { workers[0].diskFailsUntil = .max }
         let calm = now
         advance(to: now + plan.calmSeconds * World.second) { self.isSettled }
         if checks.violations.isEmpty {
@@ -63,6 +67,7 @@ final class World {
                 checks.violate("nothing more than \(unsettled) after \((now - calm) / World.second) s without faults")
             }
         }
+        workers[0].diskFailsUntil = 0
         if plan.staysCut, checks.violations.isEmpty { oneIsCutOff() }
         return checks.violations
     }
@@ -160,6 +165,8 @@ final class World {
         if dead == nil { checks.healed = now }
         blocked = []
         store.outageUntil = 0
+        feedFailsSince = nil
+        feedFailsUntil = 0
         for receiver in receivers where receiver.target != dead { receiver.heal() }
         let wanted = plan.finalWorkers
         while workers.count < wanted {
@@ -170,6 +177,7 @@ final class World {
             node.resume()
             node.isLeaving = false
             (node as? SimWorker)?.cutOff = []
+            (node as? SimWorker)?.diskFailsUntil = 0
             if !node.isUp { after(rng.below(World.second) + UInt64(index)) { node.start() } }
         }
     }
@@ -202,7 +210,8 @@ final class World {
         for source in sources {
             if !store.finished.contains(source.id) { return "source \(source.id)" }
         }
-        for worker in workers where worker.isUp && !worker.ledger.isEmpty { return "the ledger of \(worker.name)" }
+        let writing = workers.filter { $0.isUp && $0.diskFailsUntil == 0 }
+        for worker in writing where !worker.ledger.isEmpty { return "the ledger of \(worker.name)" }
         return store.isAdmitting ? "" : "the gate: \(store.gate?.reason ?? "none")"
     }
 }
@@ -228,6 +237,10 @@ struct Plan {
     var hasLongOutages: Bool
     /// In the end one worker is cut off from a receiver that others reach.
     var staysCut: Bool
+    /// In the end the disk of one worker takes nothing.
+    var losesADisk: Bool
+    /// The store carries requests out late, or twice, and answers late, or twice.
+    var isStoreLate: Bool
 
     init(rng: inout PRNG) {
         targetCount = 1 + Int(rng.below(3))
@@ -243,6 +256,8 @@ struct Plan {
         hasLongOutages = rng.below(4) == 0
         if hasLongOutages { faultySeconds += 40 }
         staysCut = rng.below(3) == 0 && finalWorkers > 1
+        losesADisk = rng.below(4) == 0 && finalWorkers > 1
+        isStoreLate = rng.below(3) == 0
         deadTarget = rng.below(8) == 0 ? Int(rng.below(UInt64(targetCount))) : nil
     }
 }

@@ -14,11 +14,12 @@ public import Model
 ///    write counts from when it was begun.
 /// 4. While the store does not answer, a leader goes on until its deadline and not a moment longer, and nobody takes over.
 /// 5. When the store answers again, somebody leads within a lease, a retry period and four requests.
-/// 6. Who resigned takes no lease for the duration of one, so that others are first; after that, also if nobody came.
+/// 6. A lease that somebody else edits, also one that is emptied, is waited out: its holder steps down when it learns of it,
+///    at its next renewal, and acts until its deadline if it cannot.
+/// 7. Who resigned takes no lease for the duration of one, so that others are first; after that, also if nobody came.
 ///
 /// Not promised: that what a leader began arrives before its term is over. A process may stand still between asking
-/// ``isLeading(now:)`` and the write that follows; hence everything that writes is fenced by the term as well. And if a
-/// person empties a lease, its holder learns of it with its next renewal only.
+/// ``isLeading(now:)`` and the write that follows; hence everything that writes is fenced by the term as well.
 ///
 /// Effects come in order. One request is under way at a time; answers to others are ignored.
 public struct LeaderElection: Sendable {
@@ -208,14 +209,14 @@ public struct LeaderElection: Sendable {
         return sight.since.adding(milliseconds: max(duration, settings.lease))
     }
 
-    /// Whether the lease as it was seen is free: given back, or our own from a term that we have left, and nobody led
-    /// since; or not changed for its duration.
+    /// Whether the lease as it was seen is free: given back by its holder, or our own from a term that we have left, and
+    /// nobody led since; or not changed for its duration.
     ///
     /// "Nobody led since" matters where leases are deleted: a write from long ago, which asked for no lease to be there,
     /// may arrive after others led and theirs was deleted. It is told by its term.
     func mayTake(_ sight: Sight, now: Tick) -> Bool {
         guard let record = sight.state.stored?.record else { return false }
-        let wasLeft = record.holder.isEmpty || record.holder == identity
+        let wasLeft = record.isGivenBack || record.holder == identity
         return wasLeft && record.term >= highestTerm || now >= expiry(of: sight)
     }
 

@@ -28,6 +28,10 @@ public struct LeaseRecord: Sendable, Equatable {
         self.durationMilliseconds = durationMilliseconds
     }
 
+    /// Whether its holder gave it back. One without a holder that still says where the holder listens was emptied by somebody
+    /// else, and the holder acts until it learns of that.
+    var isGivenBack: Bool { holder.isEmpty && address.isEmpty }
+
     /// Whether somebody holds it.
     public var isHeld: Bool { !holder.isEmpty && holder != Self.vacant }
 }

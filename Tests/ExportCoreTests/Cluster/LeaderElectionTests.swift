@@ -70,6 +70,21 @@ import Testing
         #expect(script.at(2_100, .tick) == [.read(id: 2)])
     }
 
+    /// Its holder does not know yet, and acts.
+    @Test func aLeaseThatSomebodyEmptiedIsWaitedOut() {
+        var script = Script()
+        _ = script.at(0, .tick)
+        var emptied = record("b/1", 4, 9)
+        emptied.holder = ""
+        #expect(script.at(50, .read(id: 1, state(emptied, "v7"))) == [.follow(nil)])
+        _ = script.at(15_000, .tick)
+        #expect(script.at(15_040, .read(id: 2, state(emptied, "v7"))) == [])
+        let taken = script.at(15_050, .tick)
+        #expect(taken == [.write(id: 3, record("a/1", 5, 10), replacing: LeaseVersion("v7"))])
+        _ = script.at(15_060, .wrote(id: 3, LeaseVersion("v8")))
+        #expect(script.machine.quietSince == script.tick(10_050))
+    }
+
     @Test func aDeletedLeaseIsWaitedForAndItsTermsGoOn() {
         var script = Script()
         _ = script.at(0, .tick)
