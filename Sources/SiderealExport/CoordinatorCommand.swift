@@ -1,6 +1,5 @@
 import ArgumentParser
 import Glibc
-import Logging
 import Model
 
 /// `coordinator`: leads a cluster of workers, or stands by.
@@ -27,14 +26,10 @@ struct CoordinatorCommand: AsyncParsableCommand {
             Exit codes: 0 stopped when asked to, 1 cannot go on, 2 bad configuration.
             """)
 
-    @Option(help: ArgumentHelp("Configuration: the Helm values.", valueName: "file"))
-    var config: String
+    @OptionGroup var member: MemberOptions
 
     @Option(help: ArgumentHelp("Directory that the coordinators of this machine share.", valueName: "dir"))
     var standalone: String?
-
-    @Option(help: ArgumentHelp("Name of this coordinator. (default: the machine's name)", valueName: "name"))
-    var identity: String?
 
     @Option(
         help: ArgumentHelp("Where to take workers' connections. (default: cluster.listen)", valueName: "host:port"))
@@ -45,20 +40,6 @@ struct CoordinatorCommand: AsyncParsableCommand {
             "Where workers reach this coordinator. (default: cluster.advertise)", valueName: "host:port"))
     var advertise: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "Where the page, /v1/..., /metrics, /healthz and /readyz are. (default: cluster.endpoint)",
-            valueName: "host:port"))
-    var endpoint: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Directory with ca.crt, tls.crt and tls.key. (default: cluster.peerCertificates)", valueName: "dir"))
-    var peerCertificates: String?
-
-    @Option(help: ArgumentHelp("Least severe log lines to write.", valueName: "level"))
-    var log = LogLevelArgument(level: .info)
-
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         Memory.keepFreedBatches()
@@ -66,27 +47,11 @@ struct CoordinatorCommand: AsyncParsableCommand {
         do {
             let process = try await CoordinatorProcess(
                 options: CoordinatorProcess.Options(
-                    config: config, standalone: standalone, identity: identity, listen: listen, advertise: advertise,
-                    endpoint: endpoint, peerCertificates: peerCertificates, logLevel: log.level), console: console)
+                    member: member, standalone: standalone, listen: listen, advertise: advertise), console: console)
             if await process.run() != nil { throw ExitCode.failure }
         } catch let refusal as SetupRefusal {
             for line in refusal.lines { console.line(line) }
             throw Exit.badSetup
         }
     }
-}
-
-/// A level of severity on the command line.
-struct LogLevelArgument: ExpressibleByArgument, Sendable {
-    var level: Logger.Level
-
-    init(level: Logger.Level) { self.level = level }
-
-    init?(argument: String) {
-        guard let level = Logger.Level(rawValue: argument) else { return nil }
-        self.level = level
-    }
-
-    static var allValueStrings: [String] { Logger.Level.allCases.map(\.rawValue) }
-    var defaultValueDescription: String { level.rawValue }
 }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Configuration
 import Glibc
-import Logging
 import Model
 
 /// `worker`: one of those that deliver, in a cluster.
@@ -27,8 +26,7 @@ struct WorkerCommand: AsyncParsableCommand {
             leader sends them again.
             """)
 
-    @Option(help: ArgumentHelp("Configuration: the Helm values.", valueName: "file"))
-    var config: String
+    @OptionGroup var member: MemberOptions
 
     @Option(help: ArgumentHelp("Where secrets lie as <secretRef>/<key>.", valueName: "dir"))
     var secrets = "/etc/sidereal/secrets"
@@ -38,31 +36,11 @@ struct WorkerCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Name of the worker, as in its certificate; the host's name unless given. Stable over restarts.",
-            valueName: "name"))
-    var identity: String?
-
-    @Option(
-        help: ArgumentHelp(
             "A coordinator; may be given again. Goes before cluster.coordinators.", valueName: "host:port"))
     var coordinator: [String] = []
 
-    @Option(
-        help: ArgumentHelp(
-            "Directory with ca.crt, tls.crt and tls.key. Goes before cluster.peerCertificates. Without certificates only coordinators on this machine are connected to.",
-            valueName: "dir"))
-    var peerCertificates: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Address of the endpoint, port 0 for a free one. Goes before cluster.endpoint.", valueName: "host:port"))
-    var endpoint: String?
-
     @Option(help: ArgumentHelp("Write metrics there too, every 5 s, as Prometheus text.", valueName: "file"))
     var metrics: String?
-
-    @Option(help: ArgumentHelp("Least severe log lines to write.", valueName: "level"))
-    var log = LogLevelArgument(level: .info)
 
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
@@ -78,45 +56,14 @@ struct WorkerCommand: AsyncParsableCommand {
     }
 
     private func options() throws(SetupRefusal) -> WorkerProcess.Options {
-        var lines: [String] = []
-        let name = identity ?? Self.hostName
-        if let mistake = Self.mistake(inName: name) { lines.append("error: --identity \(name): \(mistake)") }
-        let coordinators = coordinator.compactMap { Self.address($0, "--coordinator", &lines) }
-        let port = ClusterSettings().metricsPort
-        let endpoint = endpoint.flatMap { Self.address($0, "--endpoint", port: port, allowsAnyPort: true, &lines) }
-        guard lines.isEmpty else { throw SetupRefusal(lines: lines) }
+        var mistakes: [String] = []
+        let name = member.name(&mistakes)
+        let coordinators = coordinator.compactMap { MemberOptions.address($0, "--coordinator", &mistakes) }
+        let endpoint = MemberOptions.address(
+            member.endpoint, "--endpoint", port: ClusterSettings().metricsPort, allowsAnyPort: true, &mistakes)
+        guard mistakes.isEmpty else { throw SetupRefusal(lines: mistakes.map { "error: \($0)" }) }
         return WorkerProcess.Options(
-            config: config, secrets: secrets, state: state, identity: name, coordinators: coordinators,
-            certificates: peerCertificates, endpoint: endpoint, metrics: metrics, logLevel: log.level)
-    }
-
-    private static func address(
-        _ text: String, _ option: String, port: Int = NetworkAddress.peerPort, allowsAnyPort: Bool = false,
-        _ lines: inout [String]
-    ) -> NetworkAddress? {
-        do throws(AddressMistake) {
-            return try NetworkAddress(text, port: port, allowsAnyPort: allowsAnyPort)
-        } catch {
-            lines.append("error: \(option) \(text): \(error.message)\(error.hint.map { " (\($0))" } ?? "")")
-            return nil
-        }
-    }
-
-    private static var hostName: String {
-        var name = [CChar](repeating: 0, count: 256)
-        guard unsafe gethostname(&name, name.count - 1) == 0 else { return "" }
-        return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
-    /// What is wrong with a name that stands in a certificate and names a directory; nil if nothing is.
-    private static func mistake(inName name: String) -> String? {
-        let isPlain = name.utf8.allSatisfy { byte in
-            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
-                || byte == 0x2D || byte == 0x2E || byte == 0x5F
-        }
-        guard isPlain, (1...253).contains(name.utf8.count), name.first != "." else {
-            return "a name has 1 to 253 letters, digits, '-', '_' and '.', and begins with none of the last"
-        }
-        return nil
+            config: member.config, secrets: secrets, state: state, identity: name, coordinators: coordinators,
+            certificates: member.peerCertificates, endpoint: endpoint, metrics: metrics, logLevel: member.log.level)
     }
 }

@@ -16,14 +16,10 @@ import Threading
 final class CoordinatorProcess: Sendable {
     /// What the command line says.
     struct Options: Sendable {
-        var config: String
+        var member: MemberOptions
         var standalone: String?
-        var identity: String?
         var listen: String?
         var advertise: String?
-        var endpoint: String?
-        var peerCertificates: String?
-        var logLevel: Logger.Level
     }
 
     private let log: Logger
@@ -36,7 +32,7 @@ final class CoordinatorProcess: Sendable {
     init(options: Options, console: Console) async throws(SetupRefusal) {
         let setup = try CoordinatorSetup(options)
         var log = Logger(label: "sidereal-export") { _ in ConsoleLogHandler(console: console) }
-        log.logLevel = options.logLevel
+        log.logLevel = options.member.log.level
         log[metadataKey: "coordinator"] = "\(setup.name)"
         self.log = log
         let store = try Self.open(setup.standalone, log)

@@ -21,29 +21,21 @@ struct CoordinatorSetup {
 
     init(_ options: CoordinatorProcess.Options) throws(SetupRefusal) {
         var mistakes: [String] = []
-        let configuration: Configuration
-        do throws(ConfigurationError) {
-            configuration = try Configuration.load(path: options.config)
-        } catch {
-            let count = error.problems.count
-            let said = "\(count) \(count == 1 ? "mistake" : "mistakes") in \(options.config)"
-            throw SetupRefusal(lines: error.problems.flatMap(\.lines) + [said])
-        }
+        let configuration = try Setup.configuration(options.member.config)
         let cluster = configuration.cluster
         self.configuration = configuration
-        name = options.identity ?? Self.machine
-        if let mistake = Self.mistake(inName: name) { mistakes.append("--identity: \(mistake)") }
+        name = options.member.name(&mistakes)
         if options.standalone == nil {
             mistakes.append("--standalone is missing: name the directory that the coordinators of this machine share")
         }
         standalone = options.standalone ?? ""
-        listen = Self.address(options.listen, "--listen", allowsAnyPort: true, &mistakes) ?? cluster.listen
-        advertise = Self.address(options.advertise, "--advertise", &mistakes) ?? cluster.advertise
+        listen = MemberOptions.address(options.listen, "--listen", allowsAnyPort: true, &mistakes) ?? cluster.listen
+        advertise = MemberOptions.address(options.advertise, "--advertise", &mistakes) ?? cluster.advertise
         if let advertise, advertise.isUnspecified {
             mistakes.append("--advertise: nobody can connect to \(advertise); give the name of this machine")
         }
-        let (page, port) = (options.endpoint, cluster.metricsPort)
-        if let place = Self.address(page, "--endpoint", port: port, allowsAnyPort: true, &mistakes) {
+        let (page, port) = (options.member.endpoint, cluster.metricsPort)
+        if let place = MemberOptions.address(page, "--endpoint", port: port, allowsAnyPort: true, &mistakes) {
             endpoints = [place]
         } else {
             let ports =
@@ -87,7 +79,8 @@ struct CoordinatorSetup {
     func settings(port: Int, endpoint: String) -> CoordinatorSettings {
         var seeds = SystemRandomNumberGenerator()
         let boot = String(seeds.next() as UInt64, radix: 16)
-        let address = advertise ?? NetworkAddress(host: listen.isUnspecified ? Self.machine : listen.host, port: port)
+        let address =
+            advertise ?? NetworkAddress(host: listen.isUnspecified ? MemberOptions.machine : listen.host, port: port)
         return CoordinatorSettings(
             name: name, identity: "\(name)/\(boot)", address: "\(address)", endpoint: endpoint,
             program: ExporterVersion.current,
@@ -106,7 +99,7 @@ struct CoordinatorSetup {
 
     /// How people reach an endpoint.
     func url(of place: NetworkAddress) -> String {
-        let host = place.isUnspecified ? advertise?.host ?? Self.machine : place.host
+        let host = place.isUnspecified ? advertise?.host ?? MemberOptions.machine : place.host
         return "http://\(NetworkAddress(host: host, port: place.port))"
     }
 
@@ -120,25 +113,12 @@ struct CoordinatorSetup {
         return timing
     }
 
-    private static func address(
-        _ text: String?, _ option: String, port: Int = NetworkAddress.peerPort, allowsAnyPort: Bool = false,
-        _ mistakes: inout [String]
-    ) -> NetworkAddress? {
-        guard let text else { return nil }
-        do throws(AddressMistake) {
-            return try NetworkAddress(text, port: port, allowsAnyPort: allowsAnyPort)
-        } catch {
-            mistakes.append("\(option): \(text.printable) \(error.message)" + (error.hint.map { "; \($0)" } ?? ""))
-            return nil
-        }
-    }
-
     private static func security(
         _ options: CoordinatorProcess.Options, _ configuration: Configuration, _ listen: NetworkAddress,
         _ mistakes: inout [String]
     ) -> PeerSecurity {
         let minimum: TLSVersion = configuration.fips ? .v12 : .v13
-        switch PeerDirectory(option: options.peerCertificates, configuration.cluster) {
+        switch PeerDirectory(option: options.member.peerCertificates, configuration.cluster) {
         case .at(let directory): return .mutualTLS(directory: directory, minimum: minimum)
         case .unreadable(let mistake): mistakes.append(mistake)
         case .none where ["127.0.0.1", "::1", "localhost"].contains(listen.host): break
@@ -148,27 +128,5 @@ struct CoordinatorSetup {
                     + " address is listened on: name a directory with --peer-certificates, or listen on 127.0.0.1")
         }
         return .loopbackOnly
-    }
-
-    private static func mistake(inName name: String) -> String? {
-        let isPlain = name.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
-                true
-            default: false
-            }
-        }
-        guard isPlain, 1...200 ~= name.utf8.count else {
-            return "'\(name.printable)' is no name: 1 to 200 letters, digits, dots, dashes and underscores"
-        }
-        return nil
-    }
-
-    private static var machine: String {
-        var buffer = [CChar](repeating: 0, count: 256)
-        guard unsafe gethostname(&buffer, buffer.count - 1) == 0 else { return "coordinator" }
-        let name = String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return name.isEmpty ? "coordinator" : name
     }
 }
