@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
-import struct
 import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-# With lingering for zero seconds, closing sends RST (socket(7)).
-LINGER_ZERO = struct.pack("ii", 1, 0)
+from listening import Listening, QuietHandler, json_values
 
 
 class Receiver:
@@ -39,46 +35,33 @@ class Receiver:
         self.requests = 0
         self._lock = threading.Lock()
         self._released = threading.Event()
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
-        self.port = 0
-        self.start()
-
-    def start(self) -> None:
-        """Listens on a port of the kernel's choice, later on the same one again."""
         receiver = self
 
         class Handler(_Handler):
             owner = receiver
 
+        self._listening = Listening(Handler, waits=True)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._listening.port
+
+    def start(self) -> None:
+        """Listens again, at the same port."""
         self._released.clear()
-        self._server = _Server(("127.0.0.1", self.port), Handler)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
+        self._listening.start()
 
     def die(self) -> None:
         """Stops listening and resets every connection, in the middle of whatever it carries."""
-        if self._server is None or self._thread is None:
-            return
         self._released.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.reset_connections()
-        self._server.server_close()
-        self._server = None
+        self._listening.stop(resets=True)
 
     def take(self, body: bytes) -> tuple[int, dict[str, Any]]:
         """Stores the events of a body up to the first bad one; the answer's status and body."""
-        text = body.decode()
-        decoder = json.JSONDecoder()
-        at = number = 0
         with self._lock:
             self.bodies.append(body)
-            while at < len(text):
-                envelope, at = decoder.raw_decode(text, at)
-                while at < len(text) and text[at].isspace():
-                    at += 1
+            for number, envelope in enumerate(json_values(body.decode())):
                 uid = envelope["event"]["metadata"]["uid"]
                 if uid in self.poison:
                     answer = {
@@ -88,7 +71,6 @@ class Receiver:
                     }
                     return 400, answer
                 self.uids[uid] += 1
-                number += 1
         return 200, {"text": "Success", "code": 0}
 
     def wait_until_released(self) -> None:
@@ -96,38 +78,8 @@ class Receiver:
         self._released.wait()
 
 
-class _Server(ThreadingHTTPServer):
-    # As a real server, so that the same port can be bound at once after a death.
-    allow_reuse_address = True
-    block_on_close = True
-    daemon_threads = False
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._connections: set[socket.socket] = set()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._connections.add(request)
-        super().process_request(request, client_address)
-
-    def reset_connections(self) -> None:
-        for connection in self._connections:
-            try:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # It was closed before.
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that was killed, or our own reset.
-        return
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     owner: Receiver
-    protocol_version = "HTTP/1.1"
-    # Head and body leave in one segment: two would wait for each other (Nagle, delayed acknowledgement).
-    wbufsize = 1 << 16
 
     def do_GET(self) -> None:
         """Health."""
@@ -157,6 +109,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Silent: what matters is in the receiver."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gzip
 import http.client
-import json
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+
+from listening import Listening, QuietHandler, json_values
 
 HOP_HEADERS = {"connection", "content-length", "date", "server", "transfer-encoding"}
 
@@ -46,10 +44,17 @@ class Relay:
         self._open.set()
         self._waiting = 0
         self._passages: list[Passage] = []
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
-        self.port = 0
-        self.connect()
+        relay = self
+
+        class Handler(_Handler):
+            owner = relay
+
+        self._listening = Listening(Handler, waits=False)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._listening.port
 
     @property
     def passages(self) -> list[Passage]:
@@ -72,26 +77,12 @@ class Relay:
         self._open.set()
 
     def connect(self) -> None:
-        """Listens, the first time at a port of the kernel's choice, later at the same again."""
-        relay = self
-
-        class Handler(_Handler):
-            owner = relay
-
-        self._server = _Server(("127.0.0.1", self.port), Handler)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
+        """Listens again, at the same port."""
+        self._listening.start()
 
     def cut(self) -> None:
         """Nobody can connect any more, and connections are closed."""
-        if self._server is None or self._thread is None:
-            return
-        self._server.shutdown()
-        self._thread.join()
-        self._server.drop()
-        self._server.server_close()
-        self._server = None
+        self._listening.stop(resets=False)
 
     def close(self) -> None:
         """Ends it."""
@@ -120,12 +111,7 @@ class Relay:
 
 def _identities(body: bytes) -> Iterator[str]:
     """The uid of each event of a HEC, or the _id of each action of a bulk request."""
-    text, at = body.decode(), 0
-    decoder = json.JSONDecoder()
-    while at < len(text):
-        value, at = decoder.raw_decode(text, at)
-        while at < len(text) and text[at].isspace():
-            at += 1
+    for value in json_values(body.decode()):
         if "event" in value:
             yield str(value["event"]["metadata"]["uid"])
         for action in ("create", "index"):
@@ -133,33 +119,8 @@ def _identities(body: bytes) -> Iterator[str]:
                 yield str(value[action]["_id"])
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._connections: set[socket.socket] = set()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._connections.add(request)
-        super().process_request(request, client_address)
-
-    def drop(self) -> None:
-        for connection in self._connections:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # It was closed before.
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A worker that was killed, or our own closing."""
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     owner: Relay
-    protocol_version = "HTTP/1.1"
-    # Head and body leave in one segment.
-    wbufsize = 1 << 16
 
     def do_GET(self) -> None:
         """As the others."""
@@ -187,6 +148,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer.content)))
         self.end_headers()
         self.wfile.write(answer.content)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Silent."""
