@@ -69,6 +69,7 @@ final class World {
         }
         workers[0].diskFailsUntil = 0
         if plan.staysCut, checks.violations.isEmpty { oneIsCutOff() }
+        if plan.losesAllDisks, checks.violations.isEmpty { nobodyWritesDown() }
         return checks.violations
     }
 
@@ -118,6 +119,23 @@ final class World {
         }
         advance(to: now + plan.calmSeconds * World.second) { self.isSettled }
         if !isSettled { checks.violate("with \(workers[0].name) cut off from one target there is left \(unsettled)") }
+    }
+
+    /// Invariant 6: workers that can write nothing down deliver nothing for certain, so probing halts; and goes on when they
+    /// can.
+    private func nobodyWritesDown() {
+        for worker in workers {
+            worker.cutOff = []
+            worker.diskFailsUntil = .max
+        }
+        (checks.mustStayOpen, checks.healed) = (false, nil)
+        for _ in 0..<4 { addSource() }
+        advance(to: now + 60 * World.second) { !self.store.isAdmitting }
+        if store.isAdmitting { checks.violate("6: for 60 s no worker can write anything down and probing goes on") }
+        for worker in workers { worker.diskFailsUntil = 0 }
+        checks.healed = now
+        advance(to: now + plan.calmSeconds * World.second) { self.isSettled }
+        if !isSettled { checks.violate("after all disks had failed there is left \(unsettled)") }
     }
 
     func advance(to end: UInt64, until isDone: () -> Bool) {
@@ -239,6 +257,8 @@ struct Plan {
     var staysCut: Bool
     /// In the end the disk of one worker takes nothing.
     var losesADisk: Bool
+    /// In the end no disk takes anything for a while.
+    var losesAllDisks: Bool
     /// The store carries requests out late, or twice, and answers late, or twice.
     var isStoreLate: Bool
 
@@ -257,6 +277,7 @@ struct Plan {
         if hasLongOutages { faultySeconds += 40 }
         staysCut = rng.below(3) == 0 && finalWorkers > 1
         losesADisk = rng.below(4) == 0 && finalWorkers > 1
+        losesAllDisks = rng.below(6) == 0
         isStoreLate = rng.below(3) == 0
         deadTarget = rng.below(8) == 0 ? Int(rng.below(UInt64(targetCount))) : nil
     }
