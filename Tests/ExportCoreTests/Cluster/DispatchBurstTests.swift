@@ -13,7 +13,7 @@ import Testing
     private func dispatch() -> Dispatch {
         var bounds = Dispatch.Bounds()
         bounds.windowBytes = 16_000
-        bounds.frameBytes = 1_000
+        bounds.frameBytes = 2_000
         var dispatch = Dispatch(
             term: 1, shardCount: Self.workerCount, targetCount: 1, index: SettledIndex(targetCount: 1), bounds: bounds)
         for number in 0..<Self.workerCount {
@@ -43,16 +43,26 @@ import Testing
         }
     }
 
-    @Test func workersGetWhatWasReadInHalfFramesAtLeast() {
+    @Test func workersGetWhatWasReadInQuartersOfFramesAtLeast() {
         var dispatch = dispatch()
         for number in 0..<3 {
             #expect(frames(dispatch.take(page(UInt64(number)), now: now).effects).isEmpty)
         }
-        // Half a frame for each of the four is there with the fourth page.
+        // A quarter of a frame for each of the four is there with the fourth page.
         let sent = frames(dispatch.take(page(3), now: now).effects)
         #expect(sent.map(\.worker.number).sorted() == [0, 1, 2, 3])
         #expect(sent.allSatisfy { $0.frame.keys.count == 5 })
         #expect(dispatch.flush().isEmpty)
+    }
+
+    /// No frame is cut a record after its end.
+    @Test func aSingleWorkerGetsWholeFrames() {
+        var dispatch = dispatch()
+        for number in 1..<Self.workerCount { _ = dispatch.closed(WorkerID(UInt32(number))) }
+        _ = dispatch.assigned((1..<4).map { ShardGrant(shard: $0, epoch: 2) }, to: WorkerID(0))
+        #expect(frames(dispatch.take(page(0), now: now).effects).isEmpty)
+        let sent = frames(dispatch.take(page(1), now: now).effects)
+        #expect(sent.map(\.frame.keys.count) == [10])
     }
 
     @Test func whatIsLittleGoesWhenTheFeedRests() {
