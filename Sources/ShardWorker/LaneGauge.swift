@@ -87,13 +87,19 @@ public final class LaneGauge: Sendable {
 }
 
 /// Wakes the one task that waits for any lane to have made progress.
+///
+/// A wait that ends early leaves its alarm for the next one: a timer that is set and taken back for every frame costs more
+/// than what is in a small frame.
 final class Doorbell: Sendable {
     private struct State {
         var isRung = false
         var waiter: CheckedContinuation<Void, Never>?
+        var alarm = Alarm()
     }
 
     private let state = Mutex(State())
+
+    deinit { state.withLock { $0.alarm.cancel() } }
 
     /// Wakes the waiter, or the next one to come.
     func ring() {
@@ -106,13 +112,16 @@ final class Doorbell: Sendable {
         waiter?.resume()
     }
 
-    /// Returns at the next ring, or after `milliseconds`. At once if it rang since the last time.
+    /// Returns at the next ring, or after `milliseconds` at the latest; perhaps sooner, when an earlier wait would have
+    /// ended. At once if it rang since the last time.
     func wait(milliseconds: UInt64) async {
-        let alarm = Task {
-            if (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil { ring() }
-        }
+        let due = SystemClock.now().adding(milliseconds: milliseconds)
+        state.withLock { $0.alarm.set(by: due) { [weak self] in self?.strike($0) } }
         await wait()
-        alarm.cancel()
+    }
+
+    private func strike(_ time: Tick) {
+        if state.withLock({ $0.alarm.hasRung(time) }) { ring() }
     }
 
     /// Returns at the next ring. At once if it rang since the last time.

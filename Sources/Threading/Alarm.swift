@@ -25,6 +25,12 @@ public struct Alarm {
         }
     }
 
+    /// As ``set(for:_:)``, unless it is set for an earlier time already.
+    public mutating func set(by due: Tick, _ ring: @escaping @Sendable (Tick) async -> Void) {
+        if let known = self.due, known <= due { return }
+        set(for: due, ring)
+    }
+
     /// It is off again, and may be set for the same time. False if it was meanwhile set for another: it rang too late to
     /// be kept from it, and means nothing.
     public mutating func hasRung(_ time: Tick) -> Bool {

@@ -6,8 +6,8 @@ import Threading
 
 /// Encoders and lanes of a cluster's worker.
 ///
-/// A record is read once and written for all targets by one encoder; there are as many of these as pay. Frames go to the
-/// one that has least to do, so with little to do the first one takes all, and batches fill as in a single process.
+/// A record is read once and written for all targets by one encoder; there are as many of these as pay. Each has open
+/// batches of its own, so frames go to the first one as long as it keeps up, and batches fill as in a single process.
 final class WorkerLanes: Sendable {
     private let lanes: [TargetLane]
     private let encoders: [Encoder]
@@ -44,14 +44,20 @@ final class WorkerLanes: Sendable {
     }
 
     func take(_ delivery: WorkerHands.Delivery) {
-        var chosen = encoders[0]
-        var least = chosen.backlog
-        for encoder in encoders.dropFirst() where least > 0 {
-            let backlog = encoder.backlog
-            if backlog < least { (chosen, least) = (encoder, backlog) }
-        }
-        chosen.take(delivery)
+        encoders[Self.choice(of: encoders.lazy.map(\.backlog))].take(delivery)
     }
+
+    /// Which encoder is to take what comes, by what waits for each, in bytes: the first one with less than a few
+    /// milliseconds to do, or the one with least.
+    static func choice(of backlogs: some Sequence<Int>) -> Int {
+        var (chosen, least) = (0, Int.max)
+        for (number, backlog) in backlogs.enumerated() where least >= busyBytes {
+            if backlog < least { (chosen, least) = (number, backlog) }
+        }
+        return chosen
+    }
+
+    private static let busyBytes = 1 << 20
 
     /// Has a lane carry these stretches no further, once everything taken before has reached it. Answers to what is under
     /// way are waited for, but after `milliseconds` no longer to what is `late` then.

@@ -1,0 +1,43 @@
+import Testing
+import Threading
+
+@testable import ShardWorker
+
+/// Waiting with an alarm that outlives the wait, and which encoder takes what comes.
+@Suite struct DoorbellTests {
+    @Test func aWaitEndsWithoutARing() async {
+        let bell = Doorbell()
+        await bell.wait(milliseconds: 5)
+        await bell.wait(milliseconds: 5)
+    }
+
+    /// The alarm that a long wait left behind does not make a short one long.
+    @Test func aShortWaitAfterALongOneIsShort() async {
+        let bell = Doorbell()
+        bell.ring()
+        await bell.wait(milliseconds: 3_600_000)
+        let began = SystemClock.now()
+        await bell.wait(milliseconds: 5)
+        #expect(SystemClock.now().milliseconds(since: began) < 60_000)
+    }
+
+    /// A wait that ended early leaves its alarm; whoever waits longer hears it, and then waits as long as asked.
+    @Test func aLongWaitAfterAShortOneHasAnAlarmOfItsOwn() async {
+        let bell = Doorbell()
+        bell.ring()
+        await bell.wait(milliseconds: 5)
+        await bell.wait(milliseconds: 3_600_000)
+        let began = SystemClock.now()
+        await bell.wait(milliseconds: 50)
+        #expect(SystemClock.now().milliseconds(since: began) >= 50)
+    }
+
+    @Test func theFirstEncoderThatKeepsUpTakesWhatComes() {
+        let mebibyte = 1 << 20
+        #expect(WorkerLanes.choice(of: [0, 0, 0]) == 0)
+        #expect(WorkerLanes.choice(of: [mebibyte - 1, 0, 0]) == 0)
+        #expect(WorkerLanes.choice(of: [mebibyte, 10, 0]) == 1)
+        #expect(WorkerLanes.choice(of: [3 * mebibyte, 2 * mebibyte, 4 * mebibyte]) == 1)
+        #expect(WorkerLanes.choice(of: [mebibyte, mebibyte]) == 0)
+    }
+}
