@@ -14,8 +14,9 @@ final class WorkerLanes: Sendable {
     private let tasks = Mutex<[Task<Void, Never>]>([])
 
     /// The leader has a bounded amount in hand, for all workers and encoders together, and sends more only when outcomes
-    /// come. A batch that is not full by then would wait for its age: for objects in S3, a minute.
-    private static let lull = Batching.Lull(milliseconds: 200, minBytes: 64 << 10)
+    /// come. A batch that is not full by then would wait for its age: for objects in S3, a minute. Several workers share what
+    /// is in hand, so none of them fills a batch, and this pause is what bounds their rate.
+    private static let lull = Batching.Lull(milliseconds: 50, minBytes: 64 << 10)
 
     init(_ plans: [LanePlan], encoders count: Int, parts: Worker.Parts) {
         let doorbell = Doorbell()
