@@ -13,7 +13,7 @@ extension World {
     }
 
     private func fault() {
-        let kind = Int(rng.below(19))
+        let kind = Int(rng.below(20))
         guard plan.faults & (1 << UInt64(kind)) != 0 else { return }
         let worker = workers[Int(rng.below(UInt64(workers.count)))]
         let coordinator = coordinators[Int(rng.below(UInt64(coordinators.count)))]
@@ -37,6 +37,7 @@ extension World {
         case 15: failFeed()
         case 16: store.tamper()
         case 17: worker.stallLinks(until: now + rng.below(8 * World.second))
+        case 18: store.tamperWithGate()
         default: scale()
         }
     }

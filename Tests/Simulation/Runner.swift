@@ -17,12 +17,16 @@ public struct Runner: Sendable {
     /// Runs `seeds`; true if none violated anything.
     public func run(_ seeds: Range<UInt64>) -> Bool {
         let began = Date()
-        let outcomes = histories(seeds, plant: nil) { _ in false }
-        let bad = outcomes.filter { !$0.violations.isEmpty }.sorted { $0.seed < $1.seed }
-        for outcome in bad.prefix(10) {
-            print("seed \(outcome.seed): \(outcome.violations.joined(separator: "; "))")
-            print("  replay with: make simulate SEED=\(outcome.seed)")
+        // Told as they are found: a long search may be ended before its end.
+        let outcomes = histories(seeds, plant: nil) { outcome in
+            guard !outcome.violations.isEmpty else { return false }
+            let text =
+                "seed \(outcome.seed): \(outcome.violations.joined(separator: "; "))\n"
+                + "  replay with: make simulate SEED=\(outcome.seed)\n"
+            FileHandle.standardOutput.write(Data(text.utf8))
+            return false
         }
+        let bad = outcomes.filter { !$0.violations.isEmpty }
         let events = outcomes.reduce(0) { $0 + $1.events }
         let seconds = String(format: "%.1f", Date().timeIntervalSince(began))
         print("\(outcomes.count) histories, \(events) events, \(bad.count) with violations, \(seconds) s")

@@ -97,6 +97,19 @@ final class SimStore {
         world.note("somebody made of the lease: \(held.record)")
     }
 
+    /// Somebody deletes the gate's record, empties it, or edits its term.
+    func tamperWithGate() {
+        guard var edited = gate else { return }
+        switch world.rng.below(4) {
+        case 0: return gate = nil
+        case 1: edited.holder = ""
+        case 2: edited.version.term -= min(edited.version.term, 1 + world.rng.below(3))
+        default: edited.version.term += 1 + world.rng.below(3)
+        }
+        gate = edited
+        world.note("somebody made of the gate: \(edited)")
+    }
+
     private func isFenced(_ identity: String, _ term: UInt64) -> Bool {
         guard let record = lease.stored?.record else { return true }
         return record.holder != identity || record.term != term
