@@ -109,9 +109,9 @@ extension Dispatch {
             // A worker tells its rows again in every session; what it once said to be there is there.
             if former.kind == .delivered { (hint.kind, hint.reason) = (former.kind, former.reason) }
             hints[key]?[place] = hint
-        } else if hintCount < bounds.maxHints {
+        } else if hintCounts.reduce(0, +) < bounds.maxHints {
             hints[key, default: []].append(hint)
-            hintCount += 1
+            hintCounts[hint.target] += 1
         } else {
             unkept += 1
         }
@@ -125,7 +125,7 @@ extension Dispatch {
         guard !mine.isEmpty else { return [] }
         let rest = all.filter { $0.target != target }
         hints[key] = rest.isEmpty ? nil : rest
-        hintCount -= mine.count
+        hintCounts[target] -= mine.count
         return mine
     }
 

@@ -102,8 +102,8 @@ public struct Dispatch: Sendable {
     /// For each target and shard, records that wait for their owner.
     var waiting: [[WaitingQueue]]
     var hints: [RecordKey: [Hint]] = [:]
-    /// How many hints there are.
-    var hintCount = 0
+    /// How many hints there are for each target.
+    var hintCounts: [Int]
     /// Records of the row that is being taken for whose hint there was no room.
     var unkept = 0
     /// Where sources end of which something was read and not all is settled.
@@ -123,13 +123,22 @@ public struct Dispatch: Sendable {
         self.targetCount = targetCount
         self.index = index
         targets = Array(repeating: TargetState(), count: targetCount)
+        hintCounts = Array(repeating: 0, count: targetCount)
         owners = Array(repeating: nil, count: shardCount)
         waiting = Array(
             repeating: Array(repeating: WaitingQueue(), count: shardCount), count: targetCount)
     }
 
     /// For each target, whether it can take another page.
-    public var hasRoom: [Bool] { targets.map { !$0.isFull } }
+    ///
+    /// A worker's rows are settled in their order. One that speaks of a record which its target has not read would hold up
+    /// those of all targets behind it, for as long as this one takes nothing. So such a target may read on to find the record, up
+    /// to twice its window: an earlier leader's was as large as ours.
+    public var hasRoom: [Bool] {
+        targets.indices.map { target in
+            !targets[target].isFull || hintCounts[target] > 0 && targets[target].windowBytes < 2 * bounds.windowBytes
+        }
+    }
 
     /// Bytes of all pages in hand.
     public var bytesInHand: Int { pages.all.reduce(0) { $0 + $1.bytes.count } }

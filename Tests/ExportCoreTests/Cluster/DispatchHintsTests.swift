@@ -82,7 +82,7 @@ import Testing
         #expect(facts.filter { $0.kind == .dead }.flatMap(\.keys).map(\.low) == [20])
         #expect(settled(effects) == nil)
         #expect(settled(dispatch.written(through: 2)) == 2)
-        #expect(dispatch.hints.isEmpty && dispatch.hintCount == 0)
+        #expect(dispatch.hints.isEmpty && dispatch.hintCounts == [0])
     }
 
     /// A worker that begins anew knows only of the second attempt; that the first was accepted stays true.
@@ -95,13 +95,58 @@ import Testing
         #expect(written(dispatch.take(page(0..<1, of: 1), now: now).effects).map(\.kind) == [.delivered])
     }
 
+    /// The target is dead since the leader before, and its window is full before the record comes of which a row speaks: it
+    /// reads on to that record, or no row of that worker would be settled any more, of whatever target.
+    @Test func aRowOfADeadTargetHoldsUpNoOther() {
+        var bounds = Dispatch.Bounds()
+        bounds.windowBytes = 40
+        var dispatch = Dispatch(
+            term: 2, shardCount: 1, targetCount: 2, index: SettledIndex(targetCount: 2), bounds: bounds)
+        dispatch.opened(worker, windowBytes: 1 << 20)
+        _ = dispatch.assigned([ShardGrant(shard: 0, epoch: 1)], to: worker)
+        func read(_ numbers: Range<UInt64>, _ targets: [Int]) -> [Dispatch.Effect] {
+            var page = page(numbers, of: 40)
+            page.targets = TargetMask(bits: targets.reduce(0) { $0 | 1 << UInt32($1) })
+            return dispatch.take(page, now: now).effects
+        }
+        _ = read(0..<2, [0, 1])
+        _ = read(2..<4, [0, 1])
+        #expect(dispatch.hasRoom == [false, false])
+        // It was accepted by the dead target, in the term before.
+        _ = dispatch.outcomes(told(1, [5]), from: worker)
+        #expect(dispatch.hasRoom == [true, false])
+        var alive = told(2, [0, 1, 2, 3])
+        alive.target = 1
+        #expect(settled(dispatch.outcomes(alive, from: worker)) == nil)
+        #expect(dispatch.hasRoom == [true, true])
+        _ = read(4..<6, [0, 1])
+        #expect(settled(dispatch.written(through: 9)) == 2)
+        #expect(dispatch.hasRoom == [false, true])
+    }
+
+    /// What nobody shows for long does not make a window without end.
+    @Test func aRowOfADeadTargetDoublesItsWindowAtMost() {
+        var bounds = Dispatch.Bounds()
+        bounds.windowBytes = 40
+        var dispatch = Dispatch(
+            term: 2, shardCount: 1, targetCount: 1, index: SettledIndex(targetCount: 1), bounds: bounds)
+        dispatch.opened(worker, windowBytes: 1 << 20)
+        _ = dispatch.outcomes(told(1, [39]), from: worker)
+        var next: UInt64 = 0
+        while dispatch.hasRoom[0], next < 39 {
+            _ = dispatch.take(page(next..<next + 1, of: 40), now: now)
+            next += 1
+        }
+        #expect(dispatch.targets[0].windowBytes == 80)
+    }
+
     /// What the leader has no room to remember stays with the worker, until everything was shown.
     @Test func aRowThatCannotBeKeptIsNotCalledSettled() {
         var dispatch = dispatch(maxHints: 3)
         #expect(settled(dispatch.outcomes(told(1, [0, 1]), from: worker)) == nil)
         #expect(settled(dispatch.outcomes(told(2, [2, 3]), from: worker)) == nil)
         #expect(settled(dispatch.outcomes(told(3, [4]), from: worker)) == nil)
-        #expect(dispatch.hintCount == 3)
+        #expect(dispatch.hintCounts == [3])
         var effects = dispatch.take(page(0..<2, of: 5), now: now).effects
         #expect(written(effects).flatMap(\.keys).count == 2)
         #expect(settled(dispatch.written(through: 1)) == 1)
