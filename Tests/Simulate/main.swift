@@ -18,7 +18,7 @@ let usage = """
       --from N     the first seed (1)
       --seed N     just this one, with what it did
       --plants     plants each known mistake and demands that some history of --seeds finds it
-      --plant NAME the same with this one alone
+      --plant NAME the same with this one alone; or one history with it: --plant NAME --seed N
       --scale      what clusters of up to 1 000 workers move, and how they are loaded, in --results N (100 000 000);
                    fails above --max-moves P (105) percent of the least and --max-load P (125) percent of the fair share
 
@@ -55,7 +55,7 @@ if scale {
 }
 let runner = Runner(threads: Int(options["threads"] ?? 1))
 if let seed = options["seed"] {
-    exit(runner.show(seed) ? 0 : 1)
+    exit(runner.show(seed, plant: plant) ? 0 : 1)
 }
 let seeds = (options["from"] ?? 1)..<(options["from"] ?? 1) + (options["seeds"] ?? 1_000)
 exit(plants ? (runner.findPlants(seeds, only: plant) ? 0 : 1) : (runner.run(seeds) ? 0 : 1))

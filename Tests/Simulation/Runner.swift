@@ -50,9 +50,9 @@ public struct Runner: Sendable {
         return missed.isEmpty && !plants.isEmpty
     }
 
-    /// Runs one history and says what it was.
-    public func show(_ seed: UInt64) -> Bool {
-        let world = World(seed: seed)
+    /// Runs one history, with a mistake planted or not, and says what it was.
+    public func show(_ seed: UInt64, plant: String? = nil) -> Bool {
+        let world = World(seed: seed, plant: plant.flatMap(Plant.init))
         world.isTracing = true
         let violations = world.run()
         print("seed \(seed): \(world.plan)")

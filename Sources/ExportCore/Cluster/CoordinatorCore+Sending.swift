@@ -13,8 +13,10 @@ extension CoordinatorCore {
         }
     }
 
-    /// A message to a worker, if it is in session.
+    /// A message to a worker, if it is in session. What follows from the end of its last session is not said in the new one,
+    /// which begins with `welcome`.
     func send(_ worker: WorkerID, _ message: Message) -> [Effect] {
-        membership.session(of: worker).map { [.send($0, message)] } ?? []
+        guard let session = membership.session(of: worker), hellos[session] == nil else { return [] }
+        return [.send(session, message)]
     }
 }

@@ -108,7 +108,8 @@ public struct CoordinatorCore: Sendable {
     /// What workers told of their targets in this term, summed up.
     public private(set) var tallies: [TargetTally]
     let settings: Settings
-    private var hellos: [SessionID: Hello] = [:]
+    /// Of sessions that are not welcomed yet.
+    private(set) var hellos: [SessionID: Hello] = [:]
     private var leadUntil: Tick
     /// Whether a worker was in session in this term.
     public private(set) var hadWorker = false
