@@ -106,7 +106,7 @@ import Testing
             let first = try await Self.worker(.splunk, ledger, dying, records: 4)
             await Self.feed(input, first, &rng)
             await Self.wait(first, for: "three requests") { numbers.withLock { $0.count } == 3 }
-            while try await ledger.batchesInFlight(target: "t").filter({ $0.receipt?.id == 3 }).isEmpty {
+            while try await Set(ledger.batchesInFlight(target: "t").compactMap { $0.receipt?.id }) != [1, 3] {
                 await first.waitForProgress(milliseconds: 10)
             }
             await first.stop()

@@ -55,7 +55,7 @@ public final class FileClusterStore: LeaseStore, GateStore, AlertStore, StatusSt
     }
 
     /// Reads the results for one leader, which knows from ``takeOver(fence:targets:)`` what is settled.
-    public func results(settled: SettledSources, shardCount: UInt16, limits: Limits = .pages) -> ResultDirectory {
+    public func results(settled: SettledSources, shardCount: UInt16, limits: Limits = Limits()) -> ResultDirectory {
         ResultDirectory(
             directory + "/results", settled: settled, shardCount: shardCount, limits: limits, names: names)
     }
@@ -172,15 +172,5 @@ extension StoreDirectory {
                 "\(path)/lease.json is not that of \(fence.holder) in term \(fence.term) any more: "
                     + (now ?? "it is gone") + ". Nothing was written")
         }
-    }
-}
-
-extension Limits {
-    /// Of a feed: every page costs a turn of its thread and one of the coordinator, and there is no batch to be formed
-    /// before they go on. Even the smallest window holds a few.
-    public static var pages: Limits {
-        var limits = Limits()
-        limits.chunkBytes = 512 << 10
-        return limits
     }
 }

@@ -18,7 +18,7 @@ public struct Dispatch: Sendable {
         /// Bytes of pages that one target may have open.
         public var windowBytes = 16 << 20
         /// Bytes of records in one frame; a single longer record goes alone.
-        public var frameBytes = 1 << 20
+        public var frameBytes = 512 << 10
         /// Records in one frame.
         public var frameRecords = 4_096
         /// Facts that are kept about records that were not read yet. Rows with more stay with their worker.
