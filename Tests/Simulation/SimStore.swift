@@ -8,6 +8,7 @@ final class SimStore {
     private unowned let world: World
     var lease = LeaseState(stored: nil, highestTerm: 0)
     private var writings = 0
+    private var newestTerms: [String: UInt64] = [:]
     /// For each target, what became of each record.
     var facts: [[RecordKey: Outcomes.Kind]] = [[:], [:], [:]]
     var finished: Set<UInt64> = []
@@ -110,9 +111,13 @@ final class SimStore {
         world.note("somebody made of the gate: \(edited)")
     }
 
+    /// As the store of a process: it also refuses a term before one that it let through.
     private func isFenced(_ identity: String, _ term: UInt64) -> Bool {
-        guard let record = lease.stored?.record else { return true }
-        return record.holder != identity || record.term != term
+        guard let record = lease.stored?.record, record.holder == identity, record.term == term,
+            term >= newestTerms[identity, default: 0]
+        else { return true }
+        newestTerms[identity] = term
+        return false
     }
 
     func write(_ written: [Dispatch.Facts], identity: String, term: UInt64) -> Answer<Void> {

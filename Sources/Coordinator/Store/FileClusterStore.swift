@@ -162,15 +162,20 @@ extension StoreDirectory {
         return isDone ? version : nil
     }
 
-    /// Refuses, under the lock, whoever does not hold the lease.
-    func require(_ fence: Fence) throws(StoreError) {
+    /// Refuses, under the lock, whoever does not hold the lease, and a term before one that was let through: a request
+    /// may come late, and somebody may have set the lease back to the term in which it was made. A term that takes over
+    /// may look first, and learns from what is written which one it has to be.
+    func require(_ fence: Fence, takesOver: Bool = false) throws(StoreError) {
         let record = try lease().stored?.record
-        guard let record, record.holder == fence.holder, record.term == fence.term else {
+        guard let record, record.holder == fence.holder, record.term == fence.term,
+            takesOver || fence.term >= newestTerm
+        else {
             let now = record.map { $0.isHeld ? "\($0.holder) holds it in term \($0.term)" : "nobody holds it" }
             throw StoreError(
                 .fenced,
                 "\(path)/lease.json is not that of \(fence.holder) in term \(fence.term) any more: "
                     + (now ?? "it is gone") + ". Nothing was written")
         }
+        newestTerm = max(newestTerm, fence.term)
     }
 }

@@ -36,7 +36,7 @@ actor StatusLane {
 
     func takeOver(_ fence: Fence, _ targets: [String]) throws(StoreError) -> SettledSources {
         // From here on nobody else appends: whoever did is fenced. So the journal is read without the lock.
-        try directory.locked { () throws(StoreError) in try directory.require(fence) }
+        try directory.locked { () throws(StoreError) in try directory.require(fence, takesOver: true) }
         self.targets = targets
         // It may have been replaced before what it wrote was synchronized.
         try directory.keep(Self.logName)

@@ -25,6 +25,8 @@ import Threading
     /// For what is appended to, the file whose name is known to be kept for good: whoever made it may have ended before
     /// it synchronized the directory.
     private var kept: [String: ino_t] = [:]
+    /// The highest term in which something was written here.
+    var newestTerm: UInt64 = 0
     /// Of names that nobody else uses: process numbers would not do, as every container has a first one.
     private let salt = String(UInt64.random(in: .min ... .max), radix: 16)
     private static let pieceBytes = 1 << 20

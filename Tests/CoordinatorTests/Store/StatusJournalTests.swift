@@ -151,6 +151,26 @@ import Testing
         return store
     }
 
+    @Test func aLateRequestOfAnEarlierTermWritesNothingThoughTheLeaseWasSetBack() async throws {
+        try await withStoreDirectory { directory in
+            let a = try store(directory)
+            let first = try await a.lead("a", 1)
+            _ = try await a.takeOver(fence: first, targets: targets)
+            try await a.write([facts(0, .delivered, source: 1, [0..<10])], fence: first)
+            let (lease, kept) = (directory + "/lease.json", directory + "/lease.old")
+            #expect(unsafe link(lease, kept) == 0)
+            let second = try await a.lead("a", 2)
+            try await a.write([facts(0, .delivered, source: 1, [10..<20])], fence: second)
+            let before = contents(directory + "/status.log")
+            // Somebody puts the old lease back.
+            #expect(unsafe rename(kept, lease) == 0)
+            #expect(
+                await refusal { try await a.write([facts(0, .delivered, source: 1, [20..<30])], fence: first) } == .fenced)
+            #expect(contents(directory + "/status.log") == before)
+            await a.close()
+        }
+    }
+
     @Test func aLeaderThatWasReplacedWritesNothing() async throws {
         try await withStoreDirectory { directory in
             let (a, b) = (try store(directory), try store(directory))
