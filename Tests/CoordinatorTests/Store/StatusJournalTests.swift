@@ -165,7 +165,8 @@ import Testing
             // Somebody puts the old lease back.
             #expect(unsafe rename(kept, lease) == 0)
             #expect(
-                await refusal { try await a.write([facts(0, .delivered, source: 1, [20..<30])], fence: first) } == .fenced)
+                await refusal { try await a.write([facts(0, .delivered, source: 1, [20..<30])], fence: first) }
+                    == .fenced)
             #expect(contents(directory + "/status.log") == before)
             await a.close()
         }
