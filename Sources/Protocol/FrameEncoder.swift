@@ -263,7 +263,8 @@ struct PayloadWriter {
         }
         let size = Frame.recordsSize(count: count, bytes: records.lines.count)
         try fits(size - Frame.lengthBytes, of: 1, "length", out)
-        out.reserve(size)
+        // The header is there already: to ask for it again would make a buffer of the frame's exact size grow to twice that.
+        out.reserve(size - Frame.headerBytes)
         out.append(bigEndian: records.term)
         out.append(bigEndian: records.targets)
         out.append(bigEndian: UInt32(count))

@@ -1,6 +1,6 @@
-import Model
 import Testing
 
+@testable import Model
 @testable import Protocol
 
 @Suite struct RecordLinesTests {
@@ -50,6 +50,19 @@ import Testing
         #expect(try decoder.decode(second.span) == .records(whole))
         whole.lines = RecordLines(SealedBytes(Array("three\none\nfive\n".utf8)))
         #expect(scattered != whole)
+    }
+
+    /// Queued frames are most of a coordinator's memory.
+    @Test func aBufferOfTheFramesSizeDoesNotGrow() throws {
+        var encoder = FrameEncoder()
+        encoder.version = 1
+        let frame = RecordsFrame(
+            term: 1, targets: 1, keys: [RecordKey(high: 1, low: 1)], grants: [ShardGrant(shard: 1, epoch: 1)],
+            lengths: [UInt32(page.count)], bytes: page)
+        let size = Frame.recordsSize(count: 1, bytes: page.count)
+        var out = ByteWriter(capacity: size)
+        try encoder.encode(.records(frame), into: &out)
+        #expect(out.count == size && out.capacity == size)
     }
 
     /// Lines that were decoded live on when the frame they came in is let go.

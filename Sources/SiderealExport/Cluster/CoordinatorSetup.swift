@@ -94,6 +94,8 @@ struct CoordinatorSetup {
         var settings = PeerSettings()
         settings.idleTimeout = max(2_000, timing.workerLeaseMilliseconds * 3)
         settings.writeTimeout = max(2_000, timing.workerLeaseMilliseconds * 2)
+        // A frame that is sent and the next two. More would only be copies of what waits in the coordinator's window.
+        settings.maxQueuedBytes = 2 << 20
         return settings
     }
 
