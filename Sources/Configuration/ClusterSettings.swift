@@ -67,7 +67,7 @@ public struct ClusterSettings: Sendable, Equatable {
     public var retryPeriod: UInt64 = 2_000
     /// `workerLease`: how long after the last word between leader and worker the worker's shards are given to others. It
     /// sends nothing any more from two thirds of that on.
-    public var workerLease: UInt64 = 10_000
+    public var workerLease: UInt64 = 15_000
     /// `releaseDeadline`: how long a worker may take to give a shard back.
     public var releaseDeadline: UInt64 = 5_000
     /// `windowBytes`: records that a worker holds for one target before outcomes must come back, bytes.

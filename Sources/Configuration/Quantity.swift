@@ -19,11 +19,12 @@ enum Quantity {
     /// Bytes; nil if `text` is not a size.
     static func bytes(_ text: String) -> UInt64? { value(text, sizeUnits) }
 
-    /// What `text` probably meant, where only the unit is written otherwise: `16Mi`, `5mb`, `10 sec`.
+    /// What `text` probably meant, where only the unit is written otherwise: `16Mi`, `5mb`, `10 sec`, or a fraction: `4.5s`.
     static func suggestion(_ text: String, sizes: Bool) -> String? {
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         let unit = text.dropFirst(digits.count).filter { $0 != " " }.lowercased()
         guard !digits.isEmpty else { return nil }
+        if !sizes, unit.hasPrefix(".") { return wholeDuration(digits, unit.dropFirst()) }
         let words: [String: String] =
             sizes
             ? [
@@ -38,6 +39,18 @@ enum Quantity {
         let meant = words[unit].map { "\(digits)\($0)" }
         // Written rightly already: then it is the number that is too large.
         return meant == text ? nil : meant
+    }
+
+    /// `4.5s` without its fraction, `4500ms`; nil if that is no whole number of milliseconds.
+    private static func wholeDuration(_ whole: Substring, _ rest: Substring) -> String? {
+        let fraction = rest.prefix { $0.isASCII && $0.isNumber }
+        guard (1...9).contains(fraction.count),
+            let factor = durationUnits.first(where: { $0.0 == rest.dropFirst(fraction.count) })?.1,
+            let digits = UInt64(whole + fraction)
+        else { return nil }
+        let scale = (0..<fraction.count).reduce(UInt64(1)) { product, _ in product * 10 }
+        let (product, overflow) = digits.multipliedReportingOverflow(by: factor)
+        return overflow || !product.isMultiple(of: scale) ? nil : shownMilliseconds(product / scale)
     }
 
     /// Bytes as people write them: the largest unit that divides them.

@@ -17,7 +17,7 @@ import Testing
         #expect(cluster.listen.description == "0.0.0.0:7443" && cluster.advertise == nil)
         #expect(cluster.coordinators.map(\.description) == ["127.0.0.1:7443"])
         #expect((cluster.leaseDuration, cluster.renewDeadline, cluster.retryPeriod) == (15_000, 10_000, 2_000))
-        #expect(cluster.workerLease == 10_000 && cluster.releaseDeadline == 5_000)
+        #expect(cluster.workerLease == 15_000 && cluster.releaseDeadline == 5_000)
         #expect((cluster.metricsPort, cluster.healthPort, cluster.endpointHost) == (8_080, 8_081, "0.0.0.0"))
         #expect(cluster.peerCertificates == "/etc/sidereal/peer")
         // What follows from the default leases is what the gate has by itself.
@@ -53,7 +53,7 @@ import Testing
         let gate = configuration.gate
         #expect(!gate.failClosed && gate.resumeOn == .recovery && gate.failureThreshold == 9)
         #expect(gate.ageLimit == 1_800_000 && gate.recoveryAge == 120_000)
-        #expect(gate.leaseSeconds == 9 && gate.stability == 2_000 && gate.retry == 500)
+        #expect(gate.leaseSeconds == 9 && gate.stability == 1_333 && gate.retry == 500)
     }
 
     @Test(arguments: [

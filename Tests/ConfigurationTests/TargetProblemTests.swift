@@ -171,6 +171,13 @@ import Testing
         try expect(
             file("batch: {maxAge: 10 sec}"), at: (5, 23), "\(Self.path).batch.maxAge", "expected a duration such as",
             hint: "did you mean `10s`?")
+        for (written, meant) in [("4.5s", "4500ms"), ("1.50m", "90s"), ("0.25h", "15m"), ("2.0", "2s")] {
+            try expect(
+                file("batch: {maxAge: \(written)}"), at: (5, 23), "\(Self.path).batch.maxAge", "found `\(written)`",
+                hint: "did you mean `\(meant)`?")
+        }
+        try expect(
+            file("batch: {maxAge: 0.0001s}"), at: (5, 23), "\(Self.path).batch.maxAge", "found `0.0001s`", hint: nil)
         try expect(
             file("batch: {maxAge: soon}"), at: (5, 23), "\(Self.path).batch.maxAge", "found `soon`", hint: nil)
         try expect(

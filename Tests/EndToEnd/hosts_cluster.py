@@ -26,7 +26,7 @@ SIEM = "siem"
 SHARDS = 64
 PORT = 7443
 ENDPOINT = "127.0.0.1:8080"
-# The gate halts after max(4 leases, 3 worker leases) without a worker, and the leader resigns after a quarter more.
+# The gate halts after max(4 leases, 2 worker leases) without a worker, and the leader resigns after a quarter more.
 LEASE = {"duration": "3s", "renewDeadline": "2s", "retryPeriod": "400ms"}
 WORKER_LEASE = 4.5
 # For whatever takes a few leases; many times that, for machines that have other things to do.

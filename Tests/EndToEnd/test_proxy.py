@@ -146,7 +146,7 @@ def test_rotated_credentials(setup: Setup, results: Results) -> None:
     assert finished.code == OK, finished
     pair = base64.b64encode(b"user:of-yesterday").decode()
     assert any(f"Basic {pair}" in head for head in setup.proxy.heads)
-    assert "407" not in finished.output
+    assert "proxy-407" not in finished.output
     assert_delivered_everywhere(results(COUNT), setup.sandbox, setup.bench.archive)
 
 

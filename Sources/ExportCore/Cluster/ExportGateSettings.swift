@@ -68,15 +68,15 @@ public struct ExportGateSettings: Sendable, Equatable {
     /// - Parameters:
     ///   - lease: duration of the leader's lease.
     ///   - retryPeriod: its retry period.
-    ///   - workerLease: the lease of a worker's session.
+    ///   - workerLease: how long after the last word a worker's shards are given to others.
     public mutating func pace(lease: UInt64, retryPeriod: UInt64, workerLease: UInt64) {
         leaseSeconds = UInt32(clamping: max(2, (lease * 3 + 999) / 1_000))
-        noWorkerLimit = max(lease * 4, workerLease * 3)
-        evidence = workerLease * 6
-        suspicion = workerLease / 2
-        shun = workerLease * 6
+        noWorkerLimit = max(lease * 4, workerLease * 2)
+        evidence = workerLease * 4
+        suspicion = workerLease / 3
+        shun = workerLease * 4
         maxShun = shun * 15
-        stability = workerLease
+        stability = workerLease * 2 / 3
         retry = retryPeriod
         answer = max(retryPeriod, lease * 2 / 3)
     }

@@ -44,7 +44,7 @@ struct GateSimulation {
         var rng = PRNG(seed: seed)
         var settings = ExportGateSettings(impactLevel: seed % 6 == 5 ? .moderate : .high)
         if seed % 6 == 4 { settings.resumeOn = .recovery }
-        settings.pace(lease: 3_000, retryPeriod: 500, workerLease: 2_000)
+        settings.pace(lease: 3_000, retryPeriod: 500, workerLease: 3_000)
         settings.ageLimit = seed % 2 == 0 ? 30_000 : 90_000
         settings.recoveryAge = 2_000
         settings.backlogMark = 50
