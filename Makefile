@@ -11,7 +11,7 @@ PYTHON ?= python3
 RELEASE_DIR := .build-release
 BINARY := $(RELEASE_DIR)/release/sidereal-export
 APT_PACKAGES := libcurl4-openssl-dev libssl-dev libsqlite3-dev libisal-dev openssl curl pkg-config python3-venv make
-PY_PACKAGES := pytest==8.3.4 "moto[server]==5.2.5" prometheus-client==0.26.0 ruff==0.17.6 mypy==2.4.1
+PY_PACKAGES := pytest==8.3.4 pytest-xdist==3.8.0 "moto[server]==5.2.5" prometheus-client==0.26.0 ruff==0.17.6 mypy==2.4.1
 # What receivers and other people's parsers make of the formats; the two OCSF packages do not share an environment.
 CHECKER_APT := liblognorm-utils rsyslog
 # Real receivers and networks for the end-to-end tests.
@@ -22,6 +22,8 @@ OCSF_PACKAGES := pydantic-ocsf==3.0.0 syslog-rfc5424-parser==0.3.2
 OCSF_MODELS_PACKAGES := py-ocsf-models==0.10.0
 FUZZ_CASES ?= 1000000
 COUNT ?= 10000
+# Most end-to-end tests wait for somebody, so two at a time take half as long.
+PROCESSES ?= 2
 SECONDS ?= 300
 SIMULATE := $(RELEASE_DIR)/release/simulate
 SEEDS ?= 1000
@@ -115,7 +117,8 @@ $(SIMULATE): $(BINARY) $(SIMULATION_SOURCES)
 	@touch $@
 
 end-to-end: $(BINARY) .venv/ready .make/apt-peers .make/apt-browser ## The built program against look-alikes, TLS servers, full disks and kill -9
-	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -p no:cacheprovider Tests/EndToEnd
+	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -p no:cacheprovider -n $(PROCESSES) --dist loadfile \
+		Tests/EndToEnd
 
 checkers: $(BINARY) .make/apt-checkers .venv-ocsf/ready .venv-ocsf-models/ready ## The formats before other people's parsers
 	@$(PYTHON) Tests/Checkers/run $(abspath $(BINARY))

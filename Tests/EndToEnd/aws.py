@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from exporter import Target, Workbench
+from ports import free_port
 
 REGION = "us-gov-west-1"
 START_SECONDS = 60.0
@@ -45,14 +45,6 @@ class Keys:
     id: str
     secret: str
     token: str | None = None
-
-
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def policy(*actions: str, effect: str = "Allow") -> str:

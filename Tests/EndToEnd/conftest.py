@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from aws import Moto
+from browser import Browser
 from exporter import Workbench, generate, is_root
 from peers import Stage
 from s3_proxy import S3Proxy
@@ -60,6 +61,14 @@ def small_disk(bench: Workbench) -> Iterator[Callable[[str, int], Path]]:
 def stage() -> Iterator[Stage]:
     """Where peers play."""
     made = Stage()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all tests of a file."""
+    made = Browser(tmp_path_factory.mktemp("browser") / "profile")
     yield made
     made.close()
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from ports import free_port
+
 # With lingering for zero seconds, closing sends RST (socket(7)).
 LINGER_ZERO = struct.pack("ii", 1, 0)
 
@@ -23,15 +25,15 @@ class Listening:
         self._waits = waits
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
-        self.port = 0
+        # Not of the kernel's choice: that one may be a connection's when this comes back.
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:
-        """Listens, the first time at a port of the kernel's choice, later at the same again."""
+        """Listens, always at the same port."""
         self._server = _Server(("127.0.0.1", self.port), self._handler)
         self._server.block_on_close = self._waits
         self._server.daemon_threads = not self._waits
-        self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 

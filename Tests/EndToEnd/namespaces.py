@@ -163,12 +163,17 @@ class Mount:
 
     def freeze(self) -> None:
         """It can be read and not written."""
-        self.regain()
-        self._enter("mount", "-o", "remount,bind,ro", self.beneath)
+        # Made read-only where nobody writes yet: what is open for writing in a mount keeps it from becoming so.
+        aside = self.beneath.with_name(f"{self.beneath.name}-read-only")
+        aside.mkdir(exist_ok=True)
+        self._enter("mount", "--bind", self.source, aside)
+        self._enter("mount", "-o", "remount,bind,ro", aside)
+        self._enter("mount", "--move", aside, self.beneath)
 
     def thaw(self) -> None:
         """It can be written again."""
-        self._enter("umount", self.beneath)
+        # At once, whoever is reading there.
+        self._enter("umount", "--lazy", self.beneath)
 
     def _enter(self, *command: str | Path) -> None:
         assert self.pid > 0, "the process has not been started"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -22,6 +20,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from evidence import duplicates
 from exporter import Running, Target, Workbench, wait_until
+from ports import free_port
 
 Json = dict[str, Any]
 Lines = list[Json]
@@ -406,21 +405,6 @@ class SmallCluster:
             count = self.count(target)
             false = count.told - set(count.received)
             assert not false, f"{target}: {len(false)} are told as delivered and are not there"
-
-
-_ports = iter(random.sample(range(16_000, 32_000), 8_000))
-
-
-def free_port() -> int:
-    """A port that is free, given to nobody else, and below those that the kernel takes for connections."""
-    for port in _ports:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no port is free")
 
 
 def _state(stat: Path) -> str:

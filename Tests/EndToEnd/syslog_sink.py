@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
 from peers import HEC, LINGER_ZERO, Stage, Store
+from ports import free_port
 
 CHUNK = 1 << 14
 LinePlay = Callable[["Line"], Awaitable[None]]
@@ -30,7 +31,7 @@ class SyslogSink:
         self.lines: list[Line] = []
         self.resets = 0
         self.faults: list[Exception] = []
-        self.port = 0
+        self.port = free_port()
         self._open: set[asyncio.Task[None]] = set()
         stage.wait_for(self.listen())
 
@@ -40,10 +41,9 @@ class SyslogSink:
         return len(self.lines)
 
     async def listen(self) -> None:
-        """Takes connections, at the same port as before if there was one."""
+        """Takes connections, always at the same port."""
         listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
         listener.setblocking(False)
-        self.port = listener.getsockname()[1]
         self._accepting = asyncio.get_running_loop().create_task(self._accept(listener))
 
     def deafen(self) -> None:

@@ -29,14 +29,6 @@ def cluster(bench: Workbench) -> Iterator[SmallCluster]:
         made.close()
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    """A browser of this test."""
-    made = Browser(tmp_path / "profile")
-    yield made
-    made.close()
-
-
 def wait_text(page: Page, selector: str, text: str) -> None:
     """Until it is to be read there, without a reload."""
     page.wait(f"document.querySelector({json.dumps(selector)}).innerText.includes({json.dumps(text)})", PATIENCE)

@@ -65,14 +65,6 @@ def coordinators(bench: Workbench) -> Iterator[Coordinators]:
         running.kill()
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    """A browser of this test."""
-    made = Browser(tmp_path / "profile")
-    yield made
-    made.close()
-
-
 def test_leader_and_standby_show_themselves(program: Path, coordinators: Coordinators, browser: Browser) -> None:
     """The leader shows its shards and why the gate is shut; the standby points to it, and `status` goes there."""
     leader = coordinators.start("c0")

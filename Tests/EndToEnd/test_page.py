@@ -15,14 +15,6 @@ ARTEFACTS = Path(__file__).parents[2] / ".artefacts"
 LIVE = "document.documentElement?.dataset.live === 'live'"
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests of this file."""
-    made = Browser(tmp_path_factory.mktemp("browser") / "profile")
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def serve() -> Iterator[Server]:
     """Serves statuses, and ends that with the test."""
