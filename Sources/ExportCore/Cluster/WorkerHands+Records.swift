@@ -40,7 +40,7 @@ extension WorkerHands {
         if !withdrawing.isEmpty, let leaving = withdrawing[key], leaving & wanted != 0 {
             resent[key, default: 0] |= leaving & wanted
         }
-        let fresh = known.admit(key, wanted)
+        let (fresh, known) = known.admit(key, wanted)
         guard fresh != 0 else { return 0 }
         load[grant.shard] = (load[grant.shard] ?? 0) + fresh.nonzeroBitCount
         for target in 0..<targetCount where fresh & (1 << UInt32(target)) != 0 {
@@ -48,7 +48,8 @@ extension WorkerHands {
         }
         items.append(
             Item(
-                key: key, position: place.lowerBound, length: UInt32(place.count), shard: grant.shard, carried: fresh))
+                key: key, place: known, position: place.lowerBound, length: UInt32(place.count), shard: grant.shard,
+                carried: fresh))
         return fresh
     }
 
@@ -71,15 +72,13 @@ extension WorkerHands {
                 resent.clear(item.key, bit)
                 let grant = ShardGrant(shard: item.shard, epoch: held[item.shard]?.epoch ?? 0)
                 guard !reasons.isEmpty, let reason = reasons[item.position] else {
-                    delivered.keys.append(item.key)
-                    delivered.grants.append(grant)
+                    delivered.append(item, grant)
                     continue
                 }
                 if buried.last?.reason != reason {
                     buried.append(Row(number: 0, target: target, kind: .dead, reason: reason, keys: [], grants: []))
                 }
-                buried[buried.count - 1].keys.append(item.key)
-                buried[buried.count - 1].grants.append(grant)
+                buried[buried.count - 1].append(item, grant)
             }
         }
         trim()
@@ -98,10 +97,8 @@ extension WorkerHands {
         for number in numbers {
             guard let row = uncommitted.removeValue(forKey: number) else { continue }
             let bit = UInt32(1) << UInt32(row.target)
-            for (key, grant) in zip(row.keys, row.grants) {
-                known.tell(key, bit)
-                unload(grant.shard)
-            }
+            for (key, place) in zip(row.keys, row.places) { known.tell(key, at: place, bit) }
+            for grant in row.grants { unload(grant.shard) }
             rows.insert(row, at: rows.partitioningIndex { $0.number > number })
         }
         return tellReady() + release()
@@ -123,7 +120,7 @@ extension WorkerHands {
                 let line = isResent ? bytes(at: item.position..<item.position + UInt64(item.length)) : nil
                 withdrawing.clear(item.key, bit)
                 resent.clear(item.key, bit)
-                known.release(item.key, bit)
+                known.release(item.key, at: item.place, bit)
                 unload(item.shard)
                 drop(found, bit, &piece)
                 if let line, let holding = held[item.shard], !holding.isRevoked { again.append((item, line)) }
@@ -141,11 +138,13 @@ extension WorkerHands {
         var lines = ByteWriter(capacity: records.reduce(0) { $0 + $1.line.count })
         for (item, line) in records {
             lines.append(line.span)
-            known.hold(item.key, bit)
+            let place = known.hold(item.key, bit)
             load[item.shard] = (load[item.shard] ?? 0) + 1
             carriedBytes[target] += UInt64(line.count)
             items.append(
-                Item(key: item.key, position: end, length: UInt32(line.count), shard: item.shard, carried: bit))
+                Item(
+                    key: item.key, place: place, position: end, length: UInt32(line.count), shard: item.shard,
+                    carried: bit))
             end += UInt64(line.count)
         }
         let bytes = lines.seal()
@@ -239,6 +238,14 @@ extension WorkerHands {
             if pieces[middle].range.upperBound <= position { low = middle + 1 } else { high = middle }
         }
         return low < pieces.count && pieces[low].range.contains(position) ? low : nil
+    }
+}
+
+extension WorkerHands.Row {
+    fileprivate mutating func append(_ item: WorkerHands.Item, _ grant: ShardGrant) {
+        keys.append(item.key)
+        grants.append(grant)
+        places.append(item.place)
     }
 }
 

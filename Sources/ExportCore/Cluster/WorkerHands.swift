@@ -26,6 +26,8 @@ public struct WorkerHands: Sendable {
         public var keys: [RecordKey]
         /// The grants they were taken under.
         public var grants: [ShardGrant]
+        /// Where they are known, for a row that counts.
+        var places: [RecordTable.Place] = []
 
         /// All parts.
         public init(
@@ -37,6 +39,12 @@ public struct WorkerHands: Sendable {
             self.reason = reason
             self.keys = keys
             self.grants = grants
+        }
+
+        /// The same was told of the same records.
+        public static func == (a: Row, b: Row) -> Bool {
+            a.number == b.number && a.target == b.target && a.kind == b.kind && a.reason == b.reason && a.keys == b.keys
+                && a.grants == b.grants
         }
     }
 
@@ -80,6 +88,8 @@ public struct WorkerHands: Sendable {
 
     struct Item: Sendable {
         var key: RecordKey
+        /// Where it is known.
+        var place: RecordTable.Place
         var position: UInt64
         var length: UInt32
         var shard: UInt16
@@ -138,8 +148,9 @@ public struct WorkerHands: Sendable {
         self.rows = rows
         self.nextRow = max(nextRow, (rows.last?.number ?? 0) + 1)
         carriedBytes = Array(repeating: 0, count: targetCount)
-        for row in rows {
-            for key in row.keys { known.tell(key, 1 << UInt32(row.target)) }
+        for index in rows.indices {
+            let bit = UInt32(1) << UInt32(rows[index].target)
+            self.rows[index].places = rows[index].keys.map { known.tell($0, bit) }
         }
     }
 
@@ -213,7 +224,7 @@ public struct WorkerHands: Sendable {
         let count = rows.prefix { $0.number <= row }.count
         guard count > 0 else { return [] }
         for old in rows[..<count] {
-            for key in old.keys { known.forget(key, 1 << UInt32(old.target)) }
+            for (key, place) in zip(old.keys, old.places) { known.forget(key, at: place, 1 << UInt32(old.target)) }
         }
         let last = rows[count - 1].number
         rows.removeFirst(count)

@@ -32,33 +32,48 @@ import Testing
             let keys = keys(&rng)
             var table = RecordTable()
             var model = Reference()
+            var places: [RecordKey: RecordTable.Place] = [:]
             for _ in 0..<4_000 {
                 let key = keys[Int(rng.next() % UInt64(keys.count))]
                 let bits = UInt32(truncatingIfNeeded: rng.next() % 8)
                 switch rng.next() % 5 {
                 case 0:
                     let fresh = bits & ~model.inHand(key) & ~model.told(key)
-                    #expect(table.admit(key, bits) == fresh, "seed \(seed)")
+                    let found = table.admit(key, bits)
+                    #expect(found.fresh == fresh, "seed \(seed)")
+                    if fresh != 0 {
+                        #expect(places[key] == nil || places[key] == found.place, "seed \(seed)")
+                        places[key] = found.place
+                    }
                     model.set(\.inHand, key, model.inHand(key) | fresh)
                 case 1 where bits != 0:
-                    table.hold(key, bits)
+                    places[key] = table.hold(key, bits)
                     model.set(\.inHand, key, model.inHand(key) | bits)
                 case 2:
-                    table.release(key, bits)
+                    guard let place = places[key] else { continue }
+                    table.release(key, at: place, bits)
                     model.set(\.inHand, key, model.inHand(key) & ~bits)
                 case 3 where bits != 0:
-                    table.tell(key, bits)
+                    if let place = places[key] {
+                        table.tell(key, at: place, bits)
+                    } else {
+                        places[key] = table.tell(key, bits)
+                    }
                     model.set(\.inHand, key, model.inHand(key) & ~bits)
                     model.set(\.told, key, model.told(key) | bits)
                 default:
-                    table.forget(key, bits)
+                    guard let place = places[key] else { continue }
+                    table.forget(key, at: place, bits)
+                    // As with a row that speaks of it a second time.
+                    table.forget(key, at: place, bits)
                     model.set(\.told, key, model.told(key) & ~bits)
                 }
+                if model.inHand(key) | model.told(key) == 0 { places[key] = nil }
                 let known = Set(model.inHand.keys).union(model.told.keys).count
                 #expect(table.count == known && table.inHandCount == model.inHand.count, "seed \(seed)")
             }
             for key in keys {
-                #expect(table.admit(key, 7) == 7 & ~model.inHand(key) & ~model.told(key), "seed \(seed)")
+                #expect(table.admit(key, 7).fresh == 7 & ~model.inHand(key) & ~model.told(key), "seed \(seed)")
             }
         }
     }
