@@ -205,12 +205,12 @@ public import Model
         return .bytes(plaintext.count - before)
     }
 
-    /// Decrypts into `room`, of which 16 KiB at least must be free for each record.
+    /// Decrypts into `room` as much as there is and goes in.
     /// - Throws: ``CryptoError`` of kind `tlsProtocol`: a damaged record, an alert.
     @unsafe public func read(into room: UnsafeMutableRawBufferPointer) throws(CryptoError) -> ReadResult {
         OpenSSLErrorQueue.clear()
         var filled = 0
-        while room.count - filled >= 16 << 10 {
+        while filled < room.count {
             var count = 0
             let free = unsafe UnsafeMutableRawBufferPointer(rebasing: room[filled...])
             let code = unsafe SSL_read_ex(connection, free.baseAddress, free.count, &count)

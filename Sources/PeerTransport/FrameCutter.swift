@@ -4,8 +4,8 @@ internal import Protocol
 /// Cuts a stream of bytes into frames, by their length fields alone (PROTOCOL.md, "Frames").
 ///
 /// 1. A length past the limit is refused when its last byte is here, before anything is allocated for it.
-/// 2. Memory for a frame grows with what has really arrived, to less than twice as much, or to as much as an earlier frame
-///    took that came whole; a peer that announces much and sends little costs little.
+/// 2. Memory for a frame grows with what has really arrived, to less than twice as much, to 16 KiB, or to as much as an
+///    earlier frame took that came whole; a peer that announces much and sends little costs little.
 /// 3. What a frame holds is not looked at.
 struct FrameCutter: ~Copyable {
     /// A length that is not accepted.
@@ -60,6 +60,37 @@ struct FrameCutter: ~Copyable {
             if have + take == wanted { finish(into: &frames) }
         }
     }
+
+    /// Has `fill` write what comes next to where it belongs, and appends the frame if it is complete with that: a frame
+    /// that is read so lies where it stays.
+    ///
+    /// - Parameter fill: writes to the beginning of the memory it is given, and says how many bytes; 0 if none are here.
+    /// - Returns: how many it wrote.
+    @unsafe mutating func take(
+        into frames: inout [SealedBytes], _ fill: (UnsafeMutableRawBufferPointer) -> Int
+    ) throws(TooLong) -> Int {
+        guard wanted > 0 else {
+            var bytes: UInt32 = 0
+            let count = unsafe withUnsafeMutableBytes(of: &bytes) { memory in
+                unsafe fill(UnsafeMutableRawBufferPointer(rebasing: memory[..<(Frame.lengthBytes - prefixCount)]))
+            }
+            for index in 0..<count { prefix = prefix << 8 | (bytes.bigEndian >> UInt32(24 - 8 * index)) & 0xFF }
+            prefixCount += count
+            if prefixCount == Frame.lengthBytes { try begin(arrived: Self.leastBytes) }
+            if wanted == Frame.lengthBytes { finish(into: &frames) }
+            return count
+        }
+        let have = partial?.count ?? 0
+        makeRoom(have + 1)
+        let room = partialCapacity - have
+        unsafe partial?.append(room: room) { free in unsafe fill(UnsafeMutableRawBufferPointer(free)) }
+        let count = (partial?.count ?? 0) - have
+        if have + count == wanted { finish(into: &frames) }
+        return count
+    }
+
+    /// A record of TLS: what is asked for at once when it is not known how much is here.
+    private static let leastBytes = 16 << 10
 
     private mutating func begin(arrived: Int) throws(TooLong) {
         let length = Int(prefix)

@@ -34,7 +34,7 @@ final class PeerHandler: ChannelDuplexHandler {
     private let tls: TLSHandler?
     private let outcome: (Result<Peer, PeerError>) -> Void
     private var place = "peer"
-    private var cutter: FrameCutter
+    private let intake: FrameIntake
     private var phase = Phase.handshake
     private var isAnnounced = false
     /// Without TLS; used again once it was written.
@@ -60,7 +60,8 @@ final class PeerHandler: ChannelDuplexHandler {
         self.role = role
         self.tls = tls
         self.outcome = outcome
-        cutter = FrameCutter(firstLength: settings.maxFirstLength, maxLength: settings.maxFrameLength)
+        intake = FrameIntake(settings)
+        tls?.intake = intake
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -107,21 +108,21 @@ final class PeerHandler: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // With TLS it is empty: what came is in the intake already.
+        let buffer = unwrapInboundIn(data)
+        intake.feed(buffer.readableBytesUInt8Span)
+        let (frames, bytes, partial) = intake.takeAll()
         guard phase == .open else { return }
         lastHeard = .now()
-        let buffer = unwrapInboundIn(data)
-        var frames: [SealedBytes] = []
-        do throws(FrameCutter.TooLong) {
-            try cutter.feed(buffer.readableBytesUInt8Span, into: &frames)
-            let isFull = link.deliver(frames, bytes: buffer.readableBytes, partial: cutter.reservedBytes)
-            if isFull { setReading(false, context) }
-        } catch {
-            _ = link.deliver(frames, bytes: buffer.readableBytes, partial: 0)
+        let isFull = link.deliver(frames, bytes: bytes, partial: partial)
+        if let error = intake.failure {
             fail(
                 PeerError(
                     .badFrame,
                     "\(place): it announces a frame of \(error.length) bytes, and \(error.limit) are allowed here; it "
                         + "is out of step, or no \(role.other) of this system"), context)
+        } else if isFull {
+            setReading(false, context)
         }
     }
 
@@ -149,7 +150,7 @@ final class PeerHandler: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        if !cutter.isAtBoundary, phase == .open || phase == .draining {
+        if !intake.isAtBoundary, phase == .open || phase == .draining {
             end(PeerError(.truncated, "\(place): it went away in the middle of a frame"), isOrderly: false)
         } else if phase == .handshake {
             end(

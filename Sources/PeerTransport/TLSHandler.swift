@@ -38,6 +38,8 @@ public final class TLSHandler: ChannelDuplexHandler {
     private static let readBytes = 64 << 10
 
     private let connection: TLSConnection
+    /// Where plaintext goes instead of on through the pipeline; the next handler gets an empty buffer when some has come.
+    var intake: FrameIntake?
     private let handshakeLimit: TimeAmount
     private let speaksFirst: Bool
     /// How long the input is still read after a failure.
@@ -138,6 +140,7 @@ public final class TLSHandler: ChannelDuplexHandler {
     }
 
     private func deliver(_ context: ChannelHandlerContext) throws(CryptoError) {
+        if let intake { return try deliver(context, to: intake) }
         while !isFailed {
             let result = try read()
             // Reading may also produce bytes to send: key updates, answers to close_notify.
@@ -145,14 +148,34 @@ public final class TLSHandler: ChannelDuplexHandler {
             switch result {
             case .bytes: context.fireChannelRead(wrapInboundOut(plaintext))
             case .needsMore: return
-            case .closed:
-                // Its input has ended, ours is to end for it as well.
-                connection.closeNotify()
-                sendCiphertext(context)
-                context.close(promise: nil)
-                return
+            case .closed: return endWithPeer(context)
             }
         }
+    }
+
+    private func deliver(_ context: ChannelHandlerContext, to intake: FrameIntake) throws(CryptoError) {
+        var hasCome = false
+        // Also when an error ends it: what came before counts.
+        defer { if hasCome { context.fireChannelRead(wrapInboundOut(ByteBuffer())) } }
+        while !isFailed {
+            let result = try intake.read(connection)
+            try sendAnswers(context)
+            switch result {
+            case .bytes: hasCome = true
+            case .needsMore: return
+            case .closed:
+                if hasCome { context.fireChannelRead(wrapInboundOut(ByteBuffer())) }
+                hasCome = false
+                return endWithPeer(context)
+            }
+        }
+    }
+
+    /// The peer's input has ended, ours is to end for it as well.
+    private func endWithPeer(_ context: ChannelHandlerContext) {
+        connection.closeNotify()
+        sendCiphertext(context)
+        context.close(promise: nil)
     }
 
     private func read() throws(CryptoError) -> TLSConnection.ReadResult {

@@ -116,7 +116,11 @@ func frame(_ count: Int, seed: UInt64 = 1) -> SealedBytes {
             while at < stream.count, tooLong == nil {
                 let end = min(stream.count, at + 1 + Int(rng.next() % 17))
                 do throws(FrameCutter.TooLong) {
-                    try cutter.feed(Array(stream[at..<end]).span, into: &frames)
+                    if rng.next() % 3 == 0 {
+                        try take(&cutter, stream[at..<end], into: &frames)
+                    } else {
+                        try cutter.feed(Array(stream[at..<end]).span, into: &frames)
+                    }
                 } catch {
                     tooLong = error.length
                 }
@@ -126,6 +130,40 @@ func frame(_ count: Int, seed: UInt64 = 1) -> SealedBytes {
             }
             #expect(frames.map(\.array) == expected.frames, "seed \(seed)")
             #expect(tooLong == expected.tooLong, "seed \(seed)")
+        }
+    }
+
+    /// Has the cutter fetch what it wants until nothing is left.
+    private func take(
+        _ cutter: inout FrameCutter, _ bytes: ArraySlice<UInt8>, into frames: inout [SealedBytes]
+    ) throws(FrameCutter.TooLong) {
+        var rest = bytes
+        while !rest.isEmpty {
+            _ = try unsafe cutter.take(into: &frames) { room in
+                let piece = rest.prefix(room.count)
+                unsafe room.copyBytes(from: piece)
+                rest = rest.dropFirst(piece.count)
+                return piece.count
+            }
+        }
+    }
+
+    /// Nothing that is announced is allocated before it comes, but for 16 KiB.
+    @Test func memoryForWhatIsFetchedGrowsWithIt() throws {
+        var cutter = FrameCutter(firstLength: 16 << 20, maxLength: 16 << 20)
+        var frames: [SealedBytes] = []
+        for whole in [frame((16 << 20) - 4).array, frame(0).array] {
+            try take(&cutter, whole[..<4], into: &frames)
+            var arrived = 4
+            while arrived < whole.count {
+                let next = min(arrived + 20_000, whole.count)
+                try take(&cutter, whole[arrived..<next], into: &frames)
+                arrived = next
+                let reserved = cutter.reservedBytes
+                #expect(reserved <= max(2 * arrived, 4 + 16 << 10))
+            }
+            #expect(frames.map(\.array) == [whole])
+            frames = []
         }
     }
 
