@@ -32,6 +32,7 @@ let package = Package(
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CMalloc"),
+        .systemLibrary(name: "CTimer"),
         // Layer 1.
         .target(name: "Model", swiftSettings: strict),
         // Layer 2: pure.
@@ -39,7 +40,7 @@ let package = Package(
         .target(
             name: "Protocol", dependencies: ["CISAL", "Model"], exclude: ["PROTOCOL.md"], swiftSettings: strict),
         .target(name: "ExportCore", dependencies: ["Model", "Protocol"], swiftSettings: strict),
-        .target(name: "Threading", dependencies: ["Model"], swiftSettings: strict),
+        .target(name: "Threading", dependencies: ["CTimer", "Model"], swiftSettings: strict),
         .target(name: "Synthetic", dependencies: ["Model"], swiftSettings: strict),
         .target(
             name: "Telemetry", dependencies: [.product(name: "CoreMetrics", package: "swift-metrics")],

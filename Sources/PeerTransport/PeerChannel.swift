@@ -23,7 +23,7 @@ enum PeerChannel {
             tls = handler
         }
         let handler = PeerHandler(link, settings, role: role, tls: tls) { result in
-            outcome(result.map { PeerConnection($0, link) })
+            outcome(result.map { PeerConnection($0, link, PeerExecutor(channel.eventLoop)) })
         }
         try channel.pipeline.syncOperations.addHandler(handler)
     }

@@ -46,11 +46,15 @@ public struct PeerTraffic: Sendable, Equatable {
 public final class PeerConnection: Sendable {
     /// Who is on the other side.
     public let peer: Peer
+    /// The connection's own thread: a task that prefers it receives and sends without another thread being woken. It shares
+    /// the thread with other connections, so it does no work there that takes long.
+    public let executor: any TaskExecutor
     private let link: PeerLink
 
-    init(_ peer: Peer, _ link: PeerLink) {
+    init(_ peer: Peer, _ link: PeerLink, _ executor: any TaskExecutor) {
         self.peer = peer
         self.link = link
+        self.executor = executor
     }
 
     deinit { link.abort() }

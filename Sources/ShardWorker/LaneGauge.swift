@@ -88,8 +88,8 @@ public final class LaneGauge: Sendable {
 
 /// Wakes the one task that waits for any lane to have made progress.
 ///
-/// A wait that ends early leaves its alarm for the next one: a timer that is set and taken back for every frame costs more
-/// than what is in a small frame.
+/// A wait that ends early leaves its alarm, which the next one puts off: a timer that is set and taken back for every frame
+/// costs more than what is in a small frame.
 final class Doorbell: Sendable {
     private struct State {
         var isRung = false
@@ -112,12 +112,11 @@ final class Doorbell: Sendable {
         waiter?.resume()
     }
 
-    /// Returns at the next ring, or after `milliseconds` at the latest; perhaps sooner, when an earlier wait would have
-    /// ended. At once if it rang since the last time.
+    /// Returns at the next ring, or after `milliseconds` at the latest. At once if it rang since the last time.
     func wait(milliseconds: UInt64) async {
         let due = SystemClock.now().adding(milliseconds: milliseconds)
-        state.withLock { $0.alarm.set(by: due) { [weak self] in self?.strike($0) } }
-        await wait()
+        state.withLock { $0.alarm.set(for: due) { [weak self] in self?.strike($0) } }
+        await pause()
     }
 
     private func strike(_ time: Tick) {
@@ -126,6 +125,11 @@ final class Doorbell: Sendable {
 
     /// Returns at the next ring. At once if it rang since the last time.
     func wait() async {
+        state.withLock { $0.alarm.cancel() }
+        await pause()
+    }
+
+    private func pause() async {
         await withCheckedContinuation { continuation in
             let isRung = state.withLock { state in
                 let isRung = state.isRung

@@ -137,7 +137,7 @@ actor TargetLane {
             batches[id] = first
             perform(delivery.handle(.submit(id, items: first.count), now: SystemClock.now(), rng: &rng))
         }
-        alarm.set(for: delivery.nextTick) { await self.wake($0) }
+        alarm.set(for: delivery.nextTick) { time in Task { await self.wake(time) } }
         let isIdle = queue.isEmpty && delivery.isIdle && coverings == 0
         let isActive = delivery.isActive || coverings > 0
         let shown = delivery.status

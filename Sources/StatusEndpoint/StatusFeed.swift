@@ -97,7 +97,9 @@ actor StatusFeed {
 
     /// Looks once a second and lets nobody wait too long, until cancelled.
     func pulse() async {
-        while (try? await Task.sleep(for: .milliseconds(200))) != nil {
+        // Without anything to look at there is nobody who waits for it.
+        let pause: Duration = source == nil ? .seconds(3_600) : .milliseconds(200)
+        while (try? await Task.sleep(for: pause)) != nil {
             let now = SystemClock.now()
             if let askedAt, now.milliseconds(since: askedAt) >= settings.answerMilliseconds { answer(nil) }
             if latest.map({ now.milliseconds(since: $0.takenAt) >= Self.pulseMilliseconds }) ?? true { look() }

@@ -9,7 +9,7 @@ import Threading
         private(set) var rung: [Tick] = []
         private(set) var late = 0
 
-        func set(_ due: Tick?) { alarm.set(for: due) { await self.wake($0) } }
+        func set(_ due: Tick?) { alarm.set(for: due) { time in Task { await self.wake(time) } } }
 
         /// Rings as a task does that had slept already when another time was set.
         func ringLate(_ due: Tick) { wake(due) }
@@ -37,6 +37,15 @@ import Threading
         await sleeper.set(nil)
         try await Task.sleep(for: .milliseconds(80))
         #expect(await sleeper.rung == [early, early])
+    }
+
+    @Test func anAlarmThatIsPutOffRingsThen() async throws {
+        let sleeper = Sleeper()
+        let now = SystemClock.now()
+        for milliseconds in [20, 40, 60, 80] as [UInt64] { await sleeper.set(now.adding(milliseconds: milliseconds)) }
+        while await sleeper.rung.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+        #expect(await sleeper.rung == [now.adding(milliseconds: 80)])
+        #expect(SystemClock.now() >= now.adding(milliseconds: 80))
     }
 
     /// It would otherwise put the one that is set out of mind, and both would ring from then on.

@@ -119,6 +119,8 @@ final class FakeLeader: Sendable {
 
 /// The worker's end of a connection to a ``FakeLeader``.
 final class FakeConnection: WorkerConnection {
+    var executor: (any TaskExecutor)? { nil }
+
     struct Unreachable: Error {}
 
     private struct State {

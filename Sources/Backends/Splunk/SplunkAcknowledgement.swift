@@ -223,7 +223,7 @@ actor SplunkAcknowledgement {
             }
         }
         if channels.count > 64 { forgetChannels() }
-        alarm.set(for: tracker.nextTick) { await self.wake($0) }
+        alarm.set(for: tracker.nextTick) { time in Task { await self.wake(time) } }
     }
 
     /// Those that the tracker has forgotten, but for the one that a request may be under way on.

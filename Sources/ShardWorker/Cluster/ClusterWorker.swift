@@ -99,7 +99,10 @@ public final class ClusterWorker: Sendable {
                 addresses: coordinators, first: Int(truncatingIfNeeded: seeds.next() >> 33), now: SystemClock.now()),
             rows: rows, nextRow: known.next)
         let desk = WorkerDesk(core, seed: seeds.next())
-        let sink = WorkerLedger(parts.sink ?? parts.ledger, desk: desk, targets: names, source: source, log: parts.log)
+        let forgetter = Forgetter(parts.sink ?? parts.ledger, log: parts.log)
+        let sink = WorkerLedger(
+            parts.sink ?? parts.ledger, desk: desk, forgetter: forgetter, targets: names, source: source,
+            log: parts.log)
         var laneParts = Worker.Parts(
             ledger: sink, log: parts.log, limits: parts.limits, seed: seeds.next(), metrics: parts.metrics,
             lookup: { _, range in desk.look { $0.hands.bytes(at: range) } }, refuse: { await sink.refuse($0) })
@@ -109,8 +112,10 @@ public final class ClusterWorker: Sendable {
         self.desk = desk
         self.sink = sink
         windowBytes = settings.windowBytes
-        lanes = WorkerLanes(plans, encoders: parts.encoders, parts: laneParts)
-        forgetter = Forgetter(parts.sink ?? parts.ledger, log: parts.log)
+        let lanes = WorkerLanes(plans, encoders: parts.encoders, parts: laneParts)
+        desk.deliver { [weak lanes] in lanes?.take($0) }
+        self.lanes = lanes
+        self.forgetter = forgetter
         figures = WorkerFigures(in: parts.metrics)
     }
 
@@ -158,6 +163,7 @@ public final class ClusterWorker: Sendable {
             link.close(PeerFault(code: .shutdown, message: "the worker ends"))
         }
         await lanes.stop()
+        await forgetter.flush()
         await linksAreGone()
         return ending ?? false
     }
@@ -263,44 +269,5 @@ extension TargetHealth {
             case .halfOpen: .halfOpen
             }
         reason = status.lastFailure.map { "\($0)" } ?? ""
-    }
-}
-
-/// Has the ledger forget rows, one commit at a time: what comes meanwhile is the next one's.
-final class Forgetter: Sendable {
-    private let ledger: any LedgerSink
-    private let log: Logger
-    private let state = Mutex<(wanted: UInt64, isBusy: Bool)>((0, false))
-
-    init(_ ledger: any LedgerSink, log: Logger) {
-        self.ledger = ledger
-        self.log = log
-    }
-
-    func forget(through row: UInt64) {
-        let begins = state.withLock { state in
-            state.wanted = max(state.wanted, row)
-            defer { state.isBusy = true }
-            return !state.isBusy
-        }
-        if begins { Task { await work() } }
-    }
-
-    private func work() async {
-        var done: UInt64 = 0
-        while true {
-            let (next, isDone) = state.withLock { state in
-                state.isBusy = state.wanted > done
-                return (state.wanted, state.wanted <= done)
-            }
-            if isDone { return }
-            do throws(LedgerError) {
-                try await ledger.commit([.forgotten(through: next)])
-            } catch {
-                // They are told once more after a restart, and the leader knows them: it costs only room.
-                log.warning("the ledger did not forget what the leader has: \(error)")
-            }
-            done = next
-        }
     }
 }

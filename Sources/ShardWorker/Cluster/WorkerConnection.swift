@@ -16,6 +16,9 @@ public protocol WorkerConnection: Sendable {
 
     /// Ends at once.
     func abort()
+
+    /// Where tasks that send and receive run best; nil if that is all the same.
+    var executor: (any TaskExecutor)? { get }
 }
 
 /// Connects to `host:port`.

@@ -4,7 +4,8 @@ import Synchronization
 import Threading
 
 /// The worker's machine with the lock around it: what happens is told here from any thread, and what is then to be done
-/// waits, in order, for the one task that does it.
+/// waits, in order, for the one task that does it. Only records go to the encoders at once, past what waits: it speaks of
+/// earlier records, and a frame is not to cost a wake-up more.
 ///
 /// Lanes ask and tell without waiting, since settling, withdrawing and the shards' release must have one order.
 final class WorkerDesk: LaneListener {
@@ -12,6 +13,22 @@ final class WorkerDesk: LaneListener {
         var core: WorkerCore
         var rng: PRNG
         var effects: [WorkerCore.Effect] = []
+        /// Until when the one who does it waits at most.
+        var due: Tick?
+        var intake: (@Sendable (WorkerHands.Delivery) -> Void)?
+
+        /// Takes an event. True if there is something to do for it, or to be waited for sooner.
+        mutating func handle(_ event: WorkerCore.Event) -> Bool {
+            for effect in core.handle(event, now: SystemClock.now(), rng: &rng) {
+                if case .intake(let delivery) = effect, let intake {
+                    intake(delivery)
+                } else {
+                    effects.append(effect)
+                }
+            }
+            guard effects.isEmpty, let next = core.nextDeadline else { return !effects.isEmpty }
+            return due.map { next < $0 } ?? true
+        }
     }
 
     private let state: Mutex<State>
@@ -24,22 +41,20 @@ final class WorkerDesk: LaneListener {
 
     init(_ core: WorkerCore, seed: UInt64) { state = Mutex(State(core: core, rng: PRNG(seed: seed))) }
 
-    func handle(_ event: WorkerCore.Event) {
-        state.withLock { state in
-            let effects = state.core.handle(event, now: SystemClock.now(), rng: &state.rng)
-            state.effects += effects
-            leaseEnd.store(state.core.leaseEnd?.nanoseconds ?? 0, ordering: .releasing)
-        }
-        bell.ring()
+    /// Who takes records, from now on.
+    func deliver(to intake: @escaping @Sendable (WorkerHands.Delivery) -> Void) {
+        state.withLock { $0.intake = intake }
     }
 
-    /// Time has passed; true if there is something to do for it. By the one who waits, so nobody is woken.
-    func tick() -> Bool {
+    func handle(_ event: WorkerCore.Event) {
+        if step(event) { bell.ring() }
+    }
+
+    private func step(_ event: WorkerCore.Event) -> Bool {
         state.withLock { state in
-            let effects = state.core.handle(.timer, now: SystemClock.now(), rng: &state.rng)
-            state.effects += effects
+            let isWanted = state.handle(event)
             leaseEnd.store(state.core.leaseEnd?.nanoseconds ?? 0, ordering: .releasing)
-            return !state.effects.isEmpty
+            return isWanted
         }
     }
 
@@ -47,7 +62,8 @@ final class WorkerDesk: LaneListener {
     func take() -> (effects: [WorkerCore.Effect], due: Tick?) {
         state.withLock { state in
             defer { state.effects = [] }
-            return (state.effects, state.core.nextDeadline)
+            state.due = state.core.nextDeadline
+            return (state.effects, state.due)
         }
     }
 
@@ -55,7 +71,8 @@ final class WorkerDesk: LaneListener {
     func wait(until due: Tick?) async {
         let now = SystemClock.now()
         if let due, due <= now {
-            if tick() { return }
+            // Time has passed; by the one who waits, so nobody is woken.
+            if step(.timer) { return }
             // Never a loop without a pause, whatever the machine says of its next step.
             return await bell.wait(milliseconds: Self.leastMilliseconds)
         }

@@ -29,6 +29,7 @@ final class WorkerLedger: LedgerSink {
 
     private let ledger: any LedgerSink
     private let desk: WorkerDesk
+    private let forgetter: Forgetter
     private let targets: [String]
     /// What dead letters and totals of the cluster lie under.
     private let source: SourceID
@@ -39,9 +40,13 @@ final class WorkerLedger: LedgerSink {
     /// Commits that failed, and will be tried again.
     private let failed = Mutex<[Attempt: [LedgerChange]]>([:])
 
-    init(_ ledger: any LedgerSink, desk: WorkerDesk, targets: [String], source: SourceID, log: Logger) {
+    init(
+        _ ledger: any LedgerSink, desk: WorkerDesk, forgetter: Forgetter, targets: [String], source: SourceID,
+        log: Logger
+    ) {
         self.ledger = ledger
         self.desk = desk
+        self.forgetter = forgetter
         self.targets = targets
         self.source = source
         self.log = log
@@ -54,8 +59,9 @@ final class WorkerLedger: LedgerSink {
             attempt.places.append(range)
         }
         let kept = failed.withLock { $0.removeValue(forKey: attempt) }
-        let own = kept ?? translate(changes, attempt)
+        var own = kept ?? translate(changes, attempt)
         guard !own.isEmpty else { return }
+        if let forgotten = forgetter.take() { own.append(forgotten) }
         do throws(LedgerError) {
             try await ledger.commit(own)
         } catch {

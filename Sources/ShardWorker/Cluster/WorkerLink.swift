@@ -56,8 +56,8 @@ final class WorkerLink: Sendable {
         }
         guard isWanted else { return connection.abort() }
         desk.handle(.connected(session))
-        let writing = Task { await write(connection) }
-        await read(connection)
+        let writing = Task(executorPreference: connection.executor) { await self.write(connection) }
+        await withTaskExecutorPreference(connection.executor) { await read(connection) }
         state.withLock { $0.isClosing = true }
         desk.handle(.closed(session))
         bell.ring()

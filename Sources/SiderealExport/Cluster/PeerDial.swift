@@ -15,6 +15,7 @@ struct CoordinatorConnection: WorkerConnection {
     func receive() async throws -> SealedBytes? { try await connection.receive() }
     func close() async { await connection.close() }
     func abort() { connection.abort() }
+    var executor: (any TaskExecutor)? { connection.executor }
 }
 
 /// Connects to coordinators: under mutual TLS, or without it to this machine only.
