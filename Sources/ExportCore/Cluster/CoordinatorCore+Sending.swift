@@ -2,7 +2,9 @@ import Protocol
 
 extension CoordinatorCore {
     /// What the hand wants to be done, said to the sessions that its workers have now.
-    func run(_ effects: [Dispatch.Effect]) -> [Effect] {
+    ///
+    /// Mutating, or `self` would be copied before what makes the effects changes `dispatch`, and with that every table in it.
+    mutating func run(_ effects: [Dispatch.Effect]) -> [Effect] {
         effects.flatMap { effect -> [Effect] in
             switch effect {
             case .send(let worker, let frame): send(worker, .records(frame))

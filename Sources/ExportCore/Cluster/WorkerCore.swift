@@ -271,7 +271,8 @@ public struct WorkerCore: Sendable {
 
     private static let ends = "the process was asked to end"
 
-    private func run(_ effects: [WorkerHands.Effect]) -> [Effect] {
+    /// Mutating, or `self` would be copied before what makes the effects changes `hands`, and with that every table in it.
+    private mutating func run(_ effects: [WorkerHands.Effect]) -> [Effect] {
         effects.compactMap { effect in
             switch effect {
             case .send(let message): lease.session.map { .send($0, message) }
