@@ -20,6 +20,8 @@ struct WriteQueue: Sendable {
 extension ClusterCoordinator {
     /// Past so many records whose outcome is not written, no more are read.
     private static let maxUnwritten = 1 << 20
+    /// So many bytes of results are read at a time, if there is room for them.
+    private static let turnBytes = 1 << 20
     /// How often the feed tells its backlog, milliseconds.
     private static let backlogMilliseconds: UInt64 = 250
 
@@ -74,11 +76,11 @@ extension ClusterCoordinator {
         while isCurrent(term) {
             let isFull = writes.records > Self.maxUnwritten
             // The machine itself must not be held here: it would be copied with the next change.
-            guard let hasRoom = core?.dispatch.hasRoom else { break }
+            guard let hasRoom = core?.dispatch.hasRoom, let bytes = core?.dispatch.roomBytes else { break }
             let room = isFull ? hasRoom.map { _ in false } : hasRoom
             var isIdle = true
             do throws(StoreError) {
-                if let event = try await source.next(hasRoom: room) {
+                for event in try await source.several(hasRoom: room, bytes: min(bytes, Self.turnBytes)) {
                     isIdle = false
                     take(event, term)
                 }

@@ -1,5 +1,4 @@
 import ExportCore
-import Formats
 import Glibc
 import Model
 import Protocol
@@ -78,6 +77,24 @@ public actor ResultDirectory: ResultSource {
     /// The next page for targets with room, else news, else nil.
     public func next(hasRoom: [Bool]) throws(StoreError) -> ResultEvent? {
         try list()
+        return event(hasRoom)
+    }
+
+    /// Several of them: each turn costs whoever asks two changes of threads.
+    public func several(hasRoom: [Bool], bytes: Int) throws(StoreError) -> [ResultEvent] {
+        try list()
+        var events: [ResultEvent] = []
+        var sum = 0
+        while sum < bytes, let event = event(hasRoom) {
+            events.append(event)
+            // News are few, and whoever gets them may want to say something before more is read.
+            guard case .page(let page) = event else { break }
+            sum += max(1, page.bytes.count)
+        }
+        return events
+    }
+
+    private func event(_ hasRoom: [Bool]) -> ResultEvent? {
         if let note = notes.popLast() { return .note(note) }
         for target in 0..<targetCount where hasRoom[target] && !isPlaced[target] { place(target) }
         while let (ref, chosen) = schedule.next(hasRoom: hasRoom, isAvailable: { files[$0.file] != nil }) {
@@ -346,43 +363,5 @@ public actor ResultDirectory: ResultSource {
         read.bytes += UInt64(page.bytes.count)
         read.records += UInt64(page.positions.count)
         return page
-    }
-}
-
-/// Finds the records of a page.
-enum ResultLines {
-    /// Adds what is in ``FeedPage/bytes`` to the page, line by line; blank ones are none.
-    static func cut(_ page: inout FeedPage, shardCount: UInt16) {
-        let bytes = page.bytes
-        let span = bytes.span
-        var start = 0
-        while start < span.count {
-            let end = PageCut.firstLineEnd(span, from: start) ?? span.count
-            var text = start..<end - 1
-            if !text.isEmpty, span[text.upperBound - 1] == 0x0D { text = start..<text.upperBound - 1 }
-            if !isBlank(span, text) {
-                let position = page.range.lowerBound + UInt64(start)
-                let hash =
-                    IdentityScan.uidHash(span, text) ?? keyHash(RecordKey(high: page.source, low: position))
-                page.append(
-                    position: position, shard: hash.shard(of: shardCount).number, start: UInt32(start),
-                    length: UInt32(end - start))
-            }
-            start = end
-        }
-    }
-
-    private static func isBlank(_ span: Span<UInt8>, _ range: Range<Int>) -> Bool {
-        for index in range where span[index] != 0x20 && span[index] != 0x09 { return false }
-        return true
-    }
-
-    /// In place of a uid that cannot be read: the sixteen bytes of the record's key.
-    static func keyHash(_ key: RecordKey) -> UIDHash {
-        var hash = UIDHash()
-        for half in [key.high, key.low] {
-            for shift in stride(from: 56, through: 0, by: -8) { hash.add(UInt8(truncatingIfNeeded: half >> shift)) }
-        }
-        return hash
     }
 }

@@ -114,6 +114,9 @@ public protocol ResultSource: Sendable {
     /// of every target that something waits: what nobody can look at is not delivered.
     func next(hasRoom: [Bool]) async throws(StoreError) -> ResultEvent?
 
+    /// What comes next, one after the other, until `bytes` of records were read; empty if there is nothing now.
+    func several(hasRoom: [Bool], bytes: Int) async throws(StoreError) -> [ResultEvent]
+
     /// What of each target was not handed over yet. What cannot be read counts as well, for longer and longer.
     func backlog() async -> [SourceBacklog]
 
@@ -125,6 +128,13 @@ public protocol ResultSource: Sendable {
 
     /// Gives back what it holds; nothing may be asked after.
     func close() async
+}
+
+extension ResultSource {
+    /// One at a time.
+    public func several(hasRoom: [Bool], bytes: Int) async throws(StoreError) -> [ResultEvent] {
+        try await next(hasRoom: hasRoom).map { [$0] } ?? []
+    }
 }
 
 /// What a source has to say.

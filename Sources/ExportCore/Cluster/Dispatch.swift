@@ -140,6 +140,11 @@ public struct Dispatch: Sendable {
         }
     }
 
+    /// Bytes that may be read before somebody has to look again whether there is room; one at least, for one page.
+    public var roomBytes: Int {
+        targets.lazy.filter { !$0.isFull }.map { bounds.windowBytes - $0.windowBytes }.min().map { max($0, 1) } ?? 1
+    }
+
     /// Bytes of all pages in hand.
     public var bytesInHand: Int { pages.all.reduce(0) { $0 + $1.bytes.count } }
 

@@ -103,6 +103,42 @@ import Testing
         }
     }
 
+    /// Several at a time are the same as one after the other: up to the bytes asked for, and news end a turn.
+    @Test func severalPagesInOneTurn() async throws {
+        try await withStoreDirectory { directory in
+            let store = try store(directory, ["1.ndjson": records(40, seed: 1), "2.ndjson": records(9, seed: 2)])
+            var ranges: [[Range<UInt64>]] = []
+            for bytes in [0, 10_000] {
+                let source = store.results(settled: SettledSources(targets: targets), shardCount: 256, limits: small)
+                var (pages, passed, turns): ([FeedPage], Int, Int) = ([], 0, 0)
+                while true {
+                    let events = try await source.several(hasRoom: [true, true], bytes: max(1, bytes))
+                    if events.isEmpty { break }
+                    turns += 1
+                    var sum = 0
+                    for event in events {
+                        #expect(sum < max(1, bytes))
+                        switch event {
+                        case .page(let page):
+                            pages.append(page)
+                            sum += page.bytes.count
+                        case .passed:
+                            passed += 1
+                            sum = .max
+                        case .note(let text): Issue.record("\(text)")
+                        }
+                    }
+                }
+                #expect(passed == 2 && pages.count > 10)
+                #expect(bytes == 0 ? turns == pages.count + 2 : turns <= pages.count / 2 + 2)
+                ranges.append(pages.map(\.range))
+                await source.close()
+            }
+            #expect(ranges[0] == ranges[1])
+            await store.close()
+        }
+    }
+
     /// Each record is where the page says, and in the shard that a reader of it would say.
     private func check(_ page: FeedPage, _ file: [UInt8]) throws {
         var reader = ProbeResultReader()
