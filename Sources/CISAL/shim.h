@@ -6,10 +6,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-// CRC-32C as RFC 3720 has it: ISA-L leaves both inversions to its caller, and would have the length as an int.
-static inline uint32_t sidereal_crc32c(const uint8_t *bytes, size_t count)
+// Goes on with a CRC-32C; both inversions of RFC 3720 are left to the caller, as by ISA-L, which would have the length as
+// an int.
+static inline uint32_t sidereal_crc32c(uint32_t state, const void *bytes, size_t count)
 {
-    return ~crc32_iscsi((unsigned char *)bytes, (int)count, 0xFFFFFFFFu);
+    return crc32_iscsi((unsigned char *)bytes, (int)count, state);
 }
 
 // The stream structures hold arrays of 64 KiB, which Swift would import as tuples of as many elements.

@@ -1,4 +1,4 @@
-internal import Model
+internal import Protocol
 
 /// Frames that wait to be sent over one connection, in two lanes.
 ///
@@ -8,7 +8,7 @@ internal import Model
 struct OutboundLanes {
     /// Part of a frame.
     struct Piece {
-        let frame: SealedBytes
+        let frame: OutgoingFrame
         let range: Range<Int>
     }
 
@@ -17,23 +17,23 @@ struct OutboundLanes {
 
     private var urgent = Lane()
     private var ordinary = Lane()
-    private var current: SealedBytes?
+    private var current: OutgoingFrame?
     private var isCurrentUrgent = false
     private var position = 0
 
     private struct Lane {
-        private var frames: [SealedBytes] = []
+        private var frames: [OutgoingFrame] = []
         private var first = 0
         var bytes = 0
 
         var isEmpty: Bool { first == frames.count }
 
-        mutating func append(_ frame: SealedBytes) {
+        mutating func append(_ frame: OutgoingFrame) {
             frames.append(frame)
             bytes += frame.count + OutboundLanes.overhead
         }
 
-        mutating func pop() -> SealedBytes? {
+        mutating func pop() -> OutgoingFrame? {
             guard first < frames.count else { return nil }
             let frame = frames[first]
             first += 1
@@ -53,7 +53,7 @@ struct OutboundLanes {
     var urgentBytes: Int { urgent.bytes }
 
     /// Adds a frame at the end of its lane.
-    mutating func append(_ frame: SealedBytes, isUrgent: Bool) {
+    mutating func append(_ frame: OutgoingFrame, isUrgent: Bool) {
         if isUrgent { urgent.append(frame) } else { ordinary.append(frame) }
     }
 
@@ -76,14 +76,14 @@ struct OutboundLanes {
         return pieces
     }
 
-    private mutating func begin() -> SealedBytes? {
+    private mutating func begin() -> OutgoingFrame? {
         position = 0
         isCurrentUrgent = !urgent.isEmpty
         current = isCurrentUrgent ? urgent.pop() : ordinary.pop()
         return current
     }
 
-    private mutating func finish(_ frame: SealedBytes) {
+    private mutating func finish(_ frame: OutgoingFrame) {
         let cost = frame.count + Self.overhead
         if isCurrentUrgent { urgent.bytes -= cost } else { ordinary.bytes -= cost }
         current = nil

@@ -1,5 +1,6 @@
 public import Model
 internal import NIOCore
+public import Protocol
 
 /// Who is on the other side.
 public struct Peer: Sendable, Equatable, CustomStringConvertible {
@@ -62,12 +63,19 @@ public final class PeerConnection: Sendable {
     /// Queues a frame, with its length field. Suspends while ``PeerSettings/maxQueuedBytes`` are waiting.
     /// - Throws: ``PeerError`` with the reason why the connection ended; `cancelled` if the task was, and then the frame is
     ///   not sent; `badFrame` if the length field does not fit.
-    public func send(_ frame: SealedBytes) async throws(PeerError) { try await link.send(frame) }
+    public func send(_ frame: SealedBytes) async throws(PeerError) { try await link.send(OutgoingFrame(frame)) }
+
+    /// The same with a frame that lies in several places.
+    public func send(_ frame: OutgoingFrame) async throws(PeerError) { try await link.send(frame) }
+
+    /// Queues a frame behind those that wait. Never waits: false if there is no room, or others wait for it.
+    /// - Throws: ``PeerError`` as ``send(_:)-(OutgoingFrame)``.
+    public func offer(_ frame: OutgoingFrame) throws(PeerError) -> Bool { try link.offer(frame) }
 
     /// Queues a small frame in front of all that have not begun, such as a heartbeat. Never waits.
     /// - Returns: false if the connection has ended or ``PeerSettings/maxUrgentBytes`` are waiting.
     /// - Throws: ``PeerError`` of kind `badFrame` if the length field does not fit.
-    public func trySend(_ frame: SealedBytes) throws(PeerError) -> Bool { try link.trySend(frame) }
+    public func trySend(_ frame: SealedBytes) throws(PeerError) -> Bool { try link.trySend(OutgoingFrame(frame)) }
 
     /// The next frame, with its length field. For one task at a time.
     /// - Returns: nil when the connection was closed in order, by whichever side, and when the task is cancelled.

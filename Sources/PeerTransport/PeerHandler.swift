@@ -1,6 +1,7 @@
 internal import Crypto
 internal import Model
 internal import NIOCore
+internal import Protocol
 
 /// The end of a peer's pipeline: frames in and out, patience, and the order in which a connection ends.
 final class PeerHandler: ChannelDuplexHandler {
@@ -207,9 +208,7 @@ final class PeerHandler: ChannelDuplexHandler {
         if let tls { return tls.send(pieces, promise: promise) }
         outgoing.clear(minimumCapacity: count)
         for piece in pieces {
-            unsafe piece.frame.withUnsafeBytes { bytes in
-                _ = unsafe outgoing.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[piece.range]))
-            }
+            unsafe piece.frame.withStretches(of: piece.range) { _ = unsafe outgoing.writeBytes($0) }
         }
         context.writeAndFlush(wrapOutboundOut(outgoing), promise: promise)
     }

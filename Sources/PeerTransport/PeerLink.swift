@@ -21,7 +21,7 @@ final class PeerLink: Sendable {
 
     private struct Waiter {
         let id: UInt64
-        let frame: SealedBytes
+        let frame: OutgoingFrame
         let sender: Sender
     }
 
@@ -50,7 +50,7 @@ final class PeerLink: Sendable {
     // MARK: For tasks
 
     /// Queues a frame, at once or when there is room.
-    func send(_ frame: SealedBytes) async throws(PeerError) {
+    func send(_ frame: OutgoingFrame) async throws(PeerError) {
         try check(frame)
         if let result = state.withLock({ queue(frame, &$0) }) { return try result.get() }
         let id = state.withLock { state in
@@ -73,8 +73,16 @@ final class PeerLink: Sendable {
         try result.get()
     }
 
+    /// Queues a frame if there is room at once; false if there is not.
+    func offer(_ frame: OutgoingFrame) throws(PeerError) -> Bool {
+        try check(frame)
+        guard let result = state.withLock({ queue(frame, &$0) }) else { return false }
+        try result.get()
+        return true
+    }
+
     /// Queues a frame in front of all others that have not begun; false if the connection has ended or too many wait.
-    func trySend(_ frame: SealedBytes) throws(PeerError) -> Bool {
+    func trySend(_ frame: OutgoingFrame) throws(PeerError) -> Bool {
         try check(frame)
         return state.withLock { state in
             guard state.end == nil, !state.isClosing,
@@ -218,7 +226,7 @@ final class PeerLink: Sendable {
     private static let closedHere = PeerError(.closed, "the connection was closed on this side")
 
     /// Queues the frame if it may; nil if it has to wait.
-    private func queue(_ frame: SealedBytes, _ state: inout State) -> Result<Void, PeerError>? {
+    private func queue(_ frame: OutgoingFrame, _ state: inout State) -> Result<Void, PeerError>? {
         if let end = state.end { return .failure(end.reason) }
         if state.isClosing { return .failure(Self.closedHere) }
         guard state.waiters.isEmpty, state.lanes.hasRoom(frame.count, limit: settings.maxQueuedBytes) else {
@@ -281,7 +289,7 @@ final class PeerLink: Sendable {
     }
 
     /// A frame that would put the peer out of step must not leave.
-    private func check(_ frame: SealedBytes) throws(PeerError) {
+    private func check(_ frame: OutgoingFrame) throws(PeerError) {
         let prefix = Frame.lengthBytes
         guard frame.count >= prefix, frame.count <= prefix + settings.maxFrameLength else {
             throw PeerError(
@@ -289,11 +297,10 @@ final class PeerLink: Sendable {
                 "a frame of \(frame.count) bytes cannot be sent; it may have \(prefix) to \(prefix + settings.maxFrameLength)"
             )
         }
-        let bytes = frame.span
-        var length = 0
-        for index in 0..<prefix { length = length << 8 | Int(bytes[index]) }
-        guard length == frame.count - prefix else {
-            throw PeerError(.badFrame, "a frame of \(frame.count) bytes says that \(length) follow its length field")
+        guard let length = frame.announcedLength, length == frame.count - prefix else {
+            throw PeerError(
+                .badFrame,
+                "a frame of \(frame.count) bytes says that \(frame.announcedLength ?? 0) follow its length field")
         }
     }
 }

@@ -1,6 +1,7 @@
 public import Crypto
 internal import Model
 public import NIOCore
+internal import Protocol
 
 /// One side of TLS in a NIO pipeline, by the system's OpenSSL.
 ///
@@ -36,6 +37,8 @@ public final class TLSHandler: ChannelDuplexHandler {
     public static let maxAnswerBytes = 64 << 10
 
     private static let readBytes = 64 << 10
+    /// What a record carries at most (RFC 8446, 5.1).
+    private static let recordBytes = 16 << 10
 
     private let connection: TLSConnection
     /// Where plaintext goes instead of on through the pipeline; the next handler gets an empty buffer when some has come.
@@ -55,6 +58,8 @@ public final class TLSHandler: ChannelDuplexHandler {
     // no page of it touched for the first time, with every piece.
     private var plaintext = ByteBuffer()
     private var ciphertext = ByteBuffer()
+    /// The beginning of a record whose bytes lie in several places.
+    private var gathered = ByteWriter(capacity: 64)
 
     /// A handler for one channel.
     /// - Parameter handshakeLimit: longest time from activation to the end of the handshake.
@@ -236,10 +241,15 @@ public final class TLSHandler: ChannelDuplexHandler {
             return promise.fail(ChannelError.ioOnClosedChannel)
         }
         sendCiphertext(context)
-        let room = pieces.reduce(0) { $0 + $1.range.count + TLSConnection.overhead(of: $1.range.count) }
-        ciphertext.clear(minimumCapacity: room)
+        let count = pieces.reduce(0) { $0 + $1.range.count }
+        ciphertext.clear(minimumCapacity: count + TLSConnection.overhead(of: count))
         do throws(CryptoError) {
-            for piece in pieces { try encrypt(piece.frame.span.extracting(piece.range)) }
+            for piece in pieces {
+                try unsafe piece.frame.withStretches(of: piece.range) { bytes throws(CryptoError) in
+                    try unsafe encrypt(bytes)
+                }
+            }
+            try encryptGathered()
         } catch {
             promise.fail(error)
             return fail(error, context)
@@ -247,6 +257,30 @@ public final class TLSHandler: ChannelDuplexHandler {
         context.write(wrapOutboundOut(ciphertext), promise: promise)
         // There was room for all of it; but if not, this is what follows.
         if connection.pendingCiphertext > 0 { sendCiphertext(context) } else { context.flush() }
+    }
+
+    /// Encrypts what fills whole records of TLS from where it lies; the rest is gathered until it fills one.
+    @unsafe private func encrypt(_ plaintext: UnsafeRawBufferPointer) throws(CryptoError) {
+        let bytes = unsafe Span<UInt8>(_unsafeElements: plaintext.bindMemory(to: UInt8.self))
+        var done = 0
+        if !gathered.isEmpty {
+            done = min(bytes.count, Self.recordBytes - gathered.count)
+            gathered.append(bytes, 0..<done)
+            guard gathered.count == Self.recordBytes else { return }
+            try encryptGathered()
+        }
+        let whole = (bytes.count - done) / Self.recordBytes * Self.recordBytes
+        if whole > 0 { try encrypt(bytes.extracting(done..<done + whole)) }
+        done += whole
+        guard done < bytes.count else { return }
+        gathered.reserve(Self.recordBytes - gathered.count)
+        gathered.append(bytes, done..<bytes.count)
+    }
+
+    private func encryptGathered() throws(CryptoError) {
+        guard !gathered.isEmpty else { return }
+        defer { gathered.removeAll() }
+        try encrypt(gathered.span)
     }
 
     private func encrypt(_ plaintext: borrowing Span<UInt8>) throws(CryptoError) {

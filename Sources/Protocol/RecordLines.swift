@@ -6,6 +6,8 @@ public struct RecordLines: Sendable, Equatable {
     private struct Piece: Sendable {
         var bytes: SealedBytes
         var range: Range<Int>
+        /// How many bytes lie before it.
+        let start: Int
     }
 
     private var pieces: [Piece] = []
@@ -22,15 +24,18 @@ public struct RecordLines: Sendable, Equatable {
     public mutating func append(_ bytes: SealedBytes, _ range: Range<Int>) {
         precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count)
         guard !range.isEmpty else { return }
-        count += range.count
+        defer { count += range.count }
         if let last = pieces.indices.last, pieces[last].bytes === bytes,
             pieces[last].range.upperBound == range.lowerBound
         {
             pieces[last].range = pieces[last].range.lowerBound..<range.upperBound
         } else {
-            pieces.append(Piece(bytes: bytes, range: range))
+            pieces.append(Piece(bytes: bytes, range: range, start: count))
         }
     }
+
+    /// Whether they lie in few places for their length.
+    var lieTogether: Bool { pieces.count << 14 <= count }
 
     /// All in one place; copied if they lie in several.
     public var gathered: SealedBytes {
@@ -46,6 +51,28 @@ public struct RecordLines: Sendable, Equatable {
     func write(into out: inout ByteWriter) {
         out.reserve(count)
         for piece in pieces { out.append(piece.bytes.span, piece.range) }
+    }
+
+    /// Calls `body` with each stretch of memory that `range` of the lines lies in, in order.
+    @unsafe func withStretches<E: Error>(
+        of range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws(E) -> Void
+    ) throws(E) {
+        var (low, high) = (0, pieces.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if pieces[middle].start + pieces[middle].range.count <= range.lowerBound {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        while low < pieces.count, pieces[low].start < range.upperBound {
+            let piece = pieces[low]
+            let part = range.clamped(to: piece.start..<piece.start + piece.range.count)
+            let shift = piece.range.lowerBound - piece.start
+            try unsafe piece.bytes.withStretch(part.lowerBound + shift..<part.upperBound + shift, body)
+            low += 1
+        }
     }
 
     /// Compares the lines, wherever they lie.

@@ -1,4 +1,5 @@
 import Model
+import Protocol
 import Testing
 
 @testable import PeerTransport
@@ -183,24 +184,28 @@ func frame(_ count: Int, seed: UInt64 = 1) -> SealedBytes {
 
 @Suite struct OutboundLanesTests {
     private func takeAll(_ lanes: inout OutboundLanes, _ limit: Int) -> [UInt8] {
-        lanes.take(limit).flatMap { Array($0.frame.array[$0.range]) }
+        var found: [UInt8] = []
+        for piece in lanes.take(limit) {
+            unsafe piece.frame.withStretches(of: piece.range) { unsafe found.append(contentsOf: $0) }
+        }
+        return found
     }
 
     @Test func urgentFramesOvertakeOnlyWhatHasNotBegun() {
         let (first, second, urgent) = (frame(100, seed: 2), frame(50, seed: 3), frame(10, seed: 4))
         var lanes = OutboundLanes()
-        lanes.append(first, isUrgent: false)
-        lanes.append(second, isUrgent: false)
+        lanes.append(OutgoingFrame(first), isUrgent: false)
+        lanes.append(OutgoingFrame(second), isUrgent: false)
         var sent = takeAll(&lanes, 30)
         #expect(sent == Array(first.array[..<30]))
-        lanes.append(urgent, isUrgent: true)
+        lanes.append(OutgoingFrame(urgent), isUrgent: true)
         while !lanes.isEmpty { sent += takeAll(&lanes, 30) }
         #expect(sent == first.array + urgent.array + second.array)
     }
 
     @Test func aFrameCountsUntilItsLastByte() {
         var lanes = OutboundLanes()
-        lanes.append(frame(100), isUrgent: false)
+        lanes.append(OutgoingFrame(frame(100)), isUrgent: false)
         let cost = 104 + OutboundLanes.overhead
         #expect(lanes.queuedBytes == cost)
         #expect(!lanes.hasRoom(1, limit: cost))
@@ -216,7 +221,7 @@ func frame(_ count: Int, seed: UInt64 = 1) -> SealedBytes {
     @Test func manySmallFramesLeaveInOrderAndTogether() {
         var lanes = OutboundLanes()
         let frames = (0..<1_000).map { frame(3, seed: $0 + 1) }
-        for next in frames { lanes.append(next, isUrgent: false) }
+        for next in frames { lanes.append(OutgoingFrame(next), isUrgent: false) }
         var sent: [UInt8] = []
         var takes = 0
         while !lanes.isEmpty {

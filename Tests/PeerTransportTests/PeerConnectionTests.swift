@@ -52,6 +52,56 @@ import Testing
         await pair.stop()
     }
 
+    /// Lines that stayed where they were read to arrive as one frame, however they lie to the records of TLS.
+    @Test(arguments: [true, false])
+    func framesThatLieInSeveralPlaces(isTLS: Bool) async throws {
+        let pair = try await pair(isTLS)
+        var encoder = FrameEncoder()
+        encoder.version = 1
+        var frames: [(sent: OutgoingFrame, whole: [UInt8])] = []
+        for number in 0..<12 {
+            var records = RecordsFrame(term: 1, targets: 1, keys: [], grants: [], lengths: [], lines: RecordLines())
+            for place in 0...number {
+                let page = frame(20_000 + 5_003 * place, seed: UInt64(number * 20 + place))
+                records.keys.append(RecordKey(high: 1, low: UInt64(place)))
+                records.grants.append(ShardGrant(shard: UInt16(place), epoch: 1))
+                records.lengths.append(UInt32(page.count - 4))
+                records.lines.append(page, 4..<page.count)
+            }
+            var out = ByteWriter()
+            try encoder.encode(.records(records), into: &out)
+            frames.append((try encoder.frame(.records(records)), out.seal().array))
+        }
+        try await pair.near.send(frame(4))
+        #expect(try await pair.far.receive()?.count == 8)
+        for (number, next) in frames.enumerated() {
+            if number % 2 == 0 { try await pair.near.send(next.sent) } else { #expect(try pair.near.offer(next.sent)) }
+            // One that is short goes in between.
+            try await pair.near.send(frame(number))
+        }
+        for (number, next) in frames.enumerated() {
+            #expect(try await pair.far.receive()?.array == next.whole)
+            #expect(try await pair.far.receive()?.count == number + 4)
+        }
+        await pair.stop()
+        #expect(throws: PeerError.self) { try pair.near.offer(frames[0].sent) }
+    }
+
+    /// What finds no room at once is not taken.
+    @Test func anOfferNeverWaits() async throws {
+        var settings = PeerSettings()
+        settings.maxQueuedBytes = 100_000
+        settings.maxUnreadBytes = 1_000
+        let pair = try await pair(false, settings)
+        try await pair.near.send(frame(4))
+        var taken = 0
+        while taken < 10_000, try pair.near.offer(OutgoingFrame(frame(60_000))) { taken += 1 }
+        #expect(taken > 0 && taken < 10_000)
+        #expect(try await pair.far.receive()?.count == 8)
+        for _ in 0..<taken { #expect(try await pair.far.receive()?.count == 60_004) }
+        await pair.stop()
+    }
+
     @Test(arguments: [true, false])
     func theLargestFrameAndOneByteMore(isTLS: Bool) async throws {
         let pair = try await pair(isTLS)

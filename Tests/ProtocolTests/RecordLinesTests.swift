@@ -1,7 +1,7 @@
 import Testing
 
 @testable import Model
-@testable import Protocol
+@_spi(NextRelease) @testable import Protocol
 
 @Suite struct RecordLinesTests {
     private let page = SealedBytes(Array("one\ntwo\nthree\n".utf8))
@@ -50,6 +50,52 @@ import Testing
         #expect(try decoder.decode(second.span) == .records(whole))
         whole.lines = RecordLines(SealedBytes(Array("three\none\nfive\n".utf8)))
         #expect(scattered != whole)
+    }
+
+    /// The bytes of a frame of its own, read in stretches that begin and end anywhere.
+    private func bytes(_ frame: OutgoingFrame, _ rng: inout PRNG) -> [UInt8] {
+        var (found, at): ([UInt8], Int) = ([], 0)
+        while at < frame.count {
+            let end = at + 1 + Int(rng.below(UInt64(min(frame.count - at, 40_000))))
+            unsafe frame.withStretches(of: at..<end) { unsafe found.append(contentsOf: $0) }
+            at = end
+        }
+        return found
+    }
+
+    @Test(arguments: [ProtocolRelease.current, .next])
+    func aFrameOfItsOwnHasTheSameBytes(_ release: ProtocolRelease) throws {
+        var rng = PRNG(seed: 5)
+        var maker = MessageMaker(seed: 6)
+        var encoder = FrameEncoder(release: release)
+        encoder.version = 1
+        var splits = 0
+        for number in 0..<300 {
+            var message = maker.next(MessageType.allCases[number % MessageType.allCases.count])
+            if number % 3 == 0 {
+                // A few long pieces of several pages.
+                var records = RecordsFrame(
+                    term: 1, targets: 1, keys: [], grants: [], lengths: [], lines: RecordLines())
+                for place in 0...number % 7 {
+                    let page = SealedBytes((0..<70_000).map { UInt8(truncatingIfNeeded: $0 &* (place + 3) >> 5) })
+                    let start = Int(rng.below(200))
+                    records.keys.append(RecordKey(high: 1, low: UInt64(place)))
+                    records.grants.append(ShardGrant(shard: UInt16(place), epoch: 1))
+                    records.lengths.append(UInt32(page.count - start))
+                    records.lines.append(page, start..<page.count)
+                }
+                splits += records.lines.lieTogether ? 1 : 0
+                message = .records(records)
+            }
+            if case .welcome = message { continue }
+            var out = ByteWriter()
+            try encoder.encode(message, into: &out)
+            let frame = try encoder.frame(message)
+            let whole = out.seal().array
+            #expect(frame.count == whole.count && frame.announcedLength == whole.count - Frame.lengthBytes)
+            #expect(bytes(frame, &rng) == whole)
+        }
+        #expect(splits > 50)
     }
 
     /// Queued frames are most of a coordinator's memory.

@@ -2,7 +2,8 @@ import Model
 import Protocol
 import Synchronization
 
-/// What waits to be said in one session, in order. Filled by the coordinator, which never waits; emptied by one task.
+/// What waits to be said in one session, in order. Filled by the coordinator, which never waits; emptied by one task. What
+/// nothing waits in front of is said at once, if there is room for it: to wake the task costs more than to say it.
 final class Outbox: Sendable {
     /// What comes out.
     enum Item: Sendable {
@@ -27,6 +28,10 @@ final class Outbox: Sendable {
         var limit: Int
         var ending = Ending.none
         var waiter: CheckedContinuation<Void, Never>?
+        /// The task has taken something and not come back yet.
+        var isTaskBusy = false
+        /// Something is being said without the task.
+        var isPassing = false
 
         mutating func takeWaiter() -> CheckedContinuation<Void, Never>? {
             defer { waiter = nil }
@@ -35,8 +40,18 @@ final class Outbox: Sendable {
 
         var isEmpty: Bool { head == messages.count }
 
+        /// Whether the task has nothing to do.
+        var isIdle: Bool {
+            guard !isPassing else { return true }
+            guard case .none = ending else { return false }
+            return isEmpty
+        }
+
         /// The next item; nil if there is none yet.
         mutating func take() -> Item? {
+            isTaskBusy = false
+            guard !isIdle else { return nil }
+            isTaskBusy = true
             switch ending {
             case .none: break
             case .last(let message):
@@ -44,7 +59,6 @@ final class Outbox: Sendable {
                 return .last(message)
             case .gone: return .ended
             }
-            guard !isEmpty else { return nil }
             let message = messages[head]
             bytes -= Outbox.size(of: message)
             head += 1
@@ -71,18 +85,37 @@ final class Outbox: Sendable {
     /// Bytes that may wait from here on.
     func setLimit(_ bytes: Int) { state.withLock { $0.limit = bytes } }
 
-    /// Adds a message. False if too much waits already: whoever is to hear it does not listen.
-    func put(_ message: Message) -> Bool {
-        let (isTaken, waiter) = state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
-            guard case .none = state.ending else { return (true, nil) }
-            let size = Self.size(of: message)
-            guard state.isEmpty || state.bytes + size <= state.limit else { return (false, nil) }
+    private enum Way { case refused, kept, pass }
+
+    /// Adds a message. False if too much waits already: whoever is to hear it does not listen. For one caller at a time.
+    ///
+    /// - Parameter pass: says it at once, or returns false if that cannot be.
+    func put(_ message: Message, pass: (Message) -> Bool = { _ in false }) -> Bool {
+        let size = Self.size(of: message)
+        let (way, waiter) = state.withLock { state -> (Way, CheckedContinuation<Void, Never>?) in
+            guard case .none = state.ending else { return (.kept, nil) }
+            if state.isEmpty, !state.isTaskBusy {
+                state.isPassing = true
+                return (.pass, nil)
+            }
+            guard state.isEmpty || state.bytes + size <= state.limit else { return (.refused, nil) }
             state.messages.append(message)
             state.bytes += size
-            return (true, state.takeWaiter())
+            return (.kept, state.takeWaiter())
         }
         waiter?.resume()
-        return isTaken
+        guard way == .pass else { return way == .kept }
+        let isSaid = pass(message)
+        let idler = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            state.isPassing = false
+            if !isSaid, case .none = state.ending {
+                state.messages.append(message)
+                state.bytes += size
+            }
+            return state.isIdle ? nil : state.takeWaiter()
+        }
+        idler?.resume()
+        return true
     }
 
     /// Drops what waits; `message` is the last that is said.
@@ -101,7 +134,7 @@ final class Outbox: Sendable {
             state.messages = []
             state.head = 0
             state.bytes = 0
-            return state.takeWaiter()
+            return state.isIdle ? nil : state.takeWaiter()
         }
         waiter?.resume()
     }
@@ -112,7 +145,7 @@ final class Outbox: Sendable {
             if let item = state.withLock({ $0.take() }) { return item }
             await withCheckedContinuation { continuation in
                 let isReady = state.withLock { state in
-                    guard case .none = state.ending, state.isEmpty else { return true }
+                    guard state.isIdle else { return true }
                     state.waiter = continuation
                     return false
                 }

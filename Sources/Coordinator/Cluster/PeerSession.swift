@@ -15,6 +15,7 @@ final class PeerSession: Sendable {
     /// The version of the session; zero before the welcome.
     private let version = Atomic<UInt8>(0)
     private let urgent = Mutex(FrameEncoder())
+    private let ordinary = Mutex(FrameEncoder())
     private let cause = Mutex<String?>(nil)
     private let fault = Mutex<(kind: String, cause: String)?>(nil)
     private let hello = Mutex<Message?>(nil)
@@ -47,7 +48,20 @@ final class PeerSession: Sendable {
     /// Says something; never waits. False if the worker does not read what it is sent: then it is cut off.
     func post(_ message: Message) -> Bool {
         if case .heartbeat = message { return postUrgent(message) }
-        return outbox.put(message)
+        return outbox.put(message) { self.offer($0) }
+    }
+
+    /// Says something at once; false if it has to wait, or cannot be said, as whoever sends it later finds out.
+    private func offer(_ message: Message) -> Bool {
+        do { return try connection.offer(try frame(message)) } catch { return false }
+    }
+
+    private func frame(_ message: Message) throws(ProtocolError) -> OutgoingFrame {
+        try ordinary.withLock { encoder throws(ProtocolError) in
+            let agreed = version.load(ordering: .acquiring)
+            if encoder.version == nil, agreed != 0 { encoder.version = agreed }
+            return try encoder.frame(message)
+        }
     }
 
     private func postUrgent(_ message: Message) -> Bool {
@@ -119,30 +133,21 @@ final class PeerSession: Sendable {
     }
 
     private func write() async {
-        var encoder = FrameEncoder()
         while true {
             switch await outbox.next() {
             case .message(let message):
-                guard await send(message, &encoder) else { return connection.abort() }
+                guard await send(message) else { return connection.abort() }
             case .last(let message):
-                if let message { _ = await send(message, &encoder) }
+                if let message { _ = await send(message) }
                 return await connection.close()
             case .ended: return
             }
         }
     }
 
-    private func send(_ message: Message, _ encoder: inout FrameEncoder) async -> Bool {
-        var capacity = 256
-        if case .records(let frame) = message {
-            capacity = Frame.recordsSize(count: frame.keys.count, bytes: frame.lines.count)
-        }
-        var bytes = ByteWriter(capacity: capacity)
+    private func send(_ message: Message) async -> Bool {
         do {
-            let agreed = version.load(ordering: .acquiring)
-            if encoder.version == nil, agreed != 0 { encoder.version = agreed }
-            try encoder.encode(message, into: &bytes)
-            try await connection.send(bytes.seal())
+            try await connection.send(try frame(message))
             return true
         } catch {
             note("\(message.name) could not be sent: \(error)")

@@ -44,6 +44,48 @@ import Testing
         }
     }
 
+    /// What is said at once overtakes nothing, and what cannot be said at once is kept.
+    @Test func whatNothingWaitsInFrontOfIsPassed() async {
+        func term(_ message: Message) -> UInt64 {
+            if case .settled(let term, _) = message { term } else { 0 }
+        }
+        let outbox = Outbox(limit: 1 << 20)
+        var passed: [UInt64] = []
+        func put(_ number: UInt64, isSaid: Bool = true) -> Bool {
+            outbox.put(.settled(term: number, through: 0)) { message in
+                if isSaid { passed.append(term(message)) }
+                return isSaid
+            }
+        }
+        #expect(put(1))
+        #expect(put(2, isSaid: false))
+        #expect(put(3))
+        #expect(passed == [1])
+        for expected in [2, 3] as [UInt64] {
+            guard case .message(let message) = await outbox.next(), term(message) == expected else {
+                Issue.record("\(expected) did not come out")
+                return
+            }
+            // The task still says that one.
+            if expected == 3 { #expect(put(4)) }
+        }
+        #expect(passed == [1])
+        guard case .message(let message) = await outbox.next(), term(message) == 4 else {
+            Issue.record("4 did not come out")
+            return
+        }
+        // The end may come while something is being said: it waits for that, and is the last word.
+        let other = Outbox(limit: 1 << 20)
+        let isTaken = other.put(.settled(term: 1, through: 0)) { _ in
+            other.finish(.drain(term: 9, reason: ""))
+            return false
+        }
+        guard isTaken, case .last(.drain) = await other.next(), case .ended = await other.next() else {
+            Issue.record("the last word was not the last")
+            return
+        }
+    }
+
     @Test func whoeverWaitsIsWoken() async {
         let outbox = Outbox(limit: 1 << 20)
         async let first = outbox.next()
