@@ -80,7 +80,7 @@ extension ClusterCoordinator {
             let room = isFull ? hasRoom.map { _ in false } : hasRoom
             var isIdle = true
             do throws(StoreError) {
-                for event in try await source.several(hasRoom: room, bytes: min(bytes, Self.turnBytes)) {
+                for event in try await source.next(hasRoom: room, bytes: min(bytes, Self.turnBytes)) {
                     isIdle = false
                     take(event, term)
                 }

@@ -74,14 +74,9 @@ public actor ResultDirectory: ResultSource {
     /// Ends the thread; nothing may be asked after.
     public func close() { executor.stop() }
 
-    /// The next page for targets with room, else news, else nil.
-    public func next(hasRoom: [Bool]) throws(StoreError) -> ResultEvent? {
-        try list()
-        return event(hasRoom)
-    }
-
-    /// Several of them: each turn costs whoever asks two changes of threads.
-    public func several(hasRoom: [Bool], bytes: Int) throws(StoreError) -> [ResultEvent] {
+    /// The next pages for targets with room, else news, else nothing. Several pages, as each turn costs whoever asks two
+    /// changes of threads.
+    public func next(hasRoom: [Bool], bytes: Int) throws(StoreError) -> [ResultEvent] {
         try list()
         var events: [ResultEvent] = []
         var sum = 0
@@ -361,7 +356,7 @@ public actor ResultDirectory: ResultSource {
             ageMilliseconds: age, bytes: out.seal())
         ResultLines.cut(&page, shardCount: shardCount)
         read.bytes += UInt64(page.bytes.count)
-        read.records += UInt64(page.positions.count)
+        read.records += UInt64(page.records.count)
         return page
     }
 }

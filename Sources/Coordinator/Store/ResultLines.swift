@@ -9,6 +9,8 @@ enum ResultLines {
     static func cut(_ page: inout FeedPage, shardCount: UInt16) {
         let bytes = page.bytes
         let span = bytes.span
+        // Somewhat more than there mostly are.
+        page.reserve(span.count / 800 + 8)
         var start = 0
         while start < span.count {
             let end = PageCut.firstLineEnd(span, from: start) ?? span.count

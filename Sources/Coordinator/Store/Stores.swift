@@ -110,12 +110,10 @@ public protocol StatusStore: Sendable {
 
 /// Where results come from, for one leader in one term.
 public protocol ResultSource: Sendable {
-    /// What comes next, for targets that have room; nil if there is nothing now. As long as it throws, ``backlog()`` says
-    /// of every target that something waits: what nobody can look at is not delivered.
-    func next(hasRoom: [Bool]) async throws(StoreError) -> ResultEvent?
-
-    /// What comes next, one after the other, until `bytes` of records were read; empty if there is nothing now.
-    func several(hasRoom: [Bool], bytes: Int) async throws(StoreError) -> [ResultEvent]
+    /// What comes next, for targets that have room: one thing after the other, until `bytes` of records were read; empty if
+    /// there is nothing now. As long as it throws, ``backlog()`` says of every target that something waits: what nobody can
+    /// look at is not delivered.
+    func next(hasRoom: [Bool], bytes: Int) async throws(StoreError) -> [ResultEvent]
 
     /// What of each target was not handed over yet. What cannot be read counts as well, for longer and longer.
     func backlog() async -> [SourceBacklog]
@@ -128,13 +126,6 @@ public protocol ResultSource: Sendable {
 
     /// Gives back what it holds; nothing may be asked after.
     func close() async
-}
-
-extension ResultSource {
-    /// One at a time.
-    public func several(hasRoom: [Bool], bytes: Int) async throws(StoreError) -> [ResultEvent] {
-        try await next(hasRoom: hasRoom).map { [$0] } ?? []
-    }
 }
 
 /// What a source has to say.

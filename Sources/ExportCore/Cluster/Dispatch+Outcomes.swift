@@ -9,6 +9,8 @@ extension Dispatch {
         // A worker tells its rows in the order of their numbers, so this one was told before in this session.
         guard told.row > workers[worker.index].rows.last else { return [] }
         var facts = Facts(target: target, kind: told.kind, reason: told.reason, keys: [], lengths: [])
+        facts.keys.reserveCapacity(told.keys.count)
+        facts.lengths.reserveCapacity(told.keys.count)
         var touched: [UInt64] = []
         var pending = 0
         unkept = 0
@@ -45,6 +47,7 @@ extension Dispatch {
     ) -> Int {
         let bit = UInt32(1) << UInt32(target)
         var (guess, settled, pending) = (0, 0, 0)
+        var freed = 0
         while next < told.keys.count, told.keys[next].high == page.source, page.range.contains(told.keys[next].low) {
             let key = told.keys[next]
             next += 1
@@ -53,21 +56,23 @@ extension Dispatch {
                 continue
             }
             guess = offset + 1
-            let entry = page.entries[offset]
+            var entry = page.entries[offset]
             if entry.sent & bit != 0, owners[Int(entry.shard)]?.worker == worker {
-                page.entries[offset].sent &= ~bit
+                entry.sent &= ~bit
                 page.sentCount -= 1
-                workers[worker.index].outstanding[target] -= Int(entry.length)
+                freed += Int(entry.length)
             }
-            guard entry.owed & bit != 0 else {
-                if !page.isOpen(for: target) { pending += hear(told, key, worker) }
-                continue
+            if entry.owed & bit != 0 {
+                entry.owed &= ~bit
+                settled += 1
+                facts.keys.append(key)
+                facts.lengths.append(page.reach(of: offset))
+            } else if !page.isOpen(for: target) {
+                pending += hear(told, key, worker)
             }
-            page.entries[offset].owed &= ~bit
-            settled += 1
-            facts.keys.append(key)
-            facts.lengths.append(page.reach(of: offset))
+            page.entries[offset] = entry
         }
+        workers[worker.index].outstanding[target] -= freed
         guard settled > 0 else { return pending }
         page.remaining[target] -= Int32(settled)
         targets[target].inHand -= settled

@@ -81,9 +81,8 @@ public struct Dispatch: Sendable {
         var windowBytes = 0
         /// For each target, bytes in its hands.
         var outstanding: [Int]
+        /// Those of which it is sent records.
         var shards: [UInt16] = []
-        /// Where the next round over its shards begins.
-        var turn = 0
         var rows = RowLedger()
     }
 
@@ -98,9 +97,11 @@ public struct Dispatch: Sendable {
     /// Where the pages of each source are.
     var places = PagePlaces()
     var owners: [Owner?]
+    /// For each shard, whether its owner is sent its records: not while it gives it back.
+    var isHeld: [Bool]
     var workers: [Worker] = []
-    /// For each target and shard, records that wait for their owner.
-    var waiting: [[WaitingQueue]]
+    /// For each worker and target, what waits for room. What has no owner waits in its page, to be found for the next one.
+    var waiting: [WaitingQueue] = []
     var hints: [RecordKey: [Hint]] = [:]
     /// How many hints there are for each target.
     var hintCounts: [Int]
@@ -125,8 +126,7 @@ public struct Dispatch: Sendable {
         targets = Array(repeating: TargetState(), count: targetCount)
         hintCounts = Array(repeating: 0, count: targetCount)
         owners = Array(repeating: nil, count: shardCount)
-        waiting = Array(
-            repeating: Array(repeating: WaitingQueue(), count: shardCount), count: targetCount)
+        isHeld = Array(repeating: false, count: shardCount)
     }
 
     /// For each target, whether it can take another page.
@@ -168,6 +168,7 @@ public struct Dispatch: Sendable {
     public mutating func opened(_ worker: WorkerID, windowBytes: Int) {
         while workers.count <= worker.index {
             workers.append(Worker(outstanding: Array(repeating: 0, count: targetCount)))
+            waiting += Array(repeating: WaitingQueue(), count: targetCount)
         }
         sessions += 1
         workers[worker.index].isOpen = true
@@ -179,6 +180,7 @@ public struct Dispatch: Sendable {
     public mutating func closed(_ worker: WorkerID) -> [Effect] {
         guard worker.index < workers.count else { return [] }
         workers[worker.index].isOpen = false
+        for target in 0..<targetCount { waiting[queue(worker.index, target)] = WaitingQueue() }
         return unassigned(owners.indices.filter { owners[$0]?.worker == worker }.map { UInt16($0) })
     }
 
@@ -188,7 +190,9 @@ public struct Dispatch: Sendable {
         for grant in grants {
             workers[worker.index].shards.append(grant.shard)
             owners[Int(grant.shard)] = Owner(worker: worker, epoch: grant.epoch)
+            isHeld[Int(grant.shard)] = true
         }
+        requeue(worker.index)
         return effects + pump(worker)
     }
 
@@ -198,6 +202,7 @@ public struct Dispatch: Sendable {
         guard worker.index < workers.count else { return }
         let lost = Set(shards)
         workers[worker.index].shards.removeAll { lost.contains($0) }
+        for shard in shards where owners[Int(shard)]?.worker == worker { isHeld[Int(shard)] = false }
     }
 
     /// Shards are nobody's: they were released, or their owner is dead. What they took of its room is free for others.
@@ -205,7 +210,10 @@ public struct Dispatch: Sendable {
         let former = Set(shards.compactMap { owners[Int($0)]?.worker }).sorted()
         for worker in former { revoked(shards, of: worker) }
         var effects = takeBack(shards: shards)
-        for shard in shards { owners[Int(shard)] = nil }
+        for shard in shards {
+            owners[Int(shard)] = nil
+            isHeld[Int(shard)] = false
+        }
         for worker in former { effects += pump(worker) }
         return effects
     }
@@ -255,16 +263,12 @@ public struct Dispatch: Sendable {
     private mutating func add(_ page: FeedPage, now: Tick) -> UInt64 {
         let age = page.ageMilliseconds.multipliedReportingOverflow(by: 1_000_000)
         let began = age.overflow || age.partialValue > now.nanoseconds ? 0 : now.nanoseconds - age.partialValue
-        let entries = page.positions.indices.map {
-            WindowPage.Entry(
-                position: page.positions[$0], start: page.starts[$0], length: page.lengths[$0], shard: page.shards[$0])
-        }
         let id = pages.append(
             WindowPage(
                 source: page.source, range: page.range, bytes: page.bytes, since: Tick(nanoseconds: began),
-                entries: entries, remaining: Array(repeating: 0, count: targetCount)))
+                entries: page.records, remaining: Array(repeating: 0, count: targetCount)))
         places.add(id, of: page.source, page.range)
-        recordsInHand += entries.count
+        recordsInHand += page.records.count
         return id
     }
 
@@ -273,31 +277,39 @@ public struct Dispatch: Sendable {
         var known: [Facts] = []
         withPage(id) { page, dispatch in
             for target in 0..<dispatch.targetCount where mask.contains(target) && !page.isOpen(for: target) {
-                let bit = UInt32(1) << UInt32(target)
-                page.open |= bit
+                page.open |= 1 << UInt32(target)
                 dispatch.targets[target].windowBytes += page.bytes.count
                 if dispatch.targets[target].windowBytes >= dispatch.bounds.windowBytes {
                     dispatch.targets[target].isFull = true
                 }
-                let isKnown = dispatch.index.touches(page.range, of: page.source, target: target)
-                for offset in page.entries.indices {
-                    let (position, shard) = (page.entries[offset].position, Int(page.entries[offset].shard))
-                    if isKnown, dispatch.index.contains(position, of: page.source, target: target) { continue }
-                    let key = RecordKey(high: page.source, low: position)
-                    if let hint = dispatch.takeHints(key, target) {
-                        dispatch.count(hint.kind, target, 1)
-                        known.add(key, page.reach(of: offset), target, hint.kind, hint.reason)
-                        continue
-                    }
-                    page.entries[offset].owed |= bit
-                    page.remaining[target] += 1
-                    dispatch.targets[target].inHand += 1
-                    dispatch.waiting[target][shard].append(Slot.pack(id, offset))
-                }
+                dispatch.owe(&page, id, to: target, &known)
                 if page.remaining[target] == 0 { dispatch.settle(&page, for: target) }
             }
         }
         return known
+    }
+
+    private mutating func owe(_ page: inout WindowPage, _ id: UInt64, to target: Int, _ known: inout [Facts]) {
+        let bit = UInt32(1) << UInt32(target)
+        let isKnown = index.touches(page.range, of: page.source, target: target)
+        var owed = 0
+        for offset in page.entries.indices {
+            let (position, shard) = (page.entries[offset].position, Int(page.entries[offset].shard))
+            if isKnown, index.contains(position, of: page.source, target: target) { continue }
+            if !hints.isEmpty, let hint = takeHints(RecordKey(high: page.source, low: position), target) {
+                count(hint.kind, target, 1)
+                known.add(
+                    RecordKey(high: page.source, low: position), page.reach(of: offset), target, hint.kind, hint.reason)
+                continue
+            }
+            page.entries[offset].owed |= bit
+            owed += 1
+            if isHeld[shard], let owner = owners[shard] {
+                waiting[queue(owner.worker.index, target)].append(Slot.pack(id, offset))
+            }
+        }
+        page.remaining[target] += Int32(owed)
+        targets[target].inHand += owed
     }
 
     /// Nothing of the page is owed to `target` any more.

@@ -18,14 +18,8 @@ public struct FeedPage: Sendable {
     public var ageMilliseconds: UInt64
     /// The lines.
     public var bytes: SealedBytes
-    /// Where in the source each record begins, ascending.
-    public var positions: [UInt64]
-    /// The shard of each.
-    public var shards: [UInt16]
-    /// Where each begins in ``bytes``.
-    public var starts: [UInt32]
-    /// How many of ``bytes`` each takes, its line end included.
-    public var lengths: [UInt32]
+    /// The records, in the order in which they lie.
+    public private(set) var records: [FeedRecord]
 
     /// A stretch without records.
     public init(
@@ -38,22 +32,42 @@ public struct FeedPage: Sendable {
         self.sourceSize = sourceSize
         self.ageMilliseconds = ageMilliseconds
         self.bytes = bytes
-        positions = []
-        shards = []
-        starts = []
-        lengths = []
+        records = []
     }
 
     /// Nothing of the source comes after it.
     public var isLast: Bool { range.upperBound == sourceSize }
 
-    /// Adds a record.
+    /// Makes room for `count` records.
+    public mutating func reserve(_ count: Int) { records.reserveCapacity(count) }
+
+    /// Adds a record: where in the source it begins, its shard, where it begins in ``bytes`` and how many of them it takes.
     public mutating func append(position: UInt64, shard: UInt16, start: UInt32, length: UInt32) {
-        positions.append(position)
-        shards.append(shard)
-        starts.append(start)
-        lengths.append(length)
+        records.append(
+            FeedRecord(
+                position: position, start: start, length: length, shard: shard,
+                isWhole: bytes.span[Int(start) + Int(length) - 1] == 0x0A))
     }
+}
+
+/// A record of a page, and how far it has come. Masks are of targets.
+public struct FeedRecord: Sendable {
+    /// Where in the source it begins. Ascends from one to the next.
+    public let position: UInt64
+    /// Where it begins in the page's bytes.
+    public let start: UInt32
+    /// How many of them it takes, its line end included.
+    public let length: UInt32
+    /// Its shard.
+    public let shard: UInt16
+    /// Its last byte is a line end. The last line of a source may lack it, and one that was too long to keep always does.
+    let isWhole: Bool
+    /// Targets that want it.
+    var owed: UInt32 = 0
+    /// Targets for which it is in the hands of its shard's owner.
+    var sent: UInt32 = 0
+    /// Targets at which an attempt failed, said once.
+    var failed: UInt32 = 0
 }
 
 /// A set of targets, as bits: target `t` of the session's order is bit `t`.
@@ -79,26 +93,12 @@ public struct TargetMask: Hashable, Sendable {
 
 /// A page in the window, and how far each of its records has come.
 struct WindowPage: Sendable {
-    /// One record. Masks are of targets.
-    struct Entry: Sendable {
-        var position: UInt64
-        var start: UInt32
-        var length: UInt32
-        var shard: UInt16
-        /// Targets that want it.
-        var owed: UInt32 = 0
-        /// Targets for which it is in the hands of its shard's owner.
-        var sent: UInt32 = 0
-        /// Targets at which an attempt failed, said once.
-        var failed: UInt32 = 0
-    }
-
     var source: UInt64
     var range: Range<UInt64>
     var bytes: SealedBytes
     /// When its oldest record began to wait.
     var since: Tick
-    var entries: [Entry]
+    var entries: [FeedRecord]
     /// Targets that read it and have records of it to settle.
     var open: UInt32 = 0
     /// For each target, how many records it still wants.
@@ -110,9 +110,13 @@ struct WindowPage: Sendable {
 
     func isOpen(for target: Int) -> Bool { open & (1 << UInt32(target)) != 0 }
 
-    /// Which of its records begins at `position`; nil if none does. At once if it is the one at `guess`.
+    /// Which of its records begins at `position`; nil if none does. Soon found if it is one of those from `guess` on:
+    /// the neighbours of what several workers share lie as many records apart.
     func offset(of position: UInt64, guess: Int) -> Int? {
-        if guess < entries.count, entries[guess].position == position { return guess }
+        for near in guess..<max(guess, min(guess + 16, entries.count)) where entries[near].position >= position {
+            if entries[near].position == position { return near }
+            break
+        }
         var (low, high) = (0, entries.count)
         while low < high {
             let middle = (low + high) / 2

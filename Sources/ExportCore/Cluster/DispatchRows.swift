@@ -51,7 +51,7 @@ struct PagePlaces: Sendable {
     }
 }
 
-/// Records of one shard that wait for one target's room, the oldest first.
+/// Records that wait for a worker's room for one target, the oldest first. Some may have gone another way meanwhile.
 struct WaitingQueue: Sendable {
     private var items: [UInt64] = []
     private var head = 0
@@ -69,12 +69,6 @@ struct WaitingQueue: Sendable {
             items.removeFirst(head)
             head = 0
         }
-    }
-
-    /// Puts `slots` before all others.
-    mutating func prepend(_ slots: [UInt64]) {
-        items = slots + items[head...]
-        head = 0
     }
 }
 

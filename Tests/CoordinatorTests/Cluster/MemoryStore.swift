@@ -129,19 +129,19 @@ actor ScriptedResults: ResultSource {
         self.pages = pages
     }
 
-    func next(hasRoom: [Bool]) async throws(StoreError) -> ResultEvent? {
+    func next(hasRoom: [Bool], bytes: Int) async throws(StoreError) -> [ResultEvent] {
         if next < pages.count {
-            guard hasRoom[0] else { return nil }
+            guard hasRoom[0] else { return [] }
             next += 1
-            return .page(pages[next - 1])
+            return [.page(pages[next - 1])]
         }
-        guard !hasPassed else { return nil }
+        guard !hasPassed else { return [] }
         hasPassed = true
-        return .passed(target: 0)
+        return [.passed(target: 0)]
     }
 
     func backlog() async -> [SourceBacklog] {
-        let records = pages[next...].reduce(0) { $0 + $1.positions.count }
+        let records = pages[next...].reduce(0) { $0 + $1.records.count }
         return [SourceBacklog(records: UInt64(records), oldestMilliseconds: records > 0 ? 5 : nil)]
     }
 

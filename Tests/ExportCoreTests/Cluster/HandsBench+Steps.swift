@@ -152,9 +152,10 @@ extension HandsBench {
         for target in 0..<2 {
             for number in 0..<pageCount {
                 let page = page(number, for: TargetMask(target))
-                for (offset, position) in page.positions.enumerated() {
-                    guard stored[target][RecordKey(high: page.source, low: position)] != nil else { continue }
-                    index.insert(position..<position + UInt64(page.lengths[offset]), of: page.source, target: target)
+                for record in page.records {
+                    guard stored[target][RecordKey(high: page.source, low: record.position)] != nil else { continue }
+                    index.insert(
+                        record.position..<record.position + UInt64(record.length), of: page.source, target: target)
                 }
             }
         }

@@ -96,7 +96,7 @@ struct HandsBench {
     var allKeys: [RecordKey] {
         (0..<pageCount).flatMap { number in
             let page = page(number, for: TargetMask(first: 2))
-            return page.positions.map { RecordKey(high: page.source, low: $0) }
+            return page.records.map { RecordKey(high: page.source, low: $0.position) }
         }
     }
 
