@@ -3,8 +3,9 @@ import Protocol
 /// For each record that a worker knows: the targets it is in hand for, and those of which something was told.
 ///
 /// A record is looked for once, when it comes; then whoever speaks of it knows its place. Places are given out in the order
-/// in which they become free, so that records that came together lie together. Hashing is plain, a few nanoseconds: keys
-/// come from the feed of a leader that was identified, not from whoever wrote the records. A record costs 36 to 80 bytes.
+/// in which they become free, so that records that came together lie together. What finds them is an open table of hashes,
+/// where a record that is not known costs one look at memory. Hashing is plain, a few nanoseconds: keys come from the feed of
+/// a leader that was identified, not from whoever wrote the records. A record costs 43 to 85 bytes.
 struct RecordTable: Sendable {
     /// Where a record is, as long as it is in hand or told for any target.
     typealias Place = UInt32
@@ -13,17 +14,24 @@ struct RecordTable: Sendable {
         var key: RecordKey
         var inHand: UInt32 = 0
         var told: UInt32 = 0
-        /// The next one of its bucket, or the next free one.
+        /// The one that became free after it.
         var next = RecordTable.none
 
         var isFree: Bool { inHand | told == 0 }
     }
 
+    private struct Slot: Sendable {
+        var hash: UInt32 = 0
+        var place = RecordTable.none
+    }
+
     fileprivate static let none = Place.max
 
     private var entries: [Entry] = []
-    /// A power of two, not fewer than entries: the first of each, or `none`.
-    private var buckets = [Place](repeating: none, count: 64)
+    /// A power of two, at most three quarters of it in use. A record lies at the place of its hash or close behind it.
+    private var slots = [Slot](repeating: Slot(), count: 64)
+    /// Slots that were met in use by ``approach(_:)``: kept so that looking has an outcome, and is not optimized away.
+    private var met = 0
     /// Free entries, the one that is free for longest first.
     private var free = (first: none, last: none)
     /// Records that something is known of.
@@ -90,19 +98,31 @@ struct RecordTable: Sendable {
         place < entries.count && !entries[Int(place)].isFree && entries[Int(place)].key == key
     }
 
-    private func home(_ key: RecordKey) -> Int {
+    /// Looks at where each of `keys` is or would be. One after the other, with work in between, each look waits for memory;
+    /// together they do so at the same time, and who comes after finds it near.
+    mutating func approach(_ keys: [RecordKey]) {
+        var count = 0
+        for key in keys where slots[home(Self.hash(key))].place != Self.none { count += 1 }
+        met &+= count
+    }
+
+    private static func hash(_ key: RecordKey) -> UInt32 {
         // The finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): offsets in a file differ by little.
         var z = key.high &* 0x9e37_79b9_7f4a_7c15 &+ key.low
         z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
         z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return Int(truncatingIfNeeded: z ^ z >> 31) & (buckets.count - 1)
+        return UInt32(truncatingIfNeeded: z ^ z >> 31)
     }
 
+    private func home(_ hash: UInt32) -> Int { Int(hash) & (slots.count - 1) }
+
     private func find(_ key: RecordKey) -> Place? {
-        var place = buckets[home(key)]
-        while place != Self.none {
-            if entries[Int(place)].key == key { return place }
-            place = entries[Int(place)].next
+        let hash = Self.hash(key)
+        var at = home(hash)
+        while slots[at].place != Self.none {
+            let slot = slots[at]
+            if slot.hash == hash, entries[Int(slot.place)].key == key { return slot.place }
+            at = (at + 1) & (slots.count - 1)
         }
         return nil
     }
@@ -119,39 +139,49 @@ struct RecordTable: Sendable {
         } else {
             place = Place(entries.count)
             entries.append(Entry(key: key))
-            if entries.count > buckets.count { widen() }
         }
-        let home = home(key)
-        entries[Int(place)].next = buckets[home]
-        buckets[home] = place
+        if count * 4 > slots.count * 3 { widen() }
+        insert(Slot(hash: Self.hash(key), place: place))
         return place
     }
 
-    /// Twice as many buckets. Only when no entry is free, but for the last one, which is in no bucket yet.
+    private mutating func insert(_ slot: Slot) {
+        var at = home(slot.hash)
+        while slots[at].place != Self.none { at = (at + 1) & (slots.count - 1) }
+        slots[at] = slot
+    }
+
     private mutating func widen() {
-        buckets = Array(repeating: Self.none, count: buckets.count * 2)
-        for index in 0..<entries.count - 1 {
-            let home = home(entries[index].key)
-            entries[index].next = buckets[home]
-            buckets[home] = Place(index)
-        }
+        let old = slots
+        slots = Array(repeating: Slot(), count: old.count * 2)
+        for slot in old where slot.place != Self.none { insert(slot) }
     }
 
     private mutating func freeIfUnknown(_ place: Place) {
         guard entries[Int(place)].isFree else { return }
         count -= 1
-        let next = entries[Int(place)].next
-        let home = home(entries[Int(place)].key)
-        if buckets[home] == place {
-            buckets[home] = next
-        } else {
-            var before = buckets[home]
-            while entries[Int(before)].next != place { before = entries[Int(before)].next }
-            entries[Int(before)].next = next
-        }
+        var at = home(Self.hash(entries[Int(place)].key))
+        while slots[at].place != place { at = (at + 1) & (slots.count - 1) }
+        closeGap(at)
         entries[Int(place)].next = Self.none
         if free.last == Self.none { free.first = place } else { entries[Int(free.last)].next = place }
         free.last = place
+    }
+
+    /// Empties a slot, so that no search ends there before it reaches what lies behind.
+    private mutating func closeGap(_ slot: Int) {
+        let mask = slots.count - 1
+        var gap = slot
+        var next = (gap + 1) & mask
+        while slots[next].place != Self.none {
+            let distance = (next - home(slots[next].hash)) & mask
+            if distance >= (next - gap) & mask {
+                slots[gap] = slots[next]
+                gap = next
+            }
+            next = (next + 1) & mask
+        }
+        slots[gap] = Slot()
     }
 }
 

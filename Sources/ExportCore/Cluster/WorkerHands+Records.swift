@@ -13,6 +13,7 @@ extension WorkerHands {
         let first = items.count
         var skips = Array(repeating: [Range<UInt64>](), count: targetCount)
         var carried = 0
+        known.approach(frame.keys)
         for (index, key) in frame.keys.enumerated() {
             let place = end..<end + UInt64(frame.lengths[index])
             end = place.upperBound

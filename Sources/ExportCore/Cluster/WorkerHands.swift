@@ -224,6 +224,7 @@ public struct WorkerHands: Sendable {
         let count = rows.prefix { $0.number <= row }.count
         guard count > 0 else { return [] }
         for old in rows[..<count] {
+            known.approach(old.keys)
             for (key, place) in zip(old.keys, old.places) { known.forget(key, at: place, 1 << UInt32(old.target)) }
         }
         let last = rows[count - 1].number
