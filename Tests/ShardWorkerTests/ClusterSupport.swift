@@ -48,9 +48,11 @@ final class ClusterReceiver: Backend {
     let works = Atomic<Bool>(true)
     /// Answers nothing as long as it is set.
     let hangs = Atomic<Bool>(false)
-    private let state = Mutex<(requests: Int, cut: Int, lines: [[UInt8]: Int])>((0, 0, [:]))
+    private let state = Mutex<(requests: Int, answered: Int, cut: Int, lines: [[UInt8]: Int])>((0, 0, 0, [:]))
 
     var requests: Int { state.withLock { $0.requests } }
+    /// Requests that are not answered yet.
+    var underWay: Int { state.withLock { $0.requests - $0.answered } }
     /// Requests whose sender went away before they were answered.
     var cut: Int { state.withLock { $0.cut } }
     /// Records it accepted, each as often as it did.
@@ -60,6 +62,7 @@ final class ClusterReceiver: Backend {
 
     func deliver(_ parcel: Parcel) async -> DeliveryAnswer {
         state.withLock { $0.requests += 1 }
+        defer { state.withLock { $0.answered += 1 } }
         repeat {
             try? await Task.sleep(for: .milliseconds(2))
             guard !Task.isCancelled else {

@@ -160,7 +160,12 @@ import Testing
             }
             let hellos = bench.leader.hellos.count
             bench.leader.setReachable(false)
-            try await Task.sleep(for: .milliseconds(2_300))
+            // It tries several times in half a second as long as it may.
+            await eventually("it has stopped", within: 30_000) {
+                let seen = bench.receivers[0].requests
+                try? await Task.sleep(for: .milliseconds(500))
+                return bench.receivers[0].requests == seen && bench.receivers[0].underWay == 0
+            }
             bench.receivers[0].works.store(true, ordering: .relaxed)
             let before = bench.receivers[0].requests
             try await Task.sleep(for: .milliseconds(700))
