@@ -66,10 +66,10 @@ struct CheckedRequest: Sendable {
     }
 
     private static func checkRest(_ request: HTTPRequest, at place: String) throws(HTTPFailure) {
-        if request.body != nil, ![.post, .put].contains(request.method) {
+        if request.body != nil, !request.method.hasBody {
             throw refusal(request.method, "this method has no body", at: place)
         }
-        if (request.tls.certificateFile == nil) != (request.tls.keyFile == nil) {
+        if request.tls.hasClientCertificate != request.tls.hasClientKey {
             throw refusal(request.method, "a client certificate needs its key, and a key its certificate", at: place)
         }
         if (request.proxyUser == nil) != (request.proxyPassword == nil) {

@@ -173,6 +173,9 @@ private nonisolated(unsafe) let approvedRules = {
         unsafe note(shim_curl_setopt_pointer(easy, CURLOPT_ERRORBUFFER, errorText))
     }
 
+    /// Has a paused transfer go on.
+    func unpause() -> CURLcode { unsafe curl_easy_pause(easy, CURLPAUSE_CONT) }
+
     var status: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_RESPONSE_CODE) }
     /// How many connections were opened for the transfer so far.
     var openedConnections: Int { unsafe shim_curl_getinfo_long(easy, CURLINFO_NUM_CONNECTS) }
@@ -195,7 +198,12 @@ private let bodyArrived: curl_write_callback = { bytes, size, count, context in
     let transfer = unsafe Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
     let length = size * count
     let piece = unsafe UnsafeRawBufferPointer(start: bytes, count: length)
-    return unsafe transfer.appendBody(piece) ? length : 0
+    switch unsafe transfer.appendBody(piece) {
+    case .taken: return length
+    // libcurl keeps the piece and stops reading from the connection.
+    case .notNow: return Int(CURL_WRITEFUNC_PAUSE)
+    case .refused: return 0
+    }
 }
 
 private let headerLineArrived: curl_write_callback = { bytes, size, count, context in

@@ -7,14 +7,19 @@ extension EasyHandle {
     /// - Parameters:
     ///   - remaining: milliseconds left of the request's total time.
     ///   - approvedOnly: use nothing but ``TLSApproved``.
-    func configure(_ checked: CheckedRequest, pem: PEMContents, remaining: UInt64, approvedOnly: Bool) {
+    ///   - isStream: the body is handed over in pieces, and may be paused.
+    func configure(
+        _ checked: CheckedRequest, pem: PEMContents, remaining: UInt64, approvedOnly: Bool, isStream: Bool
+    ) {
         let request = checked.request
         set(CURLOPT_URL, checked.url)
         // Signatures cover the path as it stands.
         set(CURLOPT_PATH_AS_IS, 1)
         set(CURLOPT_PROTOCOLS_STR, "http,https")
         set(CURLOPT_FOLLOWLOCATION, 0)
-        set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_2TLS))
+        // A paused stream of HTTP/2 would hold up all others of its connection: libcurl stops reading that.
+        set(CURLOPT_HTTP_VERSION, Int(isStream ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS))
+        if request.sharesConnection { set(CURLOPT_PIPEWAIT, 1) }
         // Signals and alarms are the process's, not a library's.
         set(CURLOPT_NOSIGNAL, 1)
         // Without this the end of a transfer waits for its name lookup, and all other transfers with it.
@@ -86,12 +91,12 @@ extension EasyHandle {
         case .delete:
             set(CURLOPT_HTTPGET, 1)
             set(CURLOPT_CUSTOMREQUEST, "DELETE")
-        case .post, .put:
+        case .post, .put, .patch:
             set(CURLOPT_POST, 1)
             // A null pointer would mean standard input, so an absent body is an empty one.
             set(body: request.body ?? EasyHandle.emptyBody)
             // The body then travels the same way as with POST, without a read and a rewind callback.
-            if request.method == .put { set(CURLOPT_CUSTOMREQUEST, "PUT") }
+            if request.method != .post { set(CURLOPT_CUSTOMREQUEST, request.method.rawValue) }
         }
     }
 

@@ -30,6 +30,11 @@ extension CheckedRequest {
             transfer)
     }
 
+    func stalled(_ transfer: Transfer, milliseconds: UInt64) -> HTTPFailure {
+        givenUp(
+            .timeout(phase: .silence), "nothing came for \(milliseconds) ms in the middle of the answer's body", transfer)
+    }
+
     var waitedTooLong: HTTPFailure {
         notSent(
             .timeout(phase: .total),
@@ -116,7 +121,7 @@ struct Trouble {
         case CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_GOT_NOTHING, CURLE_PARTIAL_FILE, CURLE_HTTP2,
             CURLE_HTTP2_STREAM, CURLE_PROXY, CURLE_SEND_FAIL_REWIND:
             // With TLS 1.3 the server's word on the client certificate comes after the handshake.
-            if let refusal = TLSRefusal(error: reason, hasClientCertificate: request.tls.certificateFile != nil) {
+            if let refusal = TLSRefusal(error: reason, hasClientCertificate: request.tls.hasClientCertificate) {
                 return (.tls(reason: refusal.reason), "TLS: \(refusal.words) (\(reason))")
             }
             return sent
@@ -138,7 +143,7 @@ struct Trouble {
     }
 
     private func handshake(_ checked: CheckedRequest) -> (kind: HTTPFailure.Kind, words: String) {
-        let hasCertificate = checked.request.tls.certificateFile != nil
+        let hasCertificate = checked.request.tls.hasClientCertificate
         // Before CONNECT was answered, it is the proxy that TLS is spoken with.
         let withProxy = connectStatus == 0 && checked.proxy?.isTLS == true
         let place = withProxy ? "TLS with the proxy, whose authority belongs into proxy-ca.crt" : "TLS"

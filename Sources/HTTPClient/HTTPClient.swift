@@ -17,7 +17,9 @@ import Threading
 /// 5. A body is sent from where it lies, and is not touched any more once ``send(_:)`` has returned.
 /// 6. At most ``maxOutstanding`` requests, `maxConnections` transfers at once, `maxConnectionsPerHost` to one host and
 ///    port; an answer's header and body are bounded. Callers are expected to limit themselves to far less.
-/// 7. Redirects are returned, not followed; cookies, `.netrc`, HSTS and Alt-Svc are off; only http and https are
+/// 7. A body that is handed over in pieces (``stream(_:_:)``) waits in a bounded buffer; a reader that does not keep up slows
+///    the server down and nobody else.
+/// 8. Redirects are returned, not followed; cookies, `.netrc`, HSTS and Alt-Svc are off; only http and https are
 ///    spoken.
 ///
 /// Not promised: that a cancelled request did not reach the server; that two requests arrive in the order they were
@@ -90,12 +92,35 @@ public final class HTTPClient: Sendable {
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 mailbox.submit(
-                    Submission(id: id, checked: checked, submittedAt: SystemClock.now(), continuation: continuation))
+                    Submission(
+                        id: id, checked: checked, submittedAt: SystemClock.now(), receiver: .whole(continuation)))
             }
         } onCancel: {
             mailbox.cancel(id)
         }
         return try outcome.get()
+    }
+
+    /// Sends a request and waits for the answer's header, whatever its status; the body comes piece by piece.
+    ///
+    /// It goes over HTTP/1.1, over a connection that no other request has at the same time. Of
+    /// ``HTTPRequest/maxResponseBytes`` nothing applies; ``HTTPTimeouts/total`` bounds all of it, until the last piece.
+    public func stream(
+        _ request: HTTPRequest, _ bounds: StreamBounds = StreamBounds()
+    ) async throws(HTTPFailure) -> HTTPStream {
+        let checked = try CheckedRequest(request, environment: environment)
+        guard let mailbox else { throw checked.cannotStart(CURLE_FAILED_INIT) }
+        let core = StreamCore(id: mailbox.newID(), bounds: bounds, mailbox: mailbox)
+        let outcome = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                core.awaitHead(continuation)
+                mailbox.submit(
+                    Submission(id: core.id, checked: checked, submittedAt: SystemClock.now(), receiver: .stream(core)))
+            }
+        } onCancel: {
+            mailbox.cancel(core.id)
+        }
+        return HTTPStream(head: try outcome.get(), core: core, client: self)
     }
 
     /// Ends all requests with `.shutDown`, closes all connections and returns when the thread is gone. Later requests

@@ -77,6 +77,8 @@ public struct HTTPFailure: Error, Sendable, Equatable, CustomStringConvertible {
         case firstByte
         /// ``HTTPTimeouts/total``.
         case total
+        /// ``StreamBounds/silence``.
+        case silence
     }
 
     /// What broke.

@@ -12,9 +12,13 @@ public enum HTTPMethod: String, Sendable, CaseIterable {
     case head = "HEAD"
     /// Remove.
     case delete = "DELETE"
+    /// Change as the body says (RFC 5789).
+    case patch = "PATCH"
 
-    /// Whether sending twice is the same as sending once (RFC 9110 section 9.2.2).
-    public var isIdempotent: Bool { self != .post }
+    /// Whether sending twice is the same as sending once (RFC 9110 section 9.2.2, RFC 5789 section 2).
+    public var isIdempotent: Bool { self != .post && self != .patch }
+    /// Whether a request of this method has a body.
+    var hasBody: Bool { self == .post || self == .put || self == .patch }
 }
 
 /// One header field of a request. A value may be a credential, which no description shows.
@@ -88,6 +92,8 @@ public struct TLSSettings: Sendable, Equatable {
     public var keyFile: String?
     /// The server's name for SNI, certificate check and `Host`, if it is not the URL's host.
     public var serverName: String?
+    /// What of authorities, client certificate and key is in memory; it goes before the files.
+    public var inMemory = PEMData()
 
     /// All of them, each optional; `certificateFile` and `keyFile` only together.
     public init(
@@ -101,6 +107,44 @@ public struct TLSSettings: Sendable, Equatable {
         self.keyFile = keyFile
         self.serverName = serverName
     }
+
+    /// Whether there is a client certificate to show.
+    var hasClientCertificate: Bool { certificateFile != nil || inMemory.certificate != nil }
+    /// Whether there is a key, in a file or in memory.
+    var hasClientKey: Bool { keyFile != nil || inMemory.key != nil }
+}
+
+/// Certificates and a key that never were files of their own, as a kubeconfig carries them. PEM.
+public struct PEMData: Sendable, Equatable, CustomReflectable {
+    /// The authorities to trust instead of the system's.
+    public var authorities: SealedBytes?
+    /// The client certificate and its chain.
+    public var certificate: SealedBytes?
+    /// The client certificate's key, without a passphrase.
+    public var key: Secret?
+
+    /// All of them, each optional; certificate and key only together.
+    public init(authorities: SealedBytes? = nil, certificate: SealedBytes? = nil, key: Secret? = nil) {
+        self.authorities = authorities
+        self.certificate = certificate
+        self.key = key
+    }
+
+    /// By content.
+    public static func == (a: PEMData, b: PEMData) -> Bool {
+        same(a.authorities, b.authorities) && same(a.certificate, b.certificate) && a.key == b.key
+    }
+
+    private static func same(_ a: SealedBytes?, _ b: SealedBytes?) -> Bool { a === b || a?.array == b?.array }
+
+    /// Which of them are there, and nothing of what they hold.
+    public var customMirror: Mirror {
+        Mirror(
+            self,
+            children: [
+                "authorities": authorities != nil, "certificate": certificate != nil, "key": key != nil,
+            ])
+    }
 }
 
 /// One request.
@@ -111,7 +155,7 @@ public struct HTTPRequest: Sendable, CustomStringConvertible, CustomReflectable 
     public var url: String
     /// Fields to send. `Content-Length`, `Transfer-Encoding` and `Expect` belong to the client and are refused.
     public var headers: [HTTPHeader]
-    /// The body, which is not copied and is kept until the request has ended. Only with POST and PUT.
+    /// The body, which is not copied and is kept until the request has ended. Only with POST, PUT and PATCH.
     public var body: SealedBytes?
     /// How long it may take.
     public var timeouts: HTTPTimeouts
@@ -134,6 +178,9 @@ public struct HTTPRequest: Sendable, CustomStringConvertible, CustomReflectable 
     /// Only over a connection that an earlier request opened; the request fails with `.noOpenConnection`, unsent, if
     /// there is none any more. With a client of one connection, two requests then certainly meet the same peer.
     public var needsOpenConnection = false
+    /// Rather wait for a connection that is being opened than open another beside it, in case that it turns out to be one
+    /// of HTTP/2, which carries many requests at once.
+    public var sharesConnection = false
 
     /// A request with the defaults.
     public init(

@@ -6,7 +6,28 @@ struct Submission: Sendable {
     let id: UInt64
     let checked: CheckedRequest
     let submittedAt: Tick
-    let continuation: CheckedContinuation<Result<HTTPResponse, HTTPFailure>, Never>
+    let receiver: Receiver
+
+    /// Who gets the answer.
+    enum Receiver: Sendable {
+        /// All of it at once.
+        case whole(CheckedContinuation<Result<HTTPResponse, HTTPFailure>, Never>)
+        /// Piece by piece.
+        case stream(StreamCore)
+    }
+
+    /// The other end of a stream; nil for an answer that is given whole.
+    var stream: StreamCore? {
+        if case .stream(let core) = receiver { core } else { nil }
+    }
+
+    /// The request has ended; to be called once.
+    func end(_ outcome: Result<HTTPResponse, HTTPFailure>) {
+        switch receiver {
+        case .whole(let continuation): continuation.resume(returning: outcome)
+        case .stream(let core): core.finish(outcome.map { _ in })
+        }
+    }
 
     /// Milliseconds left of the total time; 0 if it has passed.
     func remaining(now: Tick) -> UInt64 {
@@ -17,12 +38,13 @@ struct Submission: Sendable {
 }
 
 /// Where callers leave work and the loop fetches it. Bounded: ``HTTPClient/maxOutstanding`` requests, and one
-/// cancellation for each.
+/// cancellation for each; a stream is resumed once for each time that it paused.
 final class Mailbox: Sendable {
     /// Everything that came since the last look.
     struct Delivery {
         var submissions: [Submission] = []
         var cancellations: [UInt64] = []
+        var resumptions: [UInt64] = []
         var stop = false
     }
 
@@ -78,7 +100,7 @@ final class Mailbox: Sendable {
         }
         switch verdict {
         case .queued(let wake): if wake { multi.wakeUp() }
-        case .refused(let failure): submission.continuation.resume(returning: .failure(failure))
+        case .refused(let failure): submission.end(.failure(failure))
         }
     }
 
@@ -87,6 +109,16 @@ final class Mailbox: Sendable {
         let wake = state.withLock { state in
             guard !state.ended, state.outstanding > 0 else { return false }
             state.delivery.cancellations.append(id)
+            return state.needsWake()
+        }
+        if wake { multi.wakeUp() }
+    }
+
+    /// Asks the loop to go on with a paused stream. Does nothing if it has ended.
+    func resume(_ id: UInt64) {
+        let wake = state.withLock { state in
+            guard !state.ended else { return false }
+            state.delivery.resumptions.append(id)
             return state.needsWake()
         }
         if wake { multi.wakeUp() }
@@ -128,8 +160,7 @@ final class Mailbox: Sendable {
             return (late, waiters)
         }
         for submission in late {
-            submission.continuation.resume(
-                returning: .failure(submission.checked.notSent(.shutDown, "the client was shut down")))
+            submission.end(.failure(submission.checked.notSent(.shutDown, "the client was shut down")))
         }
         for waiter in waiters { waiter.resume() }
     }

@@ -58,7 +58,7 @@ public struct PEMFiles {
     /// Nothing read yet.
     public init() {}
 
-    /// What the three files hold now.
+    /// What the files hold now, and what is in memory.
     public mutating func contents(_ settings: TLSSettings) throws(Unreadable) -> PEMContents {
         var contents = PEMContents()
         if let path = settings.caFile { contents.authorities = try entry(path).bytes }
@@ -69,6 +69,10 @@ public struct PEMFiles {
         if let path = settings.proxyCAFile { contents.proxyAuthorities = try entry(path).bytes }
         if let path = settings.certificateFile { contents.certificate = try entry(path).bytes }
         if let path = settings.keyFile { contents.key = try entry(path).bytes }
+        let memory = settings.inMemory
+        if let authorities = memory.authorities { contents.authorities = authorities }
+        if let certificate = memory.certificate { contents.certificate = certificate }
+        if let key = memory.key { contents.key = SealedBytes(Array(key.reveal().utf8)) }
         return contents
     }
 

@@ -28,24 +28,51 @@ final class Transfer {
     /// When the server last had no reason to have answered.
     private(set) var progressAt: Tick
     private var uploaded = 0
+    /// When the last piece of a stream's body came, or its reader last had room again.
+    private var heardAt: Tick
 
     init(_ submission: Submission, easy: EasyHandle, pinned: [SealedBytes]) {
         self.submission = submission
         self.easy = easy
         self.pinned = pinned
         progressAt = submission.submittedAt
+        heardAt = submission.submittedAt
     }
 
     var request: HTTPRequest { submission.checked.request }
 
-    /// False ends the transfer: it would exceed its bound.
-    func appendBody(_ piece: UnsafeRawBufferPointer) -> Bool {
+    /// What became of a piece of the body.
+    enum Reception {
+        case taken
+        /// There is no room: it is to be offered again when there is.
+        case notNow
+        /// The transfer ends: it would exceed its bound.
+        case refused
+    }
+
+    func appendBody(_ piece: UnsafeRawBufferPointer) -> Reception {
+        if let stream = submission.stream {
+            heardAt = SystemClock.now()
+            return unsafe stream.offer(piece) ? .taken : .notNow
+        }
         guard piece.count <= request.maxResponseBytes - body.count else {
             tooLarge = true
-            return false
+            return .refused
         }
         unsafe body.append(contentsOf: piece)
-        return true
+        return .taken
+    }
+
+    /// The reader of a stream has room again.
+    func resumed(now: Tick) { heardAt = now }
+
+    /// For how long nothing has come of a stream's body, if that is longer than it may be; nil if not.
+    func stall(now: Tick) -> UInt64? {
+        guard let stream = submission.stream, headerComplete, stream.bounds.silence > 0, !stream.isPaused else {
+            return nil
+        }
+        let silence = now.milliseconds(since: heardAt)
+        return silence >= stream.bounds.silence ? silence : nil
     }
 
     /// Takes one line of a header, its end included. False ends the transfer.
@@ -58,11 +85,18 @@ final class Transfer {
         if unsafe line.starts(with: "HTTP/".utf8) {
             startHeader(interim: unsafe Transfer.isInterim(statusLine: line))
         } else if line.count <= 2, unsafe line.allSatisfy({ $0 == 0x0D || $0 == 0x0A }) {
-            headerComplete = answered
+            if answered, !headerComplete { begin() }
         } else if answered, !headerComplete {
             unsafe fieldLines.append(contentsOf: line)
         }
         return true
+    }
+
+    /// The header of the final answer is complete.
+    private func begin() {
+        headerComplete = true
+        heardAt = SystemClock.now()
+        submission.stream?.begin(response)
     }
 
     private func startHeader(interim: Bool) {
@@ -128,6 +162,11 @@ final class Transfer {
                     .connectionLost, "the server closed the connection within the answer's header",
                     mayHaveReachedServer: true))
         }
+        return .success(response)
+    }
+
+    /// As much of the answer as is here.
+    private var response: HTTPResponse {
         let version: HTTPVersion =
             switch easy.httpVersion {
             case Int(CURL_HTTP_VERSION_2_0): .http2
@@ -137,6 +176,6 @@ final class Transfer {
         var response = HTTPResponse(
             status: easy.status, fieldLines: fieldLines, body: body, protocolVersion: version)
         response.openedConnection = easy.openedConnections > 0
-        return .success(response)
+        return response
     }
 }

@@ -43,6 +43,7 @@ final class TransferLoop {
             waiting += delivery.submissions
             mayAdmit = mayAdmit || !delivery.submissions.isEmpty
             for id in delivery.cancellations { cancel(id) }
+            for id in delivery.resumptions { resume(id) }
             if delivery.stop { break }
             admit()
             let healthy = multi.perform() == CURLM_OK
@@ -103,7 +104,9 @@ final class TransferLoop {
             return
         }
         let transfer = Transfer(submission, easy: easy, pinned: pem.all)
-        easy.configure(submission.checked, pem: pem, remaining: remaining, approvedOnly: approvedOnly)
+        easy.configure(
+            submission.checked, pem: pem, remaining: remaining, approvedOnly: approvedOnly,
+            isStream: submission.stream != nil)
         easy.setCallbacks(transfer)
         guard easy.firstError == CURLE_OK, multi.add(easy) == CURLM_OK else {
             let code = easy.firstError == CURLE_OK ? CURLE_FAILED_INIT : easy.firstError
@@ -134,7 +137,7 @@ final class TransferLoop {
 
     private func answer(_ submission: Submission, _ outcome: Result<HTTPResponse, HTTPFailure>) {
         mailbox.release()
-        submission.continuation.resume(returning: outcome)
+        submission.end(outcome)
     }
 
     private func cancel(_ id: UInt64) {
@@ -148,6 +151,14 @@ final class TransferLoop {
         }
     }
 
+    /// Has a paused stream go on. libcurl hands over what it kept from within the call.
+    private func resume(_ id: UInt64) {
+        guard let transfer = active.values.first(where: { $0.submission.id == id }) else { return }
+        transfer.resumed(now: SystemClock.now())
+        let code = transfer.easy.unpause()
+        if code != CURLE_OK { finish(transfer, transfer.outcome(code)) }
+    }
+
     /// Ends what has waited too long by the bounds that libcurl does not know.
     private func sweep(now: Tick) {
         guard now >= nextSweep, !active.isEmpty || !waiting.isEmpty else { return }
@@ -156,6 +167,9 @@ final class TransferLoop {
             let timeouts = transfer.request.timeouts
             if transfer.isSilent(now: now) {
                 finish(transfer, .failure(transfer.submission.checked.silent(transfer)))
+            } else if let silence = transfer.stall(now: now) {
+                finish(
+                    transfer, .failure(transfer.submission.checked.stalled(transfer, milliseconds: silence)))
             } else if now
                 >= transfer.submission.submittedAt.adding(milliseconds: timeouts.total)
                 .adding(milliseconds: TransferLoop.backstopMilliseconds)

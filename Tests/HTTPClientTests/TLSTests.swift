@@ -44,6 +44,29 @@ import Testing
         }
     }
 
+    /// Authorities, client certificate and key that are in memory do without files, and one key without its certificate is
+    /// not sent.
+    @Test func certificatesInMemory() async throws {
+        try await withBench { bench, client in
+            try bench.makeCertificate("server", by: "ca")
+            try bench.makeCertificate("alice", by: "ca")
+            let url = "https://localhost:\(try bench.serve("server", clientAuthority: "ca"))/"
+            func text(_ name: String) throws -> String { try String(contentsOfFile: bench.path(name), encoding: .utf8) }
+            var tls = TLSSettings()
+            tls.inMemory = PEMData(
+                authorities: SealedBytes(Array(try text("ca.crt").utf8)),
+                certificate: SealedBytes(Array(try text("alice.crt").utf8)), key: Secret(try text("alice.key")))
+            let response = try await client.send(request(.patch, url, body: [1, 2], tls: tls))
+            #expect(response.text.contains("body=2") && response.text.contains("client=alice"))
+            var shown = "\(tls)"
+            dump(tls, to: &shown)
+            #expect(!shown.contains("PRIVATE") && shown.contains("key: true"))
+            tls.inMemory.certificate = nil
+            let failure = await client.failure(request(.get, url, tls: tls))
+            #expect(failure?.kind == .other(code: 43))
+        }
+    }
+
     @Test func badCertificates() async throws {
         try await withBench { bench, client in
             try bench.makeAuthority("other")
