@@ -63,6 +63,12 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(
+            name: "KubernetesAPI",
+            dependencies: [
+                "Model", "Formats", "Protocol", "Crypto", "HTTPClient", "Secrets", "Threading",
+                .product(name: "Yams", package: "Yams"),
+            ], swiftSettings: strict),
+        .target(
             name: "PeerTransport",
             dependencies: [
                 "Model", "Protocol", "Crypto", "HTTPClient", "Threading",
@@ -150,6 +156,10 @@ let package = Package(
                 "Backends", "HTTPClient", "Compression", "Crypto", "ExportCore", "Formats", "Secrets", "Model",
                 "Threading",
             ], exclude: ["Golden"], swiftSettings: strict),
+        .testTarget(
+            name: "KubernetesAPITests",
+            dependencies: ["KubernetesAPI", "Formats", "HTTPClient", "Model", "Protocol", "Secrets", "Threading"],
+            swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),
         .testTarget(

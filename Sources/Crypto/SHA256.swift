@@ -42,27 +42,3 @@ public enum Hexadecimal {
         return String(decoding: text, as: UTF8.self)
     }
 }
-
-/// Base 64 (RFC 4648, section 4) with padding.
-public enum Base64 {
-    /// Four characters for each three bytes or the rest of them.
-    public static func encode(_ bytes: [UInt8]) -> String {
-        let alphabet: [UInt8] = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-        var text: [UInt8] = []
-        text.reserveCapacity((bytes.count + 2) / 3 * 4)
-        var at = 0
-        while at < bytes.count {
-            let present = min(3, bytes.count - at)
-            var group: UInt32 = 0
-            for offset in 0..<3 {
-                group = group << 8 | (offset < present ? UInt32(bytes[at + offset]) : 0)
-            }
-            for position in 0..<4 {
-                let sextet = Int(group >> UInt32(18 - 6 * position)) & 63
-                text.append(position <= present ? alphabet[sextet] : UInt8(ascii: "="))
-            }
-            at += present
-        }
-        return String(decoding: text, as: UTF8.self)
-    }
-}

@@ -44,6 +44,15 @@ public enum JSONAnswer {
         return String(decoding: UTF8Check.cut(decoded, to: limit), as: UTF8.self)
     }
 
+    /// What the string that stands at `range`, with its quotes, says; nil if that is not a string.
+    public static func string(_ bytes: Span<UInt8>, _ range: Range<Int>) -> [UInt8]? {
+        var scanner = JSONScanner(bytes, range, maxDepth: 1)
+        guard scanner.at < scanner.end, scanner.byte(scanner.at) == 0x22, let value = try? scanner.string(),
+            scanner.at == scanner.end
+        else { return nil }
+        return JSONEntry.decodedKey(value, bytes)
+    }
+
     /// An integer that fits; nil for anything else.
     public static func integer(_ value: JSONValue, _ bytes: Span<UInt8>) -> Int? {
         guard value.kind == .number else { return nil }

@@ -1,0 +1,167 @@
+import Glibc
+import Model
+import Threading
+
+/// Runs a program without a shell, for its standard output. Blocks; for a thread of its own.
+///
+/// Promises:
+/// 1. The program and all that it started in its process group is gone when this returns: what takes longer than it may, or
+///    writes more, is killed.
+/// 2. It gets no standard input and none of this process's other files.
+struct ExecProcess {
+    /// Longest accepted standard output, bytes.
+    static let maxOutputBytes = 256 << 10
+    private static let maxErrorBytes = 4 << 10
+
+    var path: String
+    var arguments: [String]
+    /// `NAME=value`, all of them.
+    var environment: [String]
+    var milliseconds: UInt64
+
+    /// How it went.
+    struct Outcome {
+        var output: [UInt8] = []
+        /// The beginning of its standard error.
+        var errors: [UInt8] = []
+        /// As wait(2) has it; nil if the program could not be started.
+        var status: Int32?
+        /// errno(3) of the start.
+        var startError: Int32 = 0
+        var timedOut = false
+        var tooLong = false
+    }
+
+    func run() -> Outcome {
+        var outcome = Outcome()
+        var pipes: [Int32] = [-1, -1, -1, -1]
+        defer { for end in pipes where end >= 0 { close(end) } }
+        for at in [0, 2] {
+            var ends: [Int32] = [-1, -1]
+            guard unsafe pipe(&ends) == 0 else {
+                outcome.startError = errno
+                return outcome
+            }
+            for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+            pipes.replaceSubrange(at..<at + 2, with: ends)
+        }
+        var pid: pid_t = 0
+        outcome.startError = start(&pid, output: pipes[1], errors: pipes[3])
+        guard outcome.startError == 0 else { return outcome }
+        // Only the program may hold the ends that are written to, or reading would never end.
+        for at in [1, 3] {
+            close(pipes[at])
+            pipes[at] = -1
+        }
+        collect(pid, pipes[0], pipes[2], &outcome)
+        return outcome
+    }
+
+    private func start(_ pid: inout pid_t, output: Int32, errors: Int32) -> Int32 {
+        var actions = unsafe posix_spawn_file_actions_t()
+        var attributes = posix_spawnattr_t()
+        unsafe posix_spawn_file_actions_init(&actions)
+        unsafe posix_spawnattr_init(&attributes)
+        defer {
+            unsafe posix_spawn_file_actions_destroy(&actions)
+            unsafe posix_spawnattr_destroy(&attributes)
+        }
+        unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        unsafe posix_spawn_file_actions_adddup2(&actions, output, 1)
+        unsafe posix_spawn_file_actions_adddup2(&actions, errors, 2)
+        for file in Self.openFiles where file > 2 { unsafe posix_spawn_file_actions_addclose(&actions, file) }
+        // The thread's mask has every signal blocked, and would be inherited.
+        var none = sigset_t()
+        var all = sigset_t()
+        unsafe sigemptyset(&none)
+        unsafe sigfillset(&all)
+        unsafe posix_spawnattr_setsigmask(&attributes, &none)
+        unsafe posix_spawnattr_setsigdefault(&attributes, &all)
+        unsafe posix_spawnattr_setpgroup(&attributes, 0)
+        unsafe posix_spawnattr_setflags(
+            &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+        var words: [UnsafeMutablePointer<CChar>?] = unsafe ([path] + arguments).map { unsafe strdup($0) }
+        var variables: [UnsafeMutablePointer<CChar>?] = unsafe environment.map { unsafe strdup($0) }
+        unsafe words.append(nil)
+        unsafe variables.append(nil)
+        let code = unsafe posix_spawn(&pid, path, &actions, &attributes, &words, &variables)
+        while let word = unsafe words.popLast() { unsafe free(word) }
+        while let word = unsafe variables.popLast() { unsafe free(word) }
+        return code
+    }
+
+    private func collect(_ pid: pid_t, _ output: Int32, _ errors: Int32, _ outcome: inout Outcome) {
+        let deadline = SystemClock.now().adding(milliseconds: milliseconds)
+        var open = [true, true]
+        while open[0] || open[1] {
+            let left = deadline.milliseconds(since: SystemClock.now())
+            guard left > 0 else {
+                outcome.timedOut = true
+                break
+            }
+            var waits = [
+                pollfd(fd: open[0] ? output : -1, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: open[1] ? errors : -1, events: Int16(POLLIN), revents: 0),
+            ]
+            guard unsafe poll(&waits, 2, Int32(clamping: left)) > 0 else { continue }
+            if waits[0].revents != 0 {
+                open[0] = take(output, &outcome.output, Self.maxOutputBytes + 1, goesOn: false)
+                if outcome.output.count > Self.maxOutputBytes {
+                    outcome.tooLong = true
+                    break
+                }
+            }
+            if waits[1].revents != 0 { open[1] = take(errors, &outcome.errors, Self.maxErrorBytes, goesOn: true) }
+        }
+        // It may have closed its output and go on; then it has until the deadline, too.
+        while !outcome.timedOut, !outcome.tooLong {
+            var status: Int32 = 0
+            let done = unsafe waitpid(pid, &status, WNOHANG)
+            if done == pid {
+                outcome.status = status
+                kill(-pid, SIGKILL)
+                return
+            }
+            if done < 0, errno != EINTR { break }
+            outcome.timedOut = deadline <= SystemClock.now()
+            usleep(2_000)
+        }
+        kill(-pid, SIGKILL)
+        var status: Int32 = 0
+        while unsafe waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        outcome.status = status
+    }
+
+    /// The files that are open now: libraries do not mark all of theirs as not to be inherited.
+    private static var openFiles: [Int32] {
+        guard let folder = unsafe opendir("/proc/self/fd") else { return [] }
+        defer { unsafe _ = closedir(folder) }
+        var files: [Int32] = []
+        while let entry = unsafe readdir(folder) {
+            let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { raw in
+                unsafe String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if let number = Int32(name) { files.append(number) }
+        }
+        return files
+    }
+
+    /// Reads what there is; false at the end. Past `limit` it is thrown away, or nothing more is read.
+    private func take(_ file: Int32, _ into: inout [UInt8], _ limit: Int, goesOn: Bool) -> Bool {
+        var piece = [UInt8](repeating: 0, count: 16 << 10)
+        let count = unsafe read(file, &piece, piece.count)
+        if count < 0 { return errno == EINTR || errno == EAGAIN }
+        into += piece[..<min(count, max(0, limit - into.count))]
+        return count > 0 && (goesOn || into.count < limit)
+    }
+
+    /// Where a program lies, as execvp(3) looks for it; nil if nowhere. A name with a slash is a path.
+    static func find(_ command: String, path: String) -> String? {
+        if command.utf8.contains(0x2F) { return unsafe access(command, X_OK) == 0 ? command : nil }
+        for folder in path.split(separator: ":") where folder.hasPrefix("/") {
+            let candidate = "\(folder)/\(command)"
+            if unsafe access(candidate, X_OK) == 0 { return candidate }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,248 @@
+import Crypto
+import Glibc
+import HTTPClient
+import Model
+import Secrets
+import Threading
+import Yams
+
+/// Reads kubeconfig files (Kubernetes documentation, "Organizing Cluster Access Using kubeconfig Files"). Pure, but for
+/// ``load(file:context:)``.
+///
+/// Promises:
+/// 1. Whatever the file holds, reading it ends: at most ``maxBytes``, no aliases.
+/// 2. What would change as whom or how safely is spoken, and is not known here, is refused and never passed over.
+/// 3. No error quotes a credential.
+public enum KubeConfig {
+    /// Largest accepted file, bytes.
+    public static let maxBytes = 1 << 20
+
+    /// The access that `context` of the file describes; nil: that of its `current-context`.
+    public static func load(file: String, context: String? = nil) throws(AccessError) -> ClusterAccess {
+        guard let handle = unsafe fopen(file, "re") else {
+            let why = systemErrorText(errno)
+            throw AccessError(.unreadable, "cannot read the kubeconfig \(file): \(why)")
+        }
+        defer { unsafe _ = fclose(handle) }
+        var bytes = [UInt8](repeating: 0, count: maxBytes + 1)
+        let count = unsafe fread(&bytes, 1, bytes.count, handle)
+        guard unsafe ferror(handle) == 0 else {
+            throw AccessError(.unreadable, "cannot read the kubeconfig \(file); is it a regular file?")
+        }
+        guard let text = String(validating: bytes[..<count], as: UTF8.self) else {
+            throw AccessError(.malformed, "the kubeconfig \(file) is not UTF-8 text")
+        }
+        return try read(text, file: file, context: context)
+    }
+
+    /// As ``load(file:context:)``, from the file's text. Paths in it are relative to the folder of `file`.
+    public static func read(
+        _ text: String, file: String, context: String? = nil
+    ) throws(AccessError) -> ClusterAccess {
+        let root = KubeConfigNode(try compose(text, file), path: "", file: file)
+        if let kind = try root.text("kind"), kind != "Config" {
+            throw root.trouble(.malformed, "kind is \(PlainText.line(kind, limit: 60)), not Config")
+        }
+        let current = try root.text("current-context")
+        guard let name = context ?? current, !name.isEmpty else {
+            throw root.trouble(.missing, "it names no current-context; give --context NAME")
+        }
+        let chosen = try root.named("contexts", name, "context")
+        guard let clusterName = try chosen.text("cluster") else { throw chosen.trouble(.missing, "cluster is missing") }
+        let cluster = try root.named("clusters", clusterName, "cluster")
+        var access = ClusterAccess(
+            server: try server(cluster), tls: try trust(cluster), user: .certificateOnly,
+            proxy: try cluster.text("proxy-url"), namespace: try chosen.text("namespace").flatMap { $0.isEmpty ? nil : $0 },
+            origin: "\(file), context \(PlainText.line(name, limit: 100))")
+        if let userName = try chosen.text("user"), !userName.isEmpty {
+            let user = try root.named("users", userName, "user")
+            try certificate(user, &access.tls)
+            access.user = try identity(user, cluster, access)
+            access.impersonation = try impersonation(user)
+        }
+        return access
+    }
+
+    private static func compose(_ text: String, _ file: String) throws(AccessError) -> Node {
+        guard text.utf8.count <= maxBytes else {
+            throw AccessError(.malformed, "the kubeconfig \(file) has more than \(maxBytes) bytes")
+        }
+        // No tool writes one, and a few lines of aliases of aliases are as large as one likes when keys are compared.
+        guard !hasAlias(text) else {
+            throw AccessError(.unsupported, "the kubeconfig \(file) has YAML aliases (*name); write the values out")
+        }
+        let root: Node?
+        do {
+            root = try Parser(yaml: text, resolver: .basic, encoding: .utf8).singleRoot()
+        } catch let error as YamlError {
+            throw AccessError(.malformed, "the kubeconfig \(file) is no YAML\(place(error))")
+        } catch {
+            throw AccessError(.malformed, "the kubeconfig \(file) is no YAML")
+        }
+        guard let root, root.mapping != nil else {
+            throw AccessError(.malformed, "the kubeconfig \(file) is empty, or no YAML mapping")
+        }
+        return root
+    }
+
+    /// Only where: the parser's own words quote the line, which may hold a token.
+    private static func place(_ error: YamlError) -> String {
+        switch error {
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            ": line \(mark.line), column \(mark.column): \(PlainText.line(problem, limit: 120))"
+        case .duplicatedKeysInMapping(_, let context): ": a key is given twice at line \(context.mark.line)"
+        default: ""
+        }
+    }
+
+    /// Whether a word begins with `*` where a value may begin. Inside of a block of text that is no alias; no kubeconfig has
+    /// such.
+    private static func hasAlias(_ text: String) -> Bool {
+        var before: UInt8 = 0x0A
+        for byte in text.utf8 {
+            if byte == 0x2A, [0x0A, 0x20, 0x09, 0x5B, 0x7B, 0x2C, 0x3A, 0x2D].contains(before) { return true }
+            before = byte
+        }
+        return false
+    }
+
+    private static func server(_ cluster: KubeConfigNode) throws(AccessError) -> String {
+        guard var server = try cluster.text("server"), !server.isEmpty else {
+            throw cluster.trouble(.missing, "server is missing")
+        }
+        while server.hasSuffix("/") { server.removeLast() }
+        guard server.hasPrefix("https://") else {
+            throw cluster.trouble(.unsupported, "server must be an https URL: a token would cross the network in the open")
+        }
+        guard !server.contains("?"), !server.contains("#") else {
+            throw cluster.trouble(.malformed, "server must be a URL without a query")
+        }
+        return server
+    }
+
+    private static func trust(_ cluster: KubeConfigNode) throws(AccessError) -> TLSSettings {
+        if let word = try cluster.text("insecure-skip-tls-verify"), word.lowercased() == "true" {
+            throw cluster.trouble(
+                .unsupported,
+                "insecure-skip-tls-verify would send audit records and tokens to whoever answers; put the authority into"
+                    + " certificate-authority-data, and set tls-server-name if the name differs")
+        }
+        var tls = TLSSettings(serverName: try cluster.text("tls-server-name").flatMap { $0.isEmpty ? nil : $0 })
+        if let authorities = try cluster.decoded("certificate-authority-data") {
+            guard isPEM(authorities, "CERTIFICATE") else {
+                throw cluster.trouble(.malformed, "certificate-authority-data holds no PEM certificate")
+            }
+            tls.inMemory.authorities = SealedBytes(authorities)
+        } else {
+            tls.caFile = try cluster.filePath("certificate-authority")
+        }
+        return tls
+    }
+
+    private static func certificate(_ user: KubeConfigNode, _ tls: inout TLSSettings) throws(AccessError) {
+        let certificate = try user.decoded("client-certificate-data")
+        let key = try user.decoded("client-key-data")
+        let certificateFile = try user.filePath("client-certificate")
+        let keyFile = try user.filePath("client-key")
+        guard (certificate != nil || certificateFile != nil) == (key != nil || keyFile != nil) else {
+            throw user.trouble(.missing, "a client certificate needs its client-key, and a client-key its certificate")
+        }
+        if let certificate {
+            guard isPEM(certificate, "CERTIFICATE") else {
+                throw user.trouble(.malformed, "client-certificate-data holds no PEM certificate")
+            }
+            tls.inMemory.certificate = SealedBytes(certificate)
+        } else {
+            tls.certificateFile = certificateFile
+        }
+        if let key {
+            guard isPEM(key, "PRIVATE KEY"), let text = String(validating: key, as: UTF8.self) else {
+                throw user.trouble(.malformed, "client-key-data holds no PEM key")
+            }
+            tls.inMemory.key = Secret(text)
+        } else {
+            tls.keyFile = keyFile
+        }
+    }
+
+    private static func isPEM(_ bytes: [UInt8], _ label: String) -> Bool {
+        bytes.firstRange(of: Array("-----BEGIN ".utf8)) != nil && bytes.firstRange(of: Array("\(label)-----".utf8)) != nil
+    }
+
+    private static func identity(
+        _ user: KubeConfigNode, _ cluster: KubeConfigNode, _ access: ClusterAccess
+    ) throws(AccessError) -> ClusterUser {
+        if try user.text("username").map({ !$0.isEmpty }) == true || user.has("password") {
+            throw user.trouble(
+                .unsupported, "no API server since Kubernetes 1.19 takes a password; use a token, a certificate or exec")
+        }
+        if user.has("auth-provider") {
+            throw user.trouble(.unsupported, "auth-provider is gone since Kubernetes 1.26; use the exec plugin in its place")
+        }
+        if let file = try user.filePath("tokenFile") { return .tokenFile(file) }
+        if let token = try user.text("token"), !token.isEmpty { return .token(Secret(token)) }
+        guard let exec = try user.child("exec") else { return .certificateOnly }
+        return .plugin(try plugin(exec, cluster, access))
+    }
+
+    private static func plugin(
+        _ exec: KubeConfigNode, _ cluster: KubeConfigNode, _ access: ClusterAccess
+    ) throws(AccessError) -> ExecPlugin {
+        let known = ExecPlugin.Version.allCases.map(\.rawValue).joined(separator: " or ")
+        guard let version = try exec.text("apiVersion").flatMap(ExecPlugin.Version.init(rawValue:)) else {
+            throw exec.trouble(.unsupported, "apiVersion must be \(known); update the plugin and its entry")
+        }
+        guard let command = try exec.text("command"), !command.isEmpty else {
+            throw exec.trouble(.missing, "command is missing")
+        }
+        if try exec.text("interactiveMode") == "Always" {
+            throw exec.trouble(.unsupported, "interactiveMode Always: nobody sits here to answer; use a plugin that does without")
+        }
+        var plugin = ExecPlugin(version: version, command: exec.resolved(command))
+        plugin.arguments = try exec.texts("args")
+        for entry in try exec.children("env") {
+            guard let name = try entry.text("name"), !name.isEmpty, !name.contains("="), let value = try entry.text("value")
+            else { throw entry.trouble(.malformed, "an entry of env needs a name and a value") }
+            plugin.variables.append(ExecPlugin.Variable(name: name, value: Secret(value)))
+        }
+        plugin.installHint = PlainText.line(try exec.text("installHint") ?? "", limit: 500)
+        if try exec.text("provideClusterInfo")?.lowercased() == "true" {
+            plugin.cluster = try clusterInfo(cluster, access)
+        }
+        return plugin
+    }
+
+    /// `spec.cluster` of client.authentication.k8s.io, without its `config`, which only the extensions of a kubeconfig have.
+    private static func clusterInfo(
+        _ cluster: KubeConfigNode, _ access: ClusterAccess
+    ) throws(AccessError) -> [UInt8] {
+        if cluster.has("extensions") {
+            throw cluster.trouble(
+                .unsupported, "extensions for an exec plugin are not handed on; use a plugin that is told by its arguments")
+        }
+        var authorities = access.tls.inMemory.authorities?.array
+        if authorities == nil, let file = access.tls.caFile {
+            var files = PEMFiles()
+            authorities = try? files.contents(TLSSettings(caFile: file)).authorities?.array
+        }
+        return JSONBody.object { body in
+            body.add("server", access.server)
+            if let name = access.tls.serverName { body.add("tls-server-name", name) }
+            if let authorities { body.add("certificate-authority-data", Base64.encode(authorities)) }
+            if let proxy = access.proxy { body.add("proxy-url", proxy) }
+        }
+    }
+
+    private static func impersonation(_ user: KubeConfigNode) throws(AccessError) -> Impersonation? {
+        let name = try user.text("as") ?? ""
+        let groups = try user.texts("as-groups")
+        let uid = try user.text("as-uid")
+        if user.has("as-user-extra") { throw user.trouble(.unsupported, "as-user-extra is not spoken here") }
+        guard !name.isEmpty else {
+            guard groups.isEmpty, uid == nil else { throw user.trouble(.missing, "as-groups and as-uid need as") }
+            return nil
+        }
+        return Impersonation(user: name, groups: groups, uid: uid)
+    }
+}

@@ -1,0 +1,80 @@
+import Synchronization
+
+/// Lets so many callers in at once, the others in the order they came; urgent ones before them, and into places of their own.
+///
+/// A client with few requests under way is what priority and fairness of an API server serves best: its seats are counted by
+/// requests, and what queues on this side costs the server nothing.
+final class Turnstile: Sendable {
+    private struct Waiter {
+        let id: UInt64
+        let continuation: CheckedContinuation<Bool, Never>
+    }
+
+    private struct State {
+        var inside = 0
+        var nextID: UInt64 = 0
+        var urgent: [Waiter] = []
+        var others: [Waiter] = []
+    }
+
+    private let places: Int
+    private let reserved: Int
+    private let state = Mutex(State())
+
+    /// - Parameters:
+    ///   - places: for everybody; at least 1.
+    ///   - reserved: more of them, for urgent callers only; at least 1.
+    init(places: Int, reserved: Int) {
+        self.places = max(1, places)
+        self.reserved = max(1, reserved)
+    }
+
+    /// Returns when there is a place, which is to be given back by ``leave()``; false if the task was cancelled first, and then
+    /// there is none.
+    func enter(isUrgent: Bool) async -> Bool {
+        let id = state.withLock { state in
+            state.nextID += 1
+            return state.nextID
+        }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let answer = state.withLock { state -> Bool? in
+                    // Asked under the lock: a cancellation that comes later finds the waiter.
+                    if Task.isCancelled { return false }
+                    let limit = isUrgent ? places + reserved : places
+                    let queue = isUrgent ? state.urgent.count : state.others.count
+                    if state.inside < limit, queue == 0 {
+                        state.inside += 1
+                        return true
+                    }
+                    let waiter = Waiter(id: id, continuation: continuation)
+                    if isUrgent { state.urgent.append(waiter) } else { state.others.append(waiter) }
+                    return nil
+                }
+                if let answer { continuation.resume(returning: answer) }
+            }
+        } onCancel: {
+            let waiter = state.withLock { state -> Waiter? in
+                if let index = state.urgent.firstIndex(where: { $0.id == id }) { return state.urgent.remove(at: index) }
+                if let index = state.others.firstIndex(where: { $0.id == id }) { return state.others.remove(at: index) }
+                return nil
+            }
+            waiter?.continuation.resume(returning: false)
+        }
+    }
+
+    /// Gives a place back.
+    func leave() {
+        let next = state.withLock { state -> Waiter? in
+            state.inside -= 1
+            if !state.urgent.isEmpty, state.inside < places + reserved {
+                state.inside += 1
+                return state.urgent.removeFirst()
+            }
+            guard !state.others.isEmpty, state.inside < places else { return nil }
+            state.inside += 1
+            return state.others.removeFirst()
+        }
+        next?.continuation.resume(returning: true)
+    }
+}
