@@ -18,7 +18,7 @@ public struct APIFailure: Error, Sendable, Equatable, CustomStringConvertible {
         case alreadyExists
         /// 409: the object is not in the version that was to be changed.
         case conflict
-        /// 410: what the resource version or the continue token leads to is gone; the token with which the list may go on at
+        /// 410 (or a version that this server's store never had): what the resource version or the continue token leads to is gone; the token with which the list may go on at
         /// the newest state, if the server gives one.
         case expired(continueToken: String?)
         /// 400, 405, 415, 422: the server does not take such a request, or a policy refuses it.
@@ -107,11 +107,11 @@ enum APIVerdict {
         case 410: return .expired(continueToken: status.continueToken)
         case 413: return .tooLarge
         case 429: return .throttled
-        case 500...: return .serverError
-        // A resource version from the future of this server (it came from another, or an etcd that was restored): old servers
-        // say 400, newer ones 504.
-        default: return .rejected
+        default: break
         }
+        // A version from the future of this server: it is of an etcd that was replaced by an older copy of itself.
+        if status.message.contains("oo large resource version") { return .expired(continueToken: nil) }
+        return code >= 500 ? .serverError : .rejected
     }
 
     private static func advice(_ kind: APIFailure.Kind) -> String? {

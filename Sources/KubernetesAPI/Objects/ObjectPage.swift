@@ -1,5 +1,4 @@
 public import Formats
-public import Model
 
 /// One page of a list.
 public struct ObjectPage: Sendable {
@@ -13,7 +12,7 @@ public struct ObjectPage: Sendable {
     public let remaining: Int?
 
     /// Reads the body of a list's answer.
-    public init(_ body: SealedBytes) throws(APIObjectFault) {
+    public init(_ body: [UInt8]) throws(APIObjectFault) {
         let bytes = body.span
         var cutter = ObjectCutter(capacity: body.count + 1)
         let list = try APIObjectScan.list(bytes, 0..<body.count) { cutter.add($0, bytes, .listed) }

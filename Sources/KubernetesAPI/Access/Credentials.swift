@@ -1,0 +1,205 @@
+import Glibc
+import HTTPClient
+import Model
+import Secrets
+import Threading
+
+/// What goes with a request to say who asks.
+struct Credential: Sendable, Equatable {
+    var token: Secret?
+    var certificate: SealedBytes?
+    var key: Secret?
+
+    static func == (a: Credential, b: Credential) -> Bool {
+        a.token == b.token && a.key == b.key && a.certificate?.array == b.certificate?.array
+    }
+}
+
+/// When a credential is to be fetched anew. Pure.
+struct CredentialLife: Sendable {
+    /// Of a file; a refused one is read again at once.
+    static let fileMilliseconds: UInt64 = 2_000
+    /// A plugin is not run again for a refusal if it ran this lately: what it gives is not going to be another.
+    static let refusalMilliseconds: UInt64 = 10_000
+    /// Before its end, so that what is sent with it arrives before it; at most a quarter of its life.
+    static let earlyMilliseconds: Int64 = 60_000
+
+    /// When it came.
+    var fetched: Tick
+    /// The time of day then, and at its end; nil: it has none that is known.
+    var fetchedAt: Int64
+    var expires: Int64?
+
+    /// Whether a plugin's should be replaced.
+    func isDue(unixMilliseconds now: Int64) -> Bool {
+        guard let expires else { return false }
+        return now >= expires - min(Self.earlyMilliseconds, max(0, (expires - fetchedAt) / 4))
+    }
+
+    /// Whether a plugin's is certainly over.
+    func isOver(unixMilliseconds now: Int64) -> Bool { expires.map { now >= $0 } ?? false }
+
+    /// Whether a plugin may be run for a refusal.
+    func mayRenew(now: Tick) -> Bool { now.milliseconds(since: fetched) >= Self.refusalMilliseconds }
+}
+
+/// Holds the credential of a user and fetches it anew: a file's as it rotates, a plugin's before it ends.
+actor Credentials {
+    /// A credential, and which one in the order they came.
+    struct Issue: Sendable {
+        var credential: Credential
+        var number: UInt64
+    }
+
+    private let user: ClusterUser
+    private let pluginMilliseconds: UInt64
+    private var held: (issue: Issue, life: CredentialLife)?
+    private var running: Task<Result<ExecCredential, AccessError>, Never>?
+
+    /// - Parameter pluginMilliseconds: how long a plugin may take.
+    init(_ user: ClusterUser, pluginMilliseconds: UInt64 = 30_000) {
+        self.user = user
+        self.pluginMilliseconds = pluginMilliseconds
+    }
+
+    /// The credential as of now.
+    func current() async throws(AccessError) -> Issue {
+        switch user {
+        case .certificateOnly: return Issue(credential: Credential(), number: 0)
+        case .token(let token): return Issue(credential: Credential(token: token), number: 0)
+        case .tokenFile(let path):
+            if let held, SystemClock.now().milliseconds(since: held.life.fetched) < CredentialLife.fileMilliseconds {
+                return held.issue
+            }
+            return try readToken(path)
+        case .plugin(let plugin):
+            let now = SystemClock.unixMilliseconds()
+            if let held, !held.life.isDue(unixMilliseconds: now) { return held.issue }
+            do throws(AccessError) {
+                return try await runPlugin(plugin)
+            } catch {
+                // It is good for a little longer, and the plugin may work then.
+                if let held, !held.life.isOver(unixMilliseconds: now) { return held.issue }
+                throw error
+            }
+        }
+    }
+
+    /// The server took `number` for nobody's; whether there may be a better one now.
+    func wasRefused(_ number: UInt64) -> Bool {
+        guard let held, held.issue.number == number else { return held != nil }
+        switch user {
+        case .certificateOnly, .token: return false
+        case .tokenFile(let path):
+            let before = held.issue.credential
+            return (try? readToken(path)).map { $0.credential != before } ?? false
+        case .plugin:
+            guard held.life.mayRenew(now: SystemClock.now()) else { return false }
+            self.held = nil
+            return true
+        }
+    }
+
+    private func keep(_ credential: Credential, expires: Int64? = nil) -> Issue {
+        let isSame = held?.issue.credential == credential
+        let last = held?.issue.number ?? 0
+        let issue = Issue(credential: credential, number: isSame ? last : last + 1)
+        held = (
+            issue,
+            CredentialLife(
+                fetched: SystemClock.now(), fetchedAt: SystemClock.unixMilliseconds(), expires: expires)
+        )
+        return issue
+    }
+
+    private func readToken(_ path: String) throws(AccessError) -> Issue {
+        do throws(SecretError) {
+            if let token = try SecretFile.read(path: path) { return keep(Credential(token: token)) }
+        } catch {
+            throw AccessError(.unreadable, "\(error)")
+        }
+        throw AccessError(
+            .missing, "the token file \(path) is not there; is the service account still mounted, or the kubeconfig's"
+                + " tokenFile right?")
+    }
+
+    /// One run for all who ask meanwhile.
+    private func runPlugin(_ plugin: ExecPlugin) async throws(AccessError) -> Issue {
+        let task: Task<Result<ExecCredential, AccessError>, Never>
+        let isFirst = running == nil
+        if let running {
+            task = running
+        } else {
+            let milliseconds = pluginMilliseconds
+            task = Task { await plugin.run(milliseconds: milliseconds) }
+            running = task
+        }
+        let outcome = await task.value
+        if isFirst { running = nil }
+        let fresh = try outcome.get()
+        let credential = Credential(
+            token: fresh.token, certificate: fresh.certificate.map { SealedBytes($0) }, key: fresh.key)
+        return keep(credential, expires: fresh.expires)
+    }
+}
+
+extension ExecPlugin {
+    /// Runs the program on a thread of its own.
+    func run(milliseconds: UInt64) async -> Result<ExecCredential, AccessError> {
+        guard let path = ExecProcess.find(command, path: ClusterAccess.environment("PATH") ?? "/usr/bin:/bin") else {
+            let hint = installHint.isEmpty ? "" : "; \(installHint)"
+            return .failure(
+                AccessError(.plugin, "the exec plugin \(command) is not there, or may not be executed\(hint)"))
+        }
+        let process = ExecProcess(
+            path: path, arguments: arguments, environment: environment(), milliseconds: milliseconds)
+        let outcome = await withCheckedContinuation { continuation in
+            let started = SystemThread.start { continuation.resume(returning: process.run()) }
+            switch started {
+            case .success(let thread): pthread_detach(thread)
+            case .failure(let error):
+                continuation.resume(returning: ExecProcess.Outcome(startError: error.code))
+            }
+        }
+        do throws(AccessError) {
+            return .success(try credential(outcome, milliseconds: milliseconds))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// What the run gave. Pure.
+    func credential(_ outcome: ExecProcess.Outcome, milliseconds: UInt64) throws(AccessError) -> ExecCredential {
+        func trouble(_ what: String) -> AccessError {
+            let said = PlainText.line(String(decoding: outcome.errors, as: UTF8.self), limit: 300)
+            return AccessError(.plugin, "the exec plugin \(command) \(what)\(said.isEmpty ? "" : "; it said: \(said)")")
+        }
+        guard outcome.startError == 0 else {
+            throw trouble("cannot be started: \(systemErrorText(outcome.startError))")
+        }
+        if outcome.timedOut { throw trouble("took longer than \(milliseconds) ms and was ended; does it wait for somebody?") }
+        if outcome.tooLong { throw trouble("wrote more than \(ExecProcess.maxOutputBytes) bytes and was ended") }
+        guard let status = outcome.status, status == 0 else {
+            let status = outcome.status ?? 0
+            throw trouble(status & 0x7F == 0 ? "failed with exit code \(status >> 8)" : "was ended by signal \(status & 0x7F)")
+        }
+        return try ExecCredential(outcome.output, of: self)
+    }
+
+    /// Ours, with what the kubeconfig adds, and what the program is to know. As in env(7), the last of two counts; so the
+    /// earlier is left out.
+    private func environment() -> [String] {
+        var values: [String: String] = [:]
+        var at = unsafe environ
+        while let entry = unsafe at.pointee {
+            let text = unsafe String(cString: entry)
+            if let mark = text.firstIndex(of: "=") {
+                values[String(text[..<mark])] = String(text[text.index(after: mark)...])
+            }
+            unsafe at += 1
+        }
+        for variable in variables { values[variable.name] = variable.value.reveal() }
+        values["KUBERNETES_EXEC_INFO"] = info
+        return values.map { "\($0.key)=\($0.value)" }.sorted()
+    }
+}

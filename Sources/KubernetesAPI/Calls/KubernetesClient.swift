@@ -1,0 +1,149 @@
+public import HTTPClient
+import Model
+import Synchronization
+import Threading
+
+/// A client of one API server, for one user.
+///
+/// Promises:
+/// 1. At most `concurrency` calls are under way, and two more if they are urgent; they share few connections (one, where the
+///    server speaks HTTP/2). What comes beyond waits here, in order.
+/// 2. 429 is obeyed: the call waits as long as the server says, as long as its time lasts. Nothing else is sent again, except
+///    once with a fresh credential when one was refused.
+/// 3. An error says whether the server may have done what it was asked for (``APIFailure/mayHaveHappened``); false is certain.
+/// 4. No error and no description holds any part of a credential.
+public final class KubernetesClient: Sendable {
+    /// Where and as whom.
+    public let access: ClusterAccess
+    private let requests: HTTPClient
+    private let streams: HTTPClient
+    private let turnstile: Turnstile
+    private let credentials: Credentials
+    private let rng: Mutex<PRNG>
+
+    /// - Parameters:
+    ///   - concurrency: calls under way at once, watches apart.
+    ///   - approvedOnly: as ``HTTPClient``'s.
+    ///   - seed: for the jitter of waits.
+    public init(
+        _ access: ClusterAccess, concurrency: Int = 8, environment: ProxyEnvironment = .current(),
+        approvedOnly: Bool = false, seed: UInt64
+    ) {
+        self.access = access
+        // Many requests that wait for one another in the server are what priority and fairness cuts off first.
+        let places = min(max(concurrency, 1), 64)
+        requests = HTTPClient(
+            maxConnections: places + 2, maxConnectionsPerHost: places + 2, environment: environment,
+            approvedOnly: approvedOnly)
+        streams = HTTPClient(
+            maxConnections: 8, maxConnectionsPerHost: 8, environment: environment, approvedOnly: approvedOnly)
+        turnstile = Turnstile(places: places, reserved: 2)
+        credentials = Credentials(access.user)
+        rng = Mutex(PRNG(seed: seed))
+    }
+
+    /// Ends everything under way and closes all connections.
+    public func shutdown() async {
+        await requests.shutdown()
+        await streams.shutdown()
+    }
+
+    /// Sends a call and gives the body of its answer.
+    public func send(_ call: APICall) async throws(APIFailure) -> [UInt8] {
+        var effort = Effort(call, now: SystemClock.now())
+        guard await turnstile.enter(isUrgent: call.isUrgent) else {
+            throw APIFailure(.cancelled, "\(call): not sent: the task was cancelled")
+        }
+        defer { turnstile.leave() }
+        while true {
+            let left = effort.left(now: SystemClock.now())
+            guard left > 0 else {
+                throw APIFailure(
+                    .notSent, "\(call): not sent: its \(call.milliseconds) ms passed before there was a place for it")
+            }
+            let (request, issue) = try await prepared(call, milliseconds: left)
+            let response: HTTPResponse
+            do throws(HTTPFailure) {
+                response = try await requests.send(request)
+            } catch {
+                throw APIVerdict.failure(call, error)
+            }
+            let step = rng.withLock { effort.took(response, now: SystemClock.now(), rng: &$0) }
+            switch step {
+            case .done: return response.body
+            case .fail(let failure): throw failure
+            case .renew(let failure):
+                guard await credentials.wasRefused(issue) else { throw failure }
+            case .wait(let milliseconds):
+                guard (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil else {
+                    throw APIFailure(.cancelled, "\(call): the task was cancelled while the server wanted to be left alone")
+                }
+            }
+        }
+    }
+
+    /// Opens a stream; the answer's status is 2xx.
+    func open(
+        _ call: APICall, _ bounds: StreamBounds, total: UInt64
+    ) async throws(APIFailure) -> HTTPStream {
+        var mayRenew = true
+        while true {
+            let (prepared, issue) = try await prepared(call, milliseconds: call.milliseconds)
+            var request = prepared
+            request.timeouts.total = total
+            let stream: HTTPStream
+            do throws(HTTPFailure) {
+                stream = try await streams.stream(request, bounds)
+            } catch {
+                throw APIVerdict.failure(call, error)
+            }
+            if (200..<300).contains(stream.head.status) { return stream }
+            let refusal = await Self.refusal(call, stream)
+            guard refusal.kind == .unauthorized, mayRenew, await credentials.wasRefused(issue) else { throw refusal }
+            mayRenew = false
+        }
+    }
+
+    /// What a bad status says, by as much of its body as comes.
+    private static func refusal(_ call: APICall, _ stream: HTTPStream) async -> APIFailure {
+        var body: [UInt8] = []
+        while body.count < 64 << 10, let piece = (try? await stream.next()) ?? nil { body += piece }
+        let whole = HTTPResponse(
+            status: stream.head.status, headers: stream.head.headers("Retry-After").map { ("Retry-After", $0) },
+            body: body)
+        return APIVerdict.failure(call, whole) ?? APIFailure(.unreadable, "\(call): an answer without a meaning")
+    }
+
+    private func prepared(
+        _ call: APICall, milliseconds: UInt64
+    ) async throws(APIFailure) -> (request: HTTPRequest, issue: UInt64) {
+        guard let target = call.target else {
+            throw APIFailure(
+                .notSent,
+                "\(call): not sent: the namespace or the name is none (RFC 1123: lower-case letters, digits, - and .), or one"
+                    + " of them is missing")
+        }
+        let issue: Credentials.Issue
+        do throws(AccessError) {
+            issue = try await credentials.current()
+        } catch {
+            throw APIFailure(.noCredential, "\(call): not sent: \(error)")
+        }
+        var headers = [HTTPHeader("Accept", "application/json"), HTTPHeader("User-Agent", "sidereal-export/\(ExporterVersion.current)")]
+        if call.body != nil { headers.append(HTTPHeader("Content-Type", call.contentType)) }
+        if let token = issue.credential.token {
+            headers.append(HTTPHeader("Authorization", secret: token, prefix: "Bearer "))
+        }
+        headers += access.impersonation?.headers ?? []
+        var request = HTTPRequest(
+            method: call.method, url: access.server + target, headers: headers, body: call.body,
+            timeouts: HTTPTimeouts(connect: min(5_000, milliseconds), firstByte: milliseconds, total: milliseconds),
+            tls: access.tls, proxy: access.proxy, maxResponseBytes: call.maxBytes)
+        if let certificate = issue.credential.certificate {
+            request.tls.inMemory.certificate = certificate
+            request.tls.inMemory.key = issue.credential.key
+        }
+        request.sharesConnection = true
+        return (request, issue.number)
+    }
+}

@@ -1,0 +1,216 @@
+import Model
+import Threading
+
+/// Carries out what ``ListWatch`` decides: a stream of pages and changes of all objects of a kind, for one reader.
+///
+/// Promises, besides those of ``ListWatch``: at most one page and one piece of the watch wait for the reader; while it does not
+/// come, nothing is asked for, and a watch is slowed down by TCP's flow control. A server ends a watch that stands still for
+/// too long; then it goes on, or everything is listed anew.
+public actor ObjectFeed {
+    /// What the reader is told.
+    public enum Output: Sendable {
+        /// Everything is shown anew from here on.
+        case restarted
+        /// Objects that are there.
+        case page(ObjectPage)
+        /// Changes. The piece has no `ERROR` event.
+        case changes(WatchPiece)
+        /// Everything that was there has been shown since the last ``restarted``.
+        case listed
+        /// The server does not know the field selector; from now on everything is shown.
+        case selectorUnknown
+        /// Something failed; it is tried again.
+        case trouble(APIFailure)
+    }
+
+    private enum Ready {
+        case output(Output)
+        case page(id: UInt64, ObjectPage)
+        case piece(id: UInt64, WatchPiece, CheckedContinuation<Bool, Never>)
+    }
+
+    private let client: KubernetesClient
+    private let resource: APIResource
+    private let namespace: String?
+    private let fieldSelector: String?
+    private var machine: ListWatch
+    private var rng: PRNG
+    private var alarm = Alarm()
+    private var ready: [Ready] = []
+    private var waiter: CheckedContinuation<Void, Never>?
+    private var listing: Task<Void, Never>?
+    private var watching: Task<Void, Never>?
+    private var hasBegun = false
+    private var isClosed = false
+
+    /// - Parameters:
+    ///   - namespace: nil: all of them.
+    ///   - fieldSelector: what is wanted, if the server can tell; nil: everything.
+    ///   - seed: for jitter.
+    public init(
+        _ client: KubernetesClient, _ resource: APIResource, namespace: String? = nil, fieldSelector: String? = nil,
+        settings: ListWatch.Settings = ListWatch.Settings(), seed: UInt64
+    ) {
+        self.client = client
+        self.resource = resource
+        self.namespace = namespace
+        self.fieldSelector = fieldSelector
+        machine = ListWatch(usesSelector: fieldSelector != nil, settings: settings, now: SystemClock.now())
+        rng = PRNG(seed: seed)
+    }
+
+    /// What comes next, waiting for it; nil if the feed was closed or the task was cancelled.
+    public func next() async -> Output? {
+        if !hasBegun {
+            hasBegun = true
+            handle(.tick)
+        }
+        while !isClosed, !Task.isCancelled {
+            guard !ready.isEmpty else {
+                await withTaskCancellationHandler {
+                    await withCheckedContinuation { continuation in
+                        precondition(waiter == nil, "a feed has one reader at a time")
+                        waiter = continuation
+                        if Task.isCancelled { wake() }
+                    }
+                } onCancel: {
+                    Task { await self.wake() }
+                }
+                continue
+            }
+            switch ready.removeFirst() {
+            case .output(let output): return output
+            case .page(let id, let page):
+                handle(.page(id: id, resourceVersion: page.resourceVersion, continueToken: page.continueToken))
+                return .page(page)
+            case .piece(let id, let piece, let producer):
+                if let version = piece.resourceVersion { handle(.progress(id: id, resourceVersion: version)) }
+                producer.resume(returning: true)
+                if !piece.isOnlyBookmark { return .changes(piece) }
+            }
+        }
+        return nil
+    }
+
+    /// Ends everything under way.
+    public func close() {
+        isClosed = true
+        alarm.cancel()
+        listing?.cancel()
+        watching?.cancel()
+        void()
+        wake()
+    }
+
+    private func wake() {
+        waiter?.resume()
+        waiter = nil
+    }
+
+    /// What waits is not wanted any more.
+    private func void() {
+        for case .piece(_, _, let producer) in ready { producer.resume(returning: false) }
+        ready = ready.filter { if case .output = $0 { true } else { false } }
+    }
+
+    private func handle(_ event: ListWatch.Event) {
+        guard !isClosed else { return }
+        let effects = machine.handle(event, now: SystemClock.now(), rng: &rng)
+        for effect in effects { carryOut(effect) }
+        alarm.set(for: machine.nextTick) { [weak self] due in await self?.rang(due) }
+    }
+
+    private func rang(_ due: Tick) {
+        if alarm.hasRung(due) { handle(.tick) }
+    }
+
+    private func carryOut(_ effect: ListWatch.Effect) {
+        switch effect {
+        case .restarted:
+            void()
+            tell(.restarted)
+        case .listed: tell(.listed)
+        case .selectorUnknown:
+            watching?.cancel()
+            tell(.selectorUnknown)
+        case .list(let id, let limit, let token, let usesSelector):
+            var quest = ListQuest(resource, namespace: namespace)
+            quest.limit = limit
+            quest.continueToken = token
+            quest.fieldSelector = usesSelector ? fieldSelector : nil
+            listing = Task { [weak self, client] in
+                do throws(APIFailure) {
+                    let page = try await client.list(quest)
+                    await self?.arrived(id, page)
+                } catch {
+                    await self?.listFailed(id, error)
+                }
+            }
+        case .watch(let id, let version, let seconds, let usesSelector):
+            var quest = WatchQuest(resource, namespace: namespace, resourceVersion: version)
+            quest.seconds = seconds
+            quest.fieldSelector = usesSelector ? fieldSelector : nil
+            watching?.cancel()
+            watching = Task { [weak self, client] in
+                let failure = await Self.follow(client, quest) { await self?.offer(id, $0) ?? false }
+                await self?.watchEnded(id, failure)
+            }
+        }
+    }
+
+    /// Reads a watch to its end; nil if that came in good order.
+    private static func follow(
+        _ client: KubernetesClient, _ quest: WatchQuest, _ offer: (WatchPiece) async -> Bool
+    ) async -> APIFailure? {
+        do throws(APIFailure) {
+            let stream = try await client.watch(quest)
+            while var piece = try await stream.next() {
+                let status = piece.status
+                piece.status = nil
+                if !piece.batch.entries.isEmpty || piece.batch.refused > 0 || piece.resourceVersion != nil {
+                    guard await offer(piece) else { return nil }
+                }
+                if let status { return APIVerdict.failure(quest.call, status) }
+            }
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private func tell(_ output: Output) {
+        // Failures that nobody has come to hear of are one.
+        if case .trouble = output {
+            ready.removeAll { if case .output(.trouble) = $0 { true } else { false } }
+        }
+        ready.append(.output(output))
+        wake()
+    }
+
+    private func arrived(_ id: UInt64, _ page: ObjectPage) {
+        guard !isClosed, machine.isCurrentList(id) else { return }
+        ready.append(.page(id: id, page))
+        wake()
+    }
+
+    private func listFailed(_ id: UInt64, _ failure: APIFailure) {
+        guard !isClosed, machine.isCurrentList(id) else { return }
+        tell(.trouble(failure))
+        handle(.listFailed(id: id, failure))
+    }
+
+    /// Returns when the reader has taken the piece; false if it never will.
+    private func offer(_ id: UInt64, _ piece: WatchPiece) async -> Bool {
+        guard !isClosed, machine.isCurrentWatch(id) else { return false }
+        return await withCheckedContinuation { continuation in
+            ready.append(.piece(id: id, piece, continuation))
+            wake()
+        }
+    }
+
+    private func watchEnded(_ id: UInt64, _ failure: APIFailure?) {
+        guard !isClosed, machine.isCurrentWatch(id) else { return }
+        if let failure { tell(.trouble(failure)) }
+        handle(.watchEnded(id: id, failure))
+    }
+}
