@@ -158,7 +158,7 @@ let package = Package(
             ], exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
             name: "KubernetesAPITests",
-            dependencies: ["KubernetesAPI", "Formats", "HTTPClient", "Model", "Protocol", "Secrets", "Threading"],
+            dependencies: ["KubernetesAPI", "Crypto", "Formats", "HTTPClient", "Model", "Protocol"],
             swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),

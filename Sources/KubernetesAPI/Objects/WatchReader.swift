@@ -21,7 +21,7 @@ public struct WatchPiece: Sendable {
 /// 2. Of an event that is not complete at most ``maxEventBytes`` are kept. A longer one is passed over up to its end, and told
 ///    of as refused: nothing behind it is lost.
 /// 3. Text that cannot be a watch's is a fault, and then nothing more is read.
-public struct WatchReader: ~Copyable {
+public struct WatchReader: Sendable {
     /// Longest accepted event, bytes; its object's bookkeeping counts here.
     public static let maxEventBytes = 8 << 20
 
@@ -101,7 +101,7 @@ public struct WatchReader: ~Copyable {
 }
 
 /// Finds where events end, without looking into them.
-private struct EventCut {
+private struct EventCut: Sendable {
     /// How much was looked at.
     var at = 0
     private(set) var depth = 0

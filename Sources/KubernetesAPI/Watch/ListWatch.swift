@@ -7,8 +7,8 @@ public import Model
 /// 1. Between ``Effect/restarted`` and ``Effect/listed`` every object that was there all the time is shown at least once, by a
 ///    page or by an event of the watch. So what was not shown meanwhile, and was known before, is gone.
 /// 2. After that, every change is shown by the watch, until the next ``Effect/restarted``. The same change may come twice, and
-///    an older state of an object after a newer one: pages and events run beside one another, so the reader compares
-///    `resourceVersion`s, which grow.
+///    an older state of an object after a newer one, even after it was told to be gone: pages and events run beside one
+///    another. So the reader compares `resourceVersion`s, which grow, and until ``Effect/listed`` remembers what went.
 /// 3. A list may take longer than the server keeps its version (five minutes, by etcd's compaction): it goes on at the newest
 ///    state (with the token that the server gives along with 410), and what this leaves out the watch has shown, which has
 ///    been open since the first page.
