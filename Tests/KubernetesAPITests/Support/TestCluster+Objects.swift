@@ -1,0 +1,90 @@
+import Foundation
+import Model
+
+@testable import KubernetesAPI
+
+extension APIResource {
+    static let namespaces = APIResource(group: "", version: "v1", plural: "namespaces", kind: "Namespace", isNamespaced: false)
+    static let definitions = APIResource(
+        group: "apiextensions.k8s.io", version: "v1", plural: "customresourcedefinitions", kind: "CustomResourceDefinition",
+        isNamespaced: false)
+    static let roles = APIResource(group: "rbac.authorization.k8s.io", version: "v1", plural: "roles", kind: "Role")
+    static let roleBindings = APIResource(
+        group: "rbac.authorization.k8s.io", version: "v1", plural: "rolebindings", kind: "RoleBinding")
+}
+
+extension TestCluster {
+    func makeCertificates() throws {
+        let script = """
+            set -e; cd "$1"
+            new() { openssl req -newkey rsa:2048 -nodes -subj "$2" -keyout $1.key -out $1.csr; }
+            sign() { openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -set_serial $2 -days 30 -extfile $1.ext -out $1.crt; }
+            openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=ca -keyout ca.key -out ca.crt
+            new server /CN=kube-apiserver; echo "subjectAltName=IP:127.0.0.1,DNS:kubernetes.default.svc" > server.ext
+            sign server 2
+            new alice /CN=alice/O=system:masters; echo "extendedKeyUsage=clientAuth" > alice.ext; sign alice 3
+            """
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", script, "sh", scratch]
+        process.standardError = FileHandle.nullDevice
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw Trouble(description: "openssl failed") }
+    }
+
+    func text(_ name: String) throws -> String { try String(contentsOfFile: path(name), encoding: .utf8) }
+
+    /// Namespaces, and the kind of results without a schema.
+    func makeDefinitions() async throws {
+        let client = client(token: "admin-token")
+        let definition = """
+            {"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":
+            {"name":"siderealproberesults.sidereal.cloud"},"spec":{"group":"sidereal.cloud","scope":"Namespaced","names":
+            {"plural":"siderealproberesults","singular":"siderealproberesult","kind":"SiderealProbeResult"},"versions":
+            [{"name":"v1alpha1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":
+            {"spec":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}}}]}}
+            """
+        _ = try await client.create(.definitions, namespace: nil, object: Array(definition.utf8))
+        for _ in 0..<200 {
+            do throws(APIFailure) {
+                _ = try await client.list(ListQuest(.probeResults))
+                await client.shutdown()
+                return
+            } catch {
+                try await Task.sleep(for: .milliseconds(100))
+            }
+        }
+        throw Trouble(description: "the kind SiderealProbeResult is not served\n\(log("kube-apiserver"))")
+    }
+
+    /// A namespace of a test's own.
+    func namespace(_ client: KubernetesClient) async throws -> String {
+        let name = "t-" + UUID().uuidString.lowercased().prefix(12)
+        let object = #"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"\#(name)"}}"#
+        _ = try await client.create(.namespaces, namespace: nil, object: Array(object.utf8))
+        return String(name)
+    }
+
+    func result(_ name: String, _ namespace: String, status: String = "Pending", extra: String = "") -> [UInt8] {
+        Array(
+            (#"{"apiVersion":"sidereal.cloud/v1alpha1","kind":"SiderealProbeResult","metadata":{"name":"\#(name)","#
+                + #""namespace":"\#(namespace)"},"spec":{"audit":{"exportStatus":"\#(status)"}\#(extra)}}"#).utf8)
+    }
+
+    /// A result, and its resource version.
+    func makeResult(
+        _ client: KubernetesClient, _ name: String, _ namespace: String, extra: String = ""
+    ) async throws -> String {
+        let stored = try await client.create(
+            .probeResults, namespace: namespace, object: result(name, namespace, extra: extra))
+        return Self.version(stored)
+    }
+
+    static func version(_ object: [UInt8]) -> String {
+        let text = String(decoding: object, as: UTF8.self)
+        guard let from = text.firstRange(of: #""resourceVersion":""#)?.upperBound else { return "" }
+        return String(text[from...].prefix { $0 != "\"" })
+    }
+}
