@@ -32,7 +32,8 @@ extension CheckedRequest {
 
     func stalled(_ transfer: Transfer, milliseconds: UInt64) -> HTTPFailure {
         givenUp(
-            .timeout(phase: .silence), "nothing came for \(milliseconds) ms in the middle of the answer's body", transfer)
+            .timeout(phase: .silence), "nothing came for \(milliseconds) ms in the middle of the answer's body",
+            transfer)
     }
 
     var waitedTooLong: HTTPFailure {

@@ -28,7 +28,8 @@ import Testing
             #expect(call.target == target && call.method == method, "\(verb)")
         }
         #expect(
-            APICall(.list, .probeResults).target == "/apis/sidereal.cloud/v1alpha1/siderealproberesults?timeoutSeconds=24")
+            APICall(.list, .probeResults).target
+                == "/apis/sidereal.cloud/v1alpha1/siderealproberesults?timeoutSeconds=24")
         let core = APIResource(group: "", version: "v1", plural: "nodes", kind: "Node", isNamespaced: false)
         #expect(APICall(.watch, core).target == "/api/v1/nodes" && "\(core)" == "nodes")
         var quest = ListQuest(.probeResults)
@@ -37,7 +38,8 @@ import Testing
         quest.fieldSelector = "spec.audit.exportStatus!=Exported"
         #expect(
             quest.call.target?.contains(
-                "?limit=500&continue=a%2Bb%2Fc%3D&fieldSelector=spec.audit.exportStatus%21%3DExported&timeoutSeconds=48")
+                "?limit=500&continue=a%2Bb%2Fc%3D&fieldSelector=spec.audit.exportStatus%21%3DExported&timeoutSeconds=48"
+            )
                 == true)
         #expect(
             WatchQuest(.leases, namespace: "n", resourceVersion: "7").call.target
@@ -70,14 +72,16 @@ import Testing
             failure.kind
                 == .forbidden(MissingPermission(verb: .patch, resource: .probeResults, namespace: "team-a")))
         #expect(
-            failure.description.hasPrefix("patch siderealproberesults.sidereal.cloud team-a/r-1: 403 Forbidden: sidereal"))
+            failure.description.hasPrefix(
+                "patch siderealproberesults.sidereal.cloud team-a/r-1: 403 Forbidden: sidereal"))
         #expect(
             failure.description.hasSuffix(
                 #"; add to the rules of a Role in namespace team-a that is bound to this user: "#
                     + #"- {apiGroups: ["sidereal.cloud"], resources: ["siderealproberesults"], verbs: ["patch"]}"#))
         #expect(!failure.mayHaveHappened && failure.code == 403)
         let list = try #require(
-            APIVerdict.failure(APICall(.list, .probeResults), Self.status(403, "Forbidden", "u cannot list resource x")))
+            APIVerdict.failure(APICall(.list, .probeResults), Self.status(403, "Forbidden", "u cannot list resource x"))
+        )
         #expect(list.description.contains("add to the rules of a ClusterRole that a ClusterRoleBinding binds"))
         let policy = try #require(
             APIVerdict.failure(Self.patch, Self.status(403, "Forbidden", "denied by the policy append-only")))
@@ -88,7 +92,8 @@ import Testing
         let cases: [(code: Int, reason: String, message: String, kind: APIFailure.Kind, unknown: Bool)] = [
             (400, "BadRequest", "x", .rejected, false), (401, "Unauthorized", "x", .unauthorized, false),
             (404, "NotFound", "x", .notFound, false), (409, "Conflict", "x", .conflict, false),
-            (409, "AlreadyExists", "x", .alreadyExists, false), (410, "Expired", "x", .expired(continueToken: nil), false),
+            (409, "AlreadyExists", "x", .alreadyExists, false),
+            (410, "Expired", "x", .expired(continueToken: nil), false),
             (413, "RequestEntityTooLarge", "x", .tooLarge, false), (422, "Invalid", "x", .rejected, false),
             (429, "TooManyRequests", "x", .throttled, false), (500, "InternalError", "x", .serverError, true),
             (502, "", "x", .serverError, true), (503, "ServiceUnavailable", "x", .serverError, true),
@@ -130,7 +135,8 @@ import Testing
 
     /// Middlemen answer in HTML, with control characters, or with nothing.
     @Test func foreignAnswersAreQuotedOnOneLine() {
-        let html = Array("<html>\r\n<body>\u{1B}[31mgateway \u{7}down</body>\(String(repeating: "x", count: 9_000))".utf8)
+        let html = Array(
+            "<html>\r\n<body>\u{1B}[31mgateway \u{7}down</body>\(String(repeating: "x", count: 9_000))".utf8)
         let failure = APIVerdict.failure(Self.patch, HTTPResponse(status: 502, body: html))
         let text = failure?.description ?? ""
         #expect(text.contains("<html> <body> [31mgateway down</body>") && text.utf8.count < 600)

@@ -9,7 +9,7 @@ import Testing
 /// Against a real etcd and kube-apiserver; see ``TestCluster``.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct APIServerTests {
     /// Runs `body` with a client that may do everything, and a namespace of its own.
-    private func withCluster(
+    func withCluster(
         _ body: (TestCluster, KubernetesClient, String) async throws -> Void
     ) async throws {
         let cluster = try await TestCluster.shared()
@@ -23,7 +23,7 @@ import Testing
         await client.shutdown()
     }
 
-    private func failure(_ call: () async throws -> Void) async -> APIFailure? {
+    func failure(_ call: () async throws -> Void) async -> APIFailure? {
         do {
             try await call()
             return nil
@@ -78,7 +78,8 @@ import Testing
             for access in [byName, bySystem] {
                 let client = cluster.client(access)
                 let refused = await failure { _ = try await cluster.makeResult(client, "r", namespace) }
-                #expect(refused?.kind == .notSent && refused?.mayHaveHappened == false, "\(String(describing: refused))")
+                #expect(
+                    refused?.kind == .notSent && refused?.mayHaveHappened == false, "\(String(describing: refused))")
                 #expect(refused.map { !"\($0)".contains("admin-token") } == true)
                 await client.shutdown()
             }
@@ -90,7 +91,8 @@ import Testing
         try await withCluster { cluster, admin, namespace in
             let version = try await cluster.makeResult(admin, "r-1", namespace)
             let worker = cluster.client(token: "worker-token")
-            let patch = Array(#"{"metadata":{"resourceVersion":"\#(version)"},"spec":{"audit":{"exportStatus":"Failed"}}}"#.utf8)
+            let patch = Array(
+                #"{"metadata":{"resourceVersion":"\#(version)"},"spec":{"audit":{"exportStatus":"Failed"}}}"#.utf8)
             func write() async throws {
                 _ = try await worker.patch(.probeResults, namespace: namespace, name: "r-1", patch: patch)
             }
@@ -103,12 +105,17 @@ import Testing
                 _ = try await worker.watch(WatchQuest(.probeResults, namespace: namespace, resourceVersion: "1"))
             }
             #expect(
-                watch?.kind == .forbidden(MissingPermission(verb: .watch, resource: .probeResults, namespace: namespace)))
+                watch?.kind
+                    == .forbidden(MissingPermission(verb: .watch, resource: .probeResults, namespace: namespace)))
 
             let rule = #"{"apiGroups":["sidereal.cloud"],"resources":["siderealproberesults"],"verbs":["patch"]}"#
-            #expect(permission.rule == "- " + rule.replacing(#""apiGroups":"#, with: "apiGroups: ").replacing(
-                #","resources":"#, with: ", resources: ").replacing(#","verbs":"#, with: ", verbs: "))
-            let role = #"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"w"},"rules":[\#(rule)]}"#
+            #expect(
+                permission.rule == "- "
+                    + rule.replacing(#""apiGroups":"#, with: "apiGroups: ").replacing(
+                        #","resources":"#, with: ", resources: "
+                    ).replacing(#","verbs":"#, with: ", verbs: "))
+            let role =
+                #"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"w"},"rules":[\#(rule)]}"#
             _ = try await admin.create(.roles, namespace: namespace, object: Array(role.utf8))
             let binding =
                 #"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"w"},"roleRef":"#
@@ -182,7 +189,8 @@ import Testing
             next.holder = ""
             next.transitions = 2
             let written = try await client.updateLease(next)
-            #expect(written.holder.isEmpty && written.transitions == 2 && written.resourceVersion != next.resourceVersion)
+            #expect(
+                written.holder.isEmpty && written.transitions == 2 && written.resourceVersion != next.resourceVersion)
             let raw = try #require(try await client.get(.leases, namespace: namespace, name: "leader"))
             #expect(String(decoding: raw, as: UTF8.self).contains(#""labels":{"a":"b"}"#))
 
@@ -213,11 +221,19 @@ import Testing
                 }
                 try await group.waitForAll()
             }
-            let established = try String(contentsOfFile: "/proc/net/tcp", encoding: .utf8).split(separator: "\n").count {
+            let established = try String(contentsOfFile: "/proc/net/tcp", encoding: .utf8).split(separator: "\n").count
+            {
                 let words = $0.split(separator: " ")
                 let far = ":" + String(cluster.port, radix: 16, uppercase: true)
                 return words.count > 3 && words[2].hasSuffix(far) && words[3] == "01"
             }
+            let http = HTTPClient(environment: .none)
+            let version = try await http.send(
+                HTTPRequest(
+                    method: .get, url: "https://127.0.0.1:\(cluster.port)/readyz", tls: cluster.access().tls, proxy: "")
+            )
+            #expect(version.protocolVersion == .http2)
+            await http.shutdown()
             // Ours, and the server's own to itself.
             #expect(established <= 6, "\(established) connections")
         }

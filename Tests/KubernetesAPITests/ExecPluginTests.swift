@@ -51,13 +51,15 @@ import Testing
         let scratch = try Scratch()
         let plugin = try Self.plugin(scratch, Self.answer(#"{"clientCertificateData":"C\n","clientKeyData":"K"}"#))
         let credential = try await plugin.run(milliseconds: 20_000).get()
-        #expect(credential.certificate == Array("C\n".utf8) && credential.key == Secret("K") && credential.expires == nil)
+        #expect(
+            credential.certificate == Array("C\n".utf8) && credential.key == Secret("K") && credential.expires == nil)
         #expect(credential.token == nil)
     }
 
     @Test(arguments: [
         ("exit 3", "failed with exit code 3"), ("echo no login >&2; exit 1", "it said: no login"),
-        ("kill -9 $$", "was ended by signal 9"), ("echo hunter2", "is not a JSON object"), ("true", "is not a JSON object"),
+        ("kill -9 $$", "was ended by signal 9"), ("echo hunter2", "is not a JSON object"),
+        ("true", "is not a JSON object"),
         (answer(#"{"token":"hunter2"}"#, version: "v1beta1"), "is not of client.authentication.k8s.io/v1"),
         (#"echo '{"kind":"Pod","status":{"token":"hunter2"}}'"#, "no ExecCredential"), (answer("null"), "no status"),
         (answer("{}"), "neither a token nor a certificate"), (answer(#"{"token":""}"#), "neither"),
@@ -99,7 +101,8 @@ import Testing
             Issue.record("it answered")
             return
         }
-        #expect("\(error)".contains("no-such-login-program is not there") && "\(error)".contains("install it from there"))
+        #expect(
+            "\(error)".contains("no-such-login-program is not there") && "\(error)".contains("install it from there"))
     }
 
     /// One run for all that ask at once, none while it holds, and a new one before its end.
@@ -138,10 +141,13 @@ import Testing
         }
         #expect(!life(nil).isDue(unixMilliseconds: .max) && !life(nil).isOver(unixMilliseconds: .max))
         // An hour: a minute early.
-        #expect(!life(4_600_000).isDue(unixMilliseconds: 4_539_999) && life(4_600_000).isDue(unixMilliseconds: 4_540_000))
+        #expect(
+            !life(4_600_000).isDue(unixMilliseconds: 4_539_999) && life(4_600_000).isDue(unixMilliseconds: 4_540_000))
         // A minute: a quarter of it.
-        #expect(!life(1_060_000).isDue(unixMilliseconds: 1_044_999) && life(1_060_000).isDue(unixMilliseconds: 1_045_000))
-        #expect(!life(1_060_000).isOver(unixMilliseconds: 1_059_999) && life(1_060_000).isOver(unixMilliseconds: 1_060_000))
+        #expect(
+            !life(1_060_000).isDue(unixMilliseconds: 1_044_999) && life(1_060_000).isDue(unixMilliseconds: 1_045_000))
+        #expect(
+            !life(1_060_000).isOver(unixMilliseconds: 1_059_999) && life(1_060_000).isOver(unixMilliseconds: 1_060_000))
         #expect(life(5).isDue(unixMilliseconds: 1_000_000))
         #expect(!life(nil).mayRenew(now: Tick(nanoseconds: 9_999_000_000)))
         #expect(life(nil).mayRenew(now: Tick(nanoseconds: 10_000_000_000)))

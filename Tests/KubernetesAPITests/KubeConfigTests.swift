@@ -12,7 +12,9 @@ import Testing
 
     private static func base64(_ text: String) -> String { Base64.encode(Array(text.utf8)) }
 
-    private static func config(cluster: String = "", user: String = "", context: String = "", rest: String = "") -> String {
+    private static func config(cluster: String = "", user: String = "", context: String = "", rest: String = "")
+        -> String
+    {
         """
         apiVersion: v1
         kind: Config
@@ -69,14 +71,16 @@ import Testing
                     as: auditor
                     as-groups: [a, b]
                     """))
-        #expect(access.tls.caFile == nil && access.tls.serverName == "api.example" && access.proxy == "http://proxy:3128")
+        #expect(
+            access.tls.caFile == nil && access.tls.serverName == "api.example" && access.proxy == "http://proxy:3128")
         #expect(access.tls.inMemory.authorities?.array == Array(Self.certificate.utf8))
         #expect(access.tls.inMemory.certificate?.array == Array(Self.certificate.utf8))
         #expect(access.tls.inMemory.key == Secret(Self.key) && access.user == .certificateOnly)
         #expect(access.impersonation == Impersonation(user: "auditor", groups: ["a", "b"]))
-        #expect(access.impersonation?.headers.map { "\($0)" } == [
-            "Impersonate-User: auditor", "Impersonate-Group: a", "Impersonate-Group: b",
-        ])
+        #expect(
+            access.impersonation?.headers.map { "\($0)" } == [
+                "Impersonate-User: auditor", "Impersonate-Group: a", "Impersonate-Group: b",
+            ])
         var shown = ""
         dump(access, to: &shown)
         #expect(!shown.contains("hunter2"))
@@ -133,11 +137,17 @@ import Testing
         ("", "client-certificate-data: aGVsbG8=\nclient-key: b", "holds no PEM certificate"),
         ("", "as-groups: [a]", "as-groups and as-uid need as"), ("", "as: a\nas-user-extra: {a: [b]}", "as-user-extra"),
         ("", "as-groups: a", "as-groups must be a list"), ("", "exec: x", "exec must be a mapping"),
-        ("", "exec: {command: a}", "users[0].user.exec (line 18): apiVersion must be client.authentication.k8s.io/v1 or"),
+        (
+            "", "exec: {command: a}",
+            "users[0].user.exec (line 18): apiVersion must be client.authentication.k8s.io/v1 or"
+        ),
         ("", "exec: {apiVersion: client.authentication.k8s.io/v1alpha1, command: a}", "apiVersion must be"),
         ("", "exec: {apiVersion: client.authentication.k8s.io/v1}", "command is missing"),
         ("", "exec: {apiVersion: client.authentication.k8s.io/v1, command: a, interactiveMode: Always}", "Always"),
-        ("", "exec: {apiVersion: client.authentication.k8s.io/v1, command: a, env: [{name: A}]}", "needs a name and a value"),
+        (
+            "", "exec: {apiVersion: client.authentication.k8s.io/v1, command: a, env: [{name: A}]}",
+            "needs a name and a value"
+        ),
     ])
     func mistakes(cluster: String, user: String, says: String) {
         do {
@@ -151,13 +161,18 @@ import Testing
 
     @Test(arguments: [
         ("", "is empty, or no YAML mapping"), ("- a", "no YAML mapping"), ("a: [", "is no YAML"),
-        ("token: \"hunter2", "is no YAML"), ("kind: Pod", "kind is Pod, not Config"), ("kind: Config", "current-context"),
+        ("token: \"hunter2", "is no YAML"), ("kind: Pod", "kind is Pod, not Config"),
+        ("kind: Config", "current-context"),
         ("current-context: a", "contexts has no entry with name a"),
-        ("current-context: a\ncontexts: {}", "contexts has no entry"), ("current-context: a\ncontexts: 7", "must be a list"),
+        ("current-context: a\ncontexts: {}", "contexts has no entry"),
+        ("current-context: a\ncontexts: 7", "must be a list"),
         ("current-context: a\ncontexts: [a]", "contexts[0] must be a mapping"),
         ("current-context: a\ncontexts: [{name: a}]", "context is missing"),
         ("current-context: a\ncontexts: [{name: a, context: {user: b}}]", "cluster is missing"),
-        ("current-context: a\ncontexts: [{name: a, context: {cluster: c}}]\nclusters: [{name: c, cluster: {x: y}}]", "server is"),
+        (
+            "current-context: a\ncontexts: [{name: a, context: {cluster: c}}]\nclusters: [{name: c, cluster: {x: y}}]",
+            "server is"
+        ),
         ("a: &x b\nc: *x", "has YAML aliases"), ("a: 1\na: 2", "given twice at line"),
     ])
     func brokenFiles(text: String, says: String) {

@@ -60,7 +60,8 @@ import Testing
             Issue.record("\(next)")
             return
         }
-        #expect(bench.handle(.watchEnded(id: 5, Self.failure(.expired(continueToken: nil)))) == [.restarted, Self.list(6)])
+        #expect(
+            bench.handle(.watchEnded(id: 5, Self.failure(.expired(continueToken: nil)))) == [.restarted, Self.list(6)])
     }
 
     @Test func expiredListGoesOnWithTheTokenThatItIsGiven() {
@@ -78,7 +79,8 @@ import Testing
         var bench = Bench()
         _ = bench.handle(.tick)
         _ = bench.handle(.page(id: 1, resourceVersion: "10", continueToken: "t1"))
-        #expect(bench.handle(.listFailed(id: 2, Self.failure(.expired(continueToken: nil)))) == [.restarted, Self.list(4)])
+        #expect(
+            bench.handle(.listFailed(id: 2, Self.failure(.expired(continueToken: nil)))) == [.restarted, Self.list(4)])
         #expect(bench.machine.isCurrentWatch(3))
         // Again and again: not at once.
         #expect(bench.handle(.listFailed(id: 4, Self.failure(.expired(continueToken: nil)))) == [])
@@ -91,7 +93,8 @@ import Testing
         var bench = Bench()
         _ = bench.handle(.tick)
         _ = bench.handle(.page(id: 1, resourceVersion: "10", continueToken: "t1"))
-        #expect(bench.handle(.watchEnded(id: 3, Self.failure(.expired(continueToken: nil)))) == [.restarted, Self.list(4)])
+        #expect(
+            bench.handle(.watchEnded(id: 3, Self.failure(.expired(continueToken: nil)))) == [.restarted, Self.list(4)])
         #expect(bench.handle(.page(id: 2, resourceVersion: "10", continueToken: nil)) == [], "its answer is void")
         guard case .watch(5, "80", _, _)? = bench.handle(.page(id: 4, resourceVersion: "80", continueToken: nil)).last
         else {
@@ -119,7 +122,8 @@ import Testing
     @Test func unknownSelectorIsGivenUp() {
         var bench = Bench(usesSelector: true)
         #expect(bench.handle(.tick) == [.restarted, Self.list(1, selector: true)])
-        #expect(bench.handle(.listFailed(id: 1, Self.failure(.rejected))) == [.selectorUnknown, .restarted, Self.list(2)])
+        #expect(
+            bench.handle(.listFailed(id: 1, Self.failure(.rejected))) == [.selectorUnknown, .restarted, Self.list(2)])
         #expect(bench.handle(.listFailed(id: 2, Self.failure(.rejected))) == [])
         #expect(bench.wait().effects == [Self.list(3)])
         #expect(!bench.machine.usesSelector)

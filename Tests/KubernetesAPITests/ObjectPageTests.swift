@@ -23,7 +23,8 @@ import Testing
         #expect(batch.resourceVersion(first) == "42" && first.change == .listed)
         #expect(first.key == RecordKey(high: 0xA1B2_C3D4_0001_4002, low: 0x8003_0000_0000_000F))
         #expect(first.createdMilliseconds == 1_772_359_200_000)
-        #expect(batch.targets(first).map { String(decoding: $0, as: UTF8.self) } == #"{"splunk":"delivered","ä":"\u00e4"}"#)
+        #expect(
+            batch.targets(first).map { String(decoding: $0, as: UTF8.self) } == #"{"splunk":"delivered","ä":"\u00e4"}"#)
         #expect(batch.entries.map(\.state) == [.pending, .exported, .failed, .pending, .other])
         #expect(batch.targets(batch.entries[1]) == nil && batch.namespace(batch.entries[1]) == "b")
         #expect(batch.bytes.array.count { $0 == 0x0A } == 5)
@@ -32,11 +33,22 @@ import Testing
     @Test func bookkeepingIsCutOutWhereverItStands() throws {
         let managed = #"[{"manager":"x","fieldsV1":{"f:a":{"}":"]\""}}}]"#
         for (metadata, kept) in [
-            (#"{"managedFields":M,"name":"n","resourceVersion":"1","uid":"U"}"#, #"{"name":"n","resourceVersion":"1","uid":"U"}"#),
-            (#"{"name":"n","managedFields":M,"resourceVersion":"1","uid":"U"}"#, #"{"name":"n","resourceVersion":"1","uid":"U"}"#),
-            (#"{"name":"n","resourceVersion":"1","uid":"U","managedFields":M}"#, #"{"name":"n","resourceVersion":"1","uid":"U"}"#),
-            ("{ \"name\" : \"n\" ,\n \"managedFields\" : M , \"resourceVersion\":\"1\",\"uid\":\"U\" }",
-             "{ \"name\" : \"n\" ,  \"resourceVersion\":\"1\",\"uid\":\"U\" }"),
+            (
+                #"{"managedFields":M,"name":"n","resourceVersion":"1","uid":"U"}"#,
+                #"{"name":"n","resourceVersion":"1","uid":"U"}"#
+            ),
+            (
+                #"{"name":"n","managedFields":M,"resourceVersion":"1","uid":"U"}"#,
+                #"{"name":"n","resourceVersion":"1","uid":"U"}"#
+            ),
+            (
+                #"{"name":"n","resourceVersion":"1","uid":"U","managedFields":M}"#,
+                #"{"name":"n","resourceVersion":"1","uid":"U"}"#
+            ),
+            (
+                "{ \"name\" : \"n\" ,\n \"managedFields\" : M , \"resourceVersion\":\"1\",\"uid\":\"U\" }",
+                "{ \"name\" : \"n\" ,  \"resourceVersion\":\"1\",\"uid\":\"U\" }"
+            ),
         ] {
             func filled(_ text: String) -> String {
                 text.replacing("U", with: Samples.uid).replacing("M", with: managed)

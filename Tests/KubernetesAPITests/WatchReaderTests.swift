@@ -74,9 +74,11 @@ import Testing
     /// A monster is passed over, and nothing behind it is lost; what is kept of it is bounded.
     @Test func tooLongEventsArePassedOver() throws {
         let monster = Array(
-            Samples.event("ADDED", Samples.object(extra: #","x":"\#(String(repeating: "}\\\"", count: 4 << 20))""#)).utf8)
+            Samples.event("ADDED", Samples.object(extra: #","x":"\#(String(repeating: "}\\\"", count: 4 << 20))""#))
+                .utf8)
         #expect(monster.count > WatchReader.maxEventBytes)
-        let body = Array(Samples.event("ADDED", Samples.object(name: "a")).utf8) + monster
+        let body =
+            Array(Samples.event("ADDED", Samples.object(name: "a")).utf8) + monster
             + Array(Samples.event("ADDED", Samples.object(name: "b")).utf8)
         let told = try Self.read(body) { _ in 100_000 }
         #expect(told.objects.count == 2 && told.refused == 1)

@@ -119,7 +119,8 @@ actor Credentials {
             throw AccessError(.unreadable, "\(error)")
         }
         throw AccessError(
-            .missing, "the token file \(path) is not there; is the service account still mounted, or the kubeconfig's"
+            .missing,
+            "the token file \(path) is not there; is the service account still mounted, or the kubeconfig's"
                 + " tokenFile right?")
     }
 
@@ -177,11 +178,14 @@ extension ExecPlugin {
         guard outcome.startError == 0 else {
             throw trouble("cannot be started: \(systemErrorText(outcome.startError))")
         }
-        if outcome.timedOut { throw trouble("took longer than \(milliseconds) ms and was ended; does it wait for somebody?") }
+        if outcome.timedOut {
+            throw trouble("took longer than \(milliseconds) ms and was ended; does it wait for somebody?")
+        }
         if outcome.tooLong { throw trouble("wrote more than \(ExecProcess.maxOutputBytes) bytes and was ended") }
         guard let status = outcome.status, status == 0 else {
             let status = outcome.status ?? 0
-            throw trouble(status & 0x7F == 0 ? "failed with exit code \(status >> 8)" : "was ended by signal \(status & 0x7F)")
+            throw trouble(
+                status & 0x7F == 0 ? "failed with exit code \(status >> 8)" : "was ended by signal \(status & 0x7F)")
         }
         return try ExecCredential(outcome.output, of: self)
     }

@@ -1,5 +1,5 @@
-public import Model
 import Formats
+public import Model
 
 /// A program that gives credentials (client.authentication.k8s.io), as a kubeconfig names it.
 public struct ExecPlugin: Sendable, Equatable {
@@ -35,7 +35,8 @@ public struct ExecPlugin: Sendable, Equatable {
     /// What the program reads in `KUBERNETES_EXEC_INFO`.
     var info: String {
         let spec = cluster.map { "\"cluster\":\(String(decoding: $0, as: UTF8.self))," } ?? ""
-        return "{\"apiVersion\":\"\(version.rawValue)\",\"kind\":\"ExecCredential\",\"spec\":{\(spec)\"interactive\":false}}"
+        return
+            "{\"apiVersion\":\"\(version.rawValue)\",\"kind\":\"ExecCredential\",\"spec\":{\(spec)\"interactive\":false}}"
     }
 }
 

@@ -52,7 +52,8 @@ public enum KubeConfig {
         let cluster = try root.named("clusters", clusterName, "cluster")
         var access = ClusterAccess(
             server: try server(cluster), tls: try trust(cluster), user: .certificateOnly,
-            proxy: try cluster.text("proxy-url"), namespace: try chosen.text("namespace").flatMap { $0.isEmpty ? nil : $0 },
+            proxy: try cluster.text("proxy-url"),
+            namespace: try chosen.text("namespace").flatMap { $0.isEmpty ? nil : $0 },
             origin: "\(file), context \(PlainText.line(name, limit: 100))")
         if let userName = try chosen.text("user"), !userName.isEmpty {
             let user = try root.named("users", userName, "user")
@@ -113,7 +114,8 @@ public enum KubeConfig {
         }
         while server.hasSuffix("/") { server.removeLast() }
         guard server.hasPrefix("https://") else {
-            throw cluster.trouble(.unsupported, "server must be an https URL: a token would cross the network in the open")
+            throw cluster.trouble(
+                .unsupported, "server must be an https URL: a token would cross the network in the open")
         }
         guard !server.contains("?"), !server.contains("#") else {
             throw cluster.trouble(.malformed, "server must be a URL without a query")
@@ -167,7 +169,8 @@ public enum KubeConfig {
     }
 
     private static func isPEM(_ bytes: [UInt8], _ label: String) -> Bool {
-        bytes.firstRange(of: Array("-----BEGIN ".utf8)) != nil && bytes.firstRange(of: Array("\(label)-----".utf8)) != nil
+        bytes.firstRange(of: Array("-----BEGIN ".utf8)) != nil
+            && bytes.firstRange(of: Array("\(label)-----".utf8)) != nil
     }
 
     private static func identity(
@@ -175,10 +178,12 @@ public enum KubeConfig {
     ) throws(AccessError) -> ClusterUser {
         if try user.text("username").map({ !$0.isEmpty }) == true || user.has("password") {
             throw user.trouble(
-                .unsupported, "no API server since Kubernetes 1.19 takes a password; use a token, a certificate or exec")
+                .unsupported, "no API server since Kubernetes 1.19 takes a password; use a token, a certificate or exec"
+            )
         }
         if user.has("auth-provider") {
-            throw user.trouble(.unsupported, "auth-provider is gone since Kubernetes 1.26; use the exec plugin in its place")
+            throw user.trouble(
+                .unsupported, "auth-provider is gone since Kubernetes 1.26; use the exec plugin in its place")
         }
         if let file = try user.filePath("tokenFile") { return .tokenFile(file) }
         if let token = try user.text("token"), !token.isEmpty { return .token(Secret(token)) }
@@ -197,12 +202,14 @@ public enum KubeConfig {
             throw exec.trouble(.missing, "command is missing")
         }
         if try exec.text("interactiveMode") == "Always" {
-            throw exec.trouble(.unsupported, "interactiveMode Always: nobody sits here to answer; use a plugin that does without")
+            throw exec.trouble(
+                .unsupported, "interactiveMode Always: nobody sits here to answer; use a plugin that does without")
         }
         var plugin = ExecPlugin(version: version, command: exec.resolved(command))
         plugin.arguments = try exec.texts("args")
         for entry in try exec.children("env") {
-            guard let name = try entry.text("name"), !name.isEmpty, !name.contains("="), let value = try entry.text("value")
+            guard let name = try entry.text("name"), !name.isEmpty, !name.contains("="),
+                let value = try entry.text("value")
             else { throw entry.trouble(.malformed, "an entry of env needs a name and a value") }
             plugin.variables.append(ExecPlugin.Variable(name: name, value: Secret(value)))
         }
@@ -219,7 +226,8 @@ public enum KubeConfig {
     ) throws(AccessError) -> [UInt8] {
         if cluster.has("extensions") {
             throw cluster.trouble(
-                .unsupported, "extensions for an exec plugin are not handed on; use a plugin that is told by its arguments")
+                .unsupported,
+                "extensions for an exec plugin are not handed on; use a plugin that is told by its arguments")
         }
         var authorities = access.tls.inMemory.authorities?.array
         if authorities == nil, let file = access.tls.caFile {

@@ -63,7 +63,8 @@ struct KubeConfigNode {
         var children: [KubeConfigNode] = []
         for (index, entry) in list.enumerated() {
             guard entry.mapping != nil else { throw trouble(.malformed, "\(key)[\(index)] must be a mapping") }
-            children.append(KubeConfigNode(entry, path: (path.isEmpty ? "" : "\(path).") + "\(key)[\(index)]", file: file))
+            children.append(
+                KubeConfigNode(entry, path: (path.isEmpty ? "" : "\(path).") + "\(key)[\(index)]", file: file))
         }
         return children
     }

@@ -76,7 +76,8 @@ public final class KubernetesClient: Sendable {
                 guard await credentials.wasRefused(issue) else { throw failure }
             case .wait(let milliseconds):
                 guard (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil else {
-                    throw APIFailure(.cancelled, "\(call): the task was cancelled while the server wanted to be left alone")
+                    throw APIFailure(
+                        .cancelled, "\(call): the task was cancelled while the server wanted to be left alone")
                 }
             }
         }
@@ -129,7 +130,10 @@ public final class KubernetesClient: Sendable {
         } catch {
             throw APIFailure(.noCredential, "\(call): not sent: \(error)")
         }
-        var headers = [HTTPHeader("Accept", "application/json"), HTTPHeader("User-Agent", "sidereal-export/\(ExporterVersion.current)")]
+        var headers = [
+            HTTPHeader("Accept", "application/json"),
+            HTTPHeader("User-Agent", "sidereal-export/\(ExporterVersion.current)"),
+        ]
         if call.body != nil { headers.append(HTTPHeader("Content-Type", call.contentType)) }
         if let token = issue.credential.token {
             headers.append(HTTPHeader("Authorization", secret: token, prefix: "Bearer "))

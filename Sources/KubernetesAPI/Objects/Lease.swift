@@ -52,7 +52,9 @@ public struct Lease: Sendable, Equatable {
                     case "resourceVersion": resourceVersion = text(value)
                     case "uid": uid = text(value)
                     case "annotations":
-                        for (key, value) in members(value) where value.kind == .string { annotations[key] = text(value) }
+                        for (key, value) in members(value) where value.kind == .string {
+                            annotations[key] = text(value)
+                        }
                     default: break
                     }
                 }

@@ -132,7 +132,9 @@ private struct EventCut: Sendable {
             case 0x22 where depth > 0: isInString = true
             case 0x20, 0x09, 0x0A, 0x0D: break
             default:
-                guard depth > 0 else { throw APIObjectFault("between two events stands something that begins no object") }
+                guard depth > 0 else {
+                    throw APIObjectFault("between two events stands something that begins no object")
+                }
             }
         }
         return nil

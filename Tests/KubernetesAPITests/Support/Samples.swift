@@ -11,7 +11,9 @@ enum Samples {
         var metadata = [
             #""creationTimestamp":"2026-03-01T10:00:00Z""#, #""name":"\#(name)""#, #""namespace":"\#(namespace)""#,
         ]
-        if let targets { metadata.insert(#""annotations":{"a":"b","export.sidereal.cloud/targets":\#(targets)}"#, at: 0) }
+        if let targets {
+            metadata.insert(#""annotations":{"a":"b","export.sidereal.cloud/targets":\#(targets)}"#, at: 0)
+        }
         if let managed { metadata.insert(#""managedFields":\#(managed)"#, at: 2) }
         metadata += [#""resourceVersion":"\#(version)""#, #""uid":"\#(uid)""#]
         let audit = status.map { #"{"exportStatus":"\#($0)"}"# } ?? "{}"

@@ -4,9 +4,11 @@ import Model
 @testable import KubernetesAPI
 
 extension APIResource {
-    static let namespaces = APIResource(group: "", version: "v1", plural: "namespaces", kind: "Namespace", isNamespaced: false)
+    static let namespaces = APIResource(
+        group: "", version: "v1", plural: "namespaces", kind: "Namespace", isNamespaced: false)
     static let definitions = APIResource(
-        group: "apiextensions.k8s.io", version: "v1", plural: "customresourcedefinitions", kind: "CustomResourceDefinition",
+        group: "apiextensions.k8s.io", version: "v1", plural: "customresourcedefinitions",
+        kind: "CustomResourceDefinition",
         isNamespaced: false)
     static let roles = APIResource(group: "rbac.authorization.k8s.io", version: "v1", plural: "roles", kind: "Role")
     static let roleBindings = APIResource(
@@ -57,6 +59,15 @@ extension TestCluster {
             }
         }
         throw Trouble(description: "the kind SiderealProbeResult is not served\n\(log("kube-apiserver"))")
+    }
+
+    /// Has etcd forget everything but the newest state.
+    func compact() async throws {
+        let now = try await etcd("/v3/kv/range", #"{"key":"Lw=="}"#)
+        guard let from = now.firstRange(of: #""revision":""#)?.upperBound else { throw Trouble(description: now) }
+        let revision = now[from...].prefix { $0 != "\"" }
+        let answer = try await etcd("/v3/kv/compaction", #"{"revision":"\#(revision)","physical":true}"#)
+        guard answer.contains("header") else { throw Trouble(description: answer) }
     }
 
     /// A namespace of a test's own.

@@ -39,7 +39,8 @@ final class TestCluster: Sendable {
     private init() throws {
         guard let assets = ClusterAccess.environment("KUBEBUILDER_ASSETS"), !assets.isEmpty else {
             throw Trouble(
-                description: "KUBEBUILDER_ASSETS does not name a folder with etcd and kube-apiserver; run `make kube-assets`")
+                description:
+                    "KUBEBUILDER_ASSETS does not name a folder with etcd and kube-apiserver; run `make kube-assets`")
         }
         for program in ["etcd", "kube-apiserver"] {
             guard FileManager.default.isExecutableFile(atPath: "\(assets)/\(program)") else {
@@ -99,7 +100,8 @@ final class TestCluster: Sendable {
         try launch(
             "kube-apiserver",
             [
-                "--etcd-servers", "http://127.0.0.1:\(etcdPort)", "--bind-address", "127.0.0.1", "--secure-port", "\(port)",
+                "--etcd-servers", "http://127.0.0.1:\(etcdPort)", "--bind-address", "127.0.0.1", "--secure-port",
+                "\(port)",
                 "--tls-cert-file", path("server.crt"), "--tls-private-key-file", path("server.key"), "--client-ca-file",
                 path("ca.crt"), "--token-auth-file", path("tokens.csv"), "--authorization-mode", "RBAC",
                 "--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file",
@@ -141,25 +143,23 @@ final class TestCluster: Sendable {
         return text.split(separator: "\n").suffix(15).joined(separator: "\n")
     }
 
-    /// Waits until the server answers and RBAC knows its own roles.
+    /// Waits until the server says that it is ready, own resources included.
     func untilReady() async throws {
-        let client = client(token: "admin-token")
-        var last: APIFailure?
+        let client = HTTPClient(environment: .none)
+        let request = HTTPRequest(
+            method: .get, url: "https://127.0.0.1:\(port)/readyz",
+            headers: [HTTPHeader("Authorization", "Bearer admin-token")],
+            timeouts: HTTPTimeouts(connect: 1_000, firstByte: 5_000, total: 5_000),
+            tls: TLSSettings(caFile: path("ca.crt")), proxy: "")
         for _ in 0..<600 {
-            do throws(APIFailure) {
-                var call = APICall(.list, .leases, namespace: "default")
-                call.milliseconds = 5_000
-                _ = try await client.send(call)
+            if (try? await client.send(request))?.status == 200 {
                 await client.shutdown()
                 return
-            } catch {
-                last = error
             }
             try await Task.sleep(for: .milliseconds(100))
         }
         await client.shutdown()
-        throw Trouble(
-            description: "kube-apiserver does not get ready: \(last.map { "\($0)" } ?? "")\n\(log("kube-apiserver"))")
+        throw Trouble(description: "kube-apiserver does not get ready\n\(log("kube-apiserver"))\n\(log("etcd"))")
     }
 
     // MARK: Access
@@ -179,7 +179,8 @@ final class TestCluster: Sendable {
         let client = HTTPClient(environment: .none)
         let response = try await client.send(
             HTTPRequest(
-                method: .post, url: "http://127.0.0.1:\(etcdPort)\(path)", body: SealedBytes(Array(body.utf8)), proxy: ""))
+                method: .post, url: "http://127.0.0.1:\(etcdPort)\(path)", body: SealedBytes(Array(body.utf8)),
+                proxy: ""))
         await client.shutdown()
         return String(decoding: response.body, as: UTF8.self)
     }

@@ -1,0 +1,85 @@
+import Foundation
+import Glibc
+import Synchronization
+
+/// A server of plain HTTP on loopback that gives the next of its answers to each request, for what a real API server does not do
+/// when asked.
+final class CannedServer: Sendable {
+    enum Answer: Sendable {
+        case status(Int, fields: String = "", body: String = "{}")
+        /// The connection ends.
+        case hangUp
+        /// Nothing, for so many milliseconds.
+        case silence(UInt32)
+    }
+
+    let port: Int
+    private let listener: Int32
+    private let answers: Mutex<[Answer]>
+    private let heads = Mutex<[String]>([])
+
+    /// What was asked, request by request.
+    var requests: [String] { heads.withLock { $0 } }
+
+    init(_ answers: [Answer]) throws {
+        self.answers = Mutex(answers)
+        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let (listener, failed) = unsafe withUnsafeMutablePointer(to: &address) { [listener] pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe (
+                    listener,
+                    bind(listener, $0, length) != 0 || listen(listener, 64) != 0
+                        || getsockname(listener, $0, &length) != 0
+                )
+            }
+        }
+        if failed { throw POSIXError(.EADDRNOTAVAIL) }
+        port = Int(UInt16(bigEndian: address.sin_port))
+        Thread { [self] in
+            while true {
+                let connection = accept(listener, nil, nil)
+                guard connection >= 0 else { return }
+                Thread { [self] in serve(connection) }.start()
+            }
+        }.start()
+    }
+
+    func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
+
+    private func serve(_ connection: Int32) {
+        defer { close(connection) }
+        while let head = Self.request(connection) {
+            heads.withLock { $0.append(head) }
+            switch answers.withLock({ $0.isEmpty ? .hangUp : $0.removeFirst() }) {
+            case .hangUp: return
+            case .silence(let milliseconds):
+                usleep(milliseconds * 1_000)
+                return
+            case .status(let status, let fields, let body):
+                let text = "HTTP/1.1 \(status) X\r\n\(fields)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+                let bytes = Array(text.utf8)
+                _ = unsafe send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+            }
+        }
+    }
+
+    /// Head and body of one request; nil when the client has gone.
+    private static func request(_ connection: Int32) -> String? {
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 4_096)
+        while true {
+            let text = String(decoding: bytes, as: UTF8.self)
+            if let end = text.firstRange(of: "\r\n\r\n")?.upperBound {
+                let length = text.firstMatch(of: /Content-Length: ([0-9]+)/).flatMap { Int($0.1) } ?? 0
+                if text[end...].utf8.count >= length { return text }
+            }
+            let count = unsafe recv(connection, &piece, piece.count, 0)
+            guard count > 0 else { return nil }
+            bytes += piece[..<count]
+        }
+    }
+}
