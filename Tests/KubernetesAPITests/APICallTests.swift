@@ -184,18 +184,18 @@ import Testing
 @Suite struct TurnstileTests {
     @Test func urgentOnesHavePlacesOfTheirOwn() async {
         let turnstile = Turnstile(places: 2, reserved: 1)
-        #expect(await turnstile.enter(isUrgent: false))
-        #expect(await turnstile.enter(isUrgent: false))
-        #expect(await turnstile.enter(isUrgent: true))
+        #expect(await turnstile.enter(isUrgent: false) == .inside)
+        #expect(await turnstile.enter(isUrgent: false) == .inside)
+        #expect(await turnstile.enter(isUrgent: true) == .inside)
         let order = Mutexed<[String]>([])
         await withTaskGroup(of: Void.self) { group in
             for (name, isUrgent) in [("a", false), ("b", false), ("u", true)] {
                 group.addTask {
-                    if await turnstile.enter(isUrgent: isUrgent) { order.change { $0.append(name) } }
+                    if await turnstile.enter(isUrgent: isUrgent) == .inside { order.change { $0.append(name) } }
                 }
                 try? await Task.sleep(for: .milliseconds(50))
             }
-            group.addTask { #expect(await turnstile.enter(isUrgent: false) == false) }
+            group.addTask { #expect(await turnstile.enter(isUrgent: false) == .cancelled) }
             turnstile.leave()
             try? await Task.sleep(for: .milliseconds(50))
             #expect(order.value == ["u"])
@@ -210,5 +210,17 @@ import Testing
             #expect(order.value == ["u", "a", "b"])
             group.cancelAll()
         }
+    }
+
+    @Test func tooManyAreTurnedAway() async {
+        let turnstile = Turnstile(places: 1, reserved: 1)
+        #expect(await turnstile.enter(isUrgent: false) == .inside)
+        let entries = await withTaskGroup(of: Turnstile.Entry.self) { group in
+            for _ in 0...Turnstile.mostWaiting { group.addTask { await turnstile.enter(isUrgent: false) } }
+            let first = await group.next()
+            group.cancelAll()
+            return await group.reduce(into: [first]) { $0.append($1) }
+        }
+        #expect(entries.first == .full && entries.dropFirst().allSatisfy { $0 == .cancelled })
     }
 }

@@ -239,6 +239,26 @@ import Testing
         }
     }
 
+    /// The network forgets the connection that all calls share: one call finds out, the next one goes over another.
+    @Test func forgottenConnectionIsLeft() async throws {
+        try await withCluster { cluster, admin, namespace in
+            let forwarder = try Forwarder(to: cluster.port)
+            defer { forwarder.stop() }
+            var access = cluster.access(.token(Secret("admin-token")))
+            access.server = "https://127.0.0.1:\(forwarder.port)"
+            let client = cluster.client(access)
+            var lease = try await client.createLease(Lease(namespace: namespace, name: "leader"))
+            #expect(forwarder.accepted == 1)
+            forwarder.forget()
+            lease.holder = "a"
+            let lost = await failure { _ = try await client.updateLease(lease, milliseconds: 1_500) }
+            #expect(lost?.kind == .noAnswer && lost?.mayHaveHappened == true, "\(String(describing: lost))")
+            let written = try await client.updateLease(lease)
+            #expect(written.holder == "a" && forwarder.accepted == 2)
+            await client.shutdown()
+        }
+    }
+
     /// 1.20 knows no selectable fields of custom resources, later servers do not for this kind: the definition offers none.
     @Test func unknownSelectorIsFoundOutByTheAnswer() async throws {
         try await withCluster { cluster, client, namespace in

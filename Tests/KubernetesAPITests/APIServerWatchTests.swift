@@ -168,7 +168,10 @@ extension APIServerTests {
     @Test func feedOutlivesTheServer() async throws {
         try await withCluster { cluster, client, namespace in
             for number in 0..<40 { _ = try await cluster.makeResult(client, "r-\(number)", namespace) }
-            let follower = Follower(ObjectFeed(client, .probeResults, namespace: namespace, seed: 5))
+            var quick = ListWatch.Settings()
+            quick.longestPause = 1_000
+            let follower = Follower(
+                ObjectFeed(client, .probeResults, namespace: namespace, settings: quick, seed: 5))
             await follower.start()
             try await eventually("first list") { await follower.isListed }
             #expect(await follower.known == (try await truth(client, namespace)))

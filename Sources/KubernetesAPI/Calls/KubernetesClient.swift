@@ -11,11 +11,12 @@ import Threading
 /// 2. 429 is obeyed: the call waits as long as the server says, as long as its time lasts. Nothing else is sent again, except
 ///    once with a fresh credential when one was refused.
 /// 3. An error says whether the server may have done what it was asked for (``APIFailure/mayHaveHappened``); false is certain.
-/// 4. No error and no description holds any part of a credential.
+/// 4. A connection that has fallen silent is left: the call over it ends by its time, the next one goes over a new connection.
+/// 5. No error and no description holds any part of a credential.
 public final class KubernetesClient: Sendable {
     /// Where and as whom.
     public let access: ClusterAccess
-    private let requests: HTTPClient
+    private let route: Route
     private let streams: HTTPClient
     private let turnstile: Turnstile
     private let credentials: Credentials
@@ -32,9 +33,11 @@ public final class KubernetesClient: Sendable {
         self.access = access
         // Many requests that wait for one another in the server are what priority and fairness cuts off first.
         let places = min(max(concurrency, 1), 64)
-        requests = HTTPClient(
-            maxConnections: places + 2, maxConnectionsPerHost: places + 2, environment: environment,
-            approvedOnly: approvedOnly)
+        route = Route {
+            HTTPClient(
+                maxConnections: places + 2, maxConnectionsPerHost: places + 2, environment: environment,
+                approvedOnly: approvedOnly)
+        }
         streams = HTTPClient(
             maxConnections: 8, maxConnectionsPerHost: 8, environment: environment, approvedOnly: approvedOnly)
         turnstile = Turnstile(places: places, reserved: 2)
@@ -44,15 +47,20 @@ public final class KubernetesClient: Sendable {
 
     /// Ends everything under way and closes all connections.
     public func shutdown() async {
-        await requests.shutdown()
+        await route.shutdown()
         await streams.shutdown()
     }
 
     /// Sends a call and gives the body of its answer.
     public func send(_ call: APICall) async throws(APIFailure) -> [UInt8] {
         var effort = Effort(call, now: SystemClock.now())
-        guard await turnstile.enter(isUrgent: call.isUrgent) else {
-            throw APIFailure(.cancelled, "\(call): not sent: the task was cancelled")
+        switch await turnstile.enter(isUrgent: call.isUrgent) {
+        case .inside: break
+        case .cancelled: throw APIFailure(.cancelled, "\(call): not sent: the task was cancelled")
+        case .full:
+            throw APIFailure(
+                .notSent,
+                "\(call): not sent: \(Turnstile.mostWaiting) calls wait already; callers must limit their concurrency")
         }
         defer { turnstile.leave() }
         while true {
@@ -64,7 +72,7 @@ public final class KubernetesClient: Sendable {
             let (request, issue) = try await prepared(call, milliseconds: left)
             let response: HTTPResponse
             do throws(HTTPFailure) {
-                response = try await requests.send(request)
+                response = try await route.send(request)
             } catch {
                 throw APIVerdict.failure(call, error)
             }

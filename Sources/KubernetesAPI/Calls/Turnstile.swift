@@ -7,7 +7,7 @@ import Synchronization
 final class Turnstile: Sendable {
     private struct Waiter {
         let id: UInt64
-        let continuation: CheckedContinuation<Bool, Never>
+        let continuation: CheckedContinuation<Entry, Never>
     }
 
     private struct State {
@@ -29,24 +29,36 @@ final class Turnstile: Sendable {
         self.reserved = max(1, reserved)
     }
 
-    /// Returns when there is a place, which is to be given back by ``leave()``; false if the task was cancelled first, and then
-    /// there is none.
-    func enter(isUrgent: Bool) async -> Bool {
+    /// Callers that may wait at once, of each kind; more are turned away.
+    static let mostWaiting = 4_096
+
+    /// How somebody came out of the queue.
+    enum Entry: Equatable {
+        /// Inside; the place is to be given back by ``Turnstile/leave()``.
+        case inside
+        case cancelled
+        /// Too many wait already.
+        case full
+    }
+
+    /// Returns when there is a place, or when it is certain that there will be none.
+    func enter(isUrgent: Bool) async -> Entry {
         let id = state.withLock { state in
             state.nextID += 1
             return state.nextID
         }
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let answer = state.withLock { state -> Bool? in
+                let answer = state.withLock { state -> Entry? in
                     // Asked under the lock: a cancellation that comes later finds the waiter.
-                    if Task.isCancelled { return false }
+                    if Task.isCancelled { return .cancelled }
                     let limit = isUrgent ? places + reserved : places
                     let queue = isUrgent ? state.urgent.count : state.others.count
                     if state.inside < limit, queue == 0 {
                         state.inside += 1
-                        return true
+                        return .inside
                     }
+                    if queue >= Self.mostWaiting { return .full }
                     let waiter = Waiter(id: id, continuation: continuation)
                     if isUrgent { state.urgent.append(waiter) } else { state.others.append(waiter) }
                     return nil
@@ -59,7 +71,7 @@ final class Turnstile: Sendable {
                 if let index = state.others.firstIndex(where: { $0.id == id }) { return state.others.remove(at: index) }
                 return nil
             }
-            waiter?.continuation.resume(returning: false)
+            waiter?.continuation.resume(returning: .cancelled)
         }
     }
 
@@ -75,6 +87,6 @@ final class Turnstile: Sendable {
             state.inside += 1
             return state.others.removeFirst()
         }
-        next?.continuation.resume(returning: true)
+        next?.continuation.resume(returning: .inside)
     }
 }

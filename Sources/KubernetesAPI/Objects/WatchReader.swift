@@ -39,11 +39,13 @@ public struct WatchReader: Sendable {
     /// Takes in what came; nil if no event is complete.
     public mutating func feed(_ piece: [UInt8]) throws(APIObjectFault) -> WatchPiece? {
         buffer.append(contentsOf: piece)
-        var cutter = ObjectCutter(capacity: buffer.count + 1)
+        var cut = cut
+        var next = try cut.endOfEvent(buffer.span)
+        // Of a long event, most pieces only make it longer.
+        var cutter = ObjectCutter(capacity: next == nil ? 0 : buffer.count + 1)
         var result = Reading()
         var start = 0
-        var cut = cut
-        while let end = try cut.endOfEvent(buffer.span) {
+        while let end = next {
             if passedOver > 0 {
                 cutter.refuse("an event of \(passedOver + end - start) bytes; at most \(Self.maxEventBytes) are read")
                 passedOver = 0
@@ -52,6 +54,7 @@ public struct WatchReader: Sendable {
             }
             result.count += 1
             start = end
+            next = try cut.endOfEvent(buffer.span)
         }
         buffer.removeSubrange(..<start)
         cut.at -= start
