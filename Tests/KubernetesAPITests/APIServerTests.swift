@@ -38,9 +38,8 @@ import Testing
             try scratch.write("token", "wrong\n")
             try scratch.write(
                 "plugin",
-                "#!/bin/sh\n"
-                    + #"printf %s '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1","#
-                    + #""status":{"token":"admin-token"}}'"#, mode: 0o700)
+                #"printf %s '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1","#
+                    + #""status":{"token":"admin-token"}}'"#)
             var byData = cluster.access()
             byData.tls = TLSSettings()
             byData.tls.inMemory = PEMData(
@@ -53,7 +52,7 @@ import Testing
             var byName = cluster.access(.token(Secret("admin-token")))
             byName.tls.serverName = "kubernetes.default.svc"
             let byPlugin = cluster.access(
-                .plugin(ExecPlugin(version: .v1beta1, command: scratch.path + "/plugin")))
+                .plugin(ExecPlugin(version: .v1beta1, command: "/bin/sh", arguments: [scratch.path + "/plugin"])))
             for access in [byData, byFiles, byName, byPlugin] {
                 let client = cluster.client(access)
                 #expect(try await client.list(ListQuest(.probeResults, namespace: namespace)).batch.entries.isEmpty)

@@ -6,8 +6,9 @@ import Testing
 
 @Suite struct ExecPluginTests {
     private static func plugin(_ scratch: Scratch, _ script: String) throws -> ExecPlugin {
-        try scratch.write("plugin", "#!/bin/sh\n" + script, mode: 0o700)
-        return ExecPlugin(version: .v1, command: scratch.path + "/plugin")
+        // Not run by itself: whoever starts another program at this moment would keep it open for writing.
+        try scratch.write("plugin", script)
+        return ExecPlugin(version: .v1, command: "/bin/sh", arguments: [scratch.path + "/plugin"])
     }
 
     private static func answer(_ status: String, version: String = "v1") -> String {
@@ -35,7 +36,7 @@ import Testing
             cat > input
             ls /proc/self/fd > files
             """ + "\n" + Self.answer(#"{"token":"t1","expirationTimestamp":"2026-01-01T00:00:01Z"}"#))
-        plugin.arguments = ["a b", "$HOME", "`x`", ";", ""]
+        plugin.arguments += ["a b", "$HOME", "`x`", ";", ""]
         plugin.variables = [ExecPlugin.Variable(name: "EXTRA", value: Secret("two words"))]
         let credential = try await plugin.run(milliseconds: 20_000).get()
         #expect(credential.token == Secret("t1") && credential.expires == 1_767_225_601_000)
@@ -124,13 +125,12 @@ import Testing
 
         try scratch.write(
             "plugin",
-            "#!/bin/sh\n" + counting + Self.answer(#"{"token":"t","expirationTimestamp":"2001-01-01T00:00:00Z"}"#),
-            mode: 0o700)
+            counting + Self.answer(#"{"token":"t","expirationTimestamp":"2001-01-01T00:00:00Z"}"#))
         let short = Credentials(.plugin(plugin))
         _ = try await short.current()
         _ = try await short.current()
         #expect(try scratch.read("runs") == "x\nx\nx\n")
-        try scratch.write("plugin", "#!/bin/sh\nexit 1", mode: 0o700)
+        try scratch.write("plugin", "exit 1")
         await #expect(throws: AccessError.self) { try await short.current() }
         #expect(try await credentials.current().credential.token == Secret("t"))
     }

@@ -7,6 +7,8 @@ import Synchronization
 final class CannedServer: Sendable {
     enum Answer: Sendable {
         case status(Int, fields: String = "", body: String = "{}")
+        /// 200 for whoever brings this token, else 401.
+        case token(Mutexed<String>)
         /// The connection ends.
         case hangUp
         /// Nothing, for so many milliseconds.
@@ -59,12 +61,17 @@ final class CannedServer: Sendable {
             case .silence(let milliseconds):
                 usleep(milliseconds * 1_000)
                 return
-            case .status(let status, let fields, let body):
-                let text = "HTTP/1.1 \(status) X\r\n\(fields)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
-                let bytes = Array(text.utf8)
-                _ = unsafe send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+            case .token(let token):
+                Self.answer(connection, head.contains("Bearer \(token.value)\r\n") ? 200 : 401, "", "{}")
+            case .status(let status, let fields, let body): Self.answer(connection, status, fields, body)
             }
         }
+    }
+
+    private static func answer(_ connection: Int32, _ status: Int, _ fields: String, _ body: String) {
+        let text = "HTTP/1.1 \(status) X\r\n\(fields)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        let bytes = Array(text.utf8)
+        _ = unsafe send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL))
     }
 
     /// Head and body of one request; nil when the client has gone.
