@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import HTTPClient
 import Model
@@ -64,6 +65,55 @@ import Testing
             #expect(refused?.kind == .unauthorized && refused?.mayHaveHappened == false)
             try scratch.write("token", "admin-token\n")
             _ = try await client.list(ListQuest(.probeResults, namespace: namespace))
+            await client.shutdown()
+        }
+    }
+
+    /// As in a pod: a token of its service account, authorities and namespace in files, and the rules that it has.
+    @Test func podSpeaksAsItsServiceAccount() async throws {
+        try await withCluster { cluster, admin, namespace in
+            let scratch = try Scratch()
+            try scratch.write("token", try await cluster.serviceAccountToken(admin, "exporter", namespace))
+            try scratch.write("ca.crt", try cluster.text("ca.crt"))
+            try scratch.write("namespace", namespace)
+            let variables = ["KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "\(cluster.port)"]
+            var access = try ClusterAccess.inCluster(directory: scratch.path) { variables[$0] }
+            access.proxy = ""
+            let client = cluster.client(access)
+            let refused = await failure { _ = try await client.lease(namespace: namespace, name: "leader") }
+            #expect(
+                refused?.kind == .forbidden(MissingPermission(verb: .get, resource: .leases, namespace: namespace)))
+            #expect(
+                refused.map { "\($0)".contains("system:serviceaccount:\(namespace):exporter") } == true,
+                "\(String(describing: refused))")
+            await client.shutdown()
+        }
+    }
+
+    /// As a person has it: everything in one kubeconfig.
+    @Test func kubeconfigIsAllThatIsNeeded() async throws {
+        try await withCluster { cluster, admin, namespace in
+            func data(_ name: String) throws -> String { Base64.encode(Array(try cluster.text(name).utf8)) }
+            let scratch = try Scratch()
+            try scratch.write(
+                "config",
+                """
+                apiVersion: v1
+                kind: Config
+                clusters:
+                - name: test
+                  cluster: {server: "https://127.0.0.1:\(cluster.port)", certificate-authority-data: \(try data("ca.crt"))}
+                users:
+                - name: alice
+                  user: {client-certificate-data: \(try data("alice.crt")), client-key-data: \(try data("alice.key"))}
+                contexts:
+                - name: test
+                  context: {cluster: test, user: alice, namespace: \(namespace)}
+                """)
+            var access = try KubeConfig.load(file: scratch.path + "/config", context: "test")
+            access.proxy = ""
+            let client = cluster.client(access)
+            #expect(try await client.list(ListQuest(.probeResults, namespace: access.namespace)).batch.entries.isEmpty)
             await client.shutdown()
         }
     }

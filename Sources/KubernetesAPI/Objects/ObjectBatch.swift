@@ -76,8 +76,11 @@ public struct ObjectBatch: Sendable {
     /// `metadata.resourceVersion`.
     public func resourceVersion(_ entry: ObjectEntry) -> String { text(entry.resourceVersion) }
 
+    /// The object's JSON, without a copy: the batch's bytes live as long as it does.
+    public func record(_ entry: ObjectEntry) -> SealedBytes { SealedBytes(bytes, entry.record) }
+
     /// The object's JSON, for what is not on the data path.
-    public func json(_ entry: ObjectEntry) -> [UInt8] { Array(bytes.array[entry.record]) }
+    public func json(_ entry: ObjectEntry) -> [UInt8] { record(entry).array }
 
     /// What the annotation `export.sidereal.cloud/targets` says, decoded; nil if there is none.
     public func targets(_ entry: ObjectEntry) -> [UInt8]? {

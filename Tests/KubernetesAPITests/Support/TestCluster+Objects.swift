@@ -1,4 +1,5 @@
 import Foundation
+import HTTPClient
 import Model
 
 @testable import KubernetesAPI
@@ -76,6 +77,26 @@ extension TestCluster {
         let object = #"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"\#(name)"}}"#
         _ = try await client.create(.namespaces, namespace: nil, object: Array(object.utf8))
         return String(name)
+    }
+
+    /// Makes a service account, and a token for it (TokenRequest of authentication.k8s.io/v1), as a pod gets one.
+    func serviceAccountToken(_ admin: KubernetesClient, _ name: String, _ namespace: String) async throws -> String {
+        let accounts = APIResource(group: "", version: "v1", plural: "serviceaccounts", kind: "ServiceAccount")
+        let object = #"{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"\#(name)"}}"#
+        _ = try await admin.create(accounts, namespace: namespace, object: Array(object.utf8))
+        let client = HTTPClient(environment: .none)
+        let ask = #"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"expirationSeconds":3600}}"#
+        let response = try await client.send(
+            HTTPRequest(
+                method: .post,
+                url: "https://127.0.0.1:\(port)/api/v1/namespaces/\(namespace)/serviceaccounts/\(name)/token",
+                headers: [
+                    HTTPHeader("Authorization", "Bearer admin-token"), HTTPHeader("Content-Type", "application/json"),
+                ], body: SealedBytes(Array(ask.utf8)), tls: TLSSettings(caFile: path("ca.crt")), proxy: ""))
+        await client.shutdown()
+        let text = String(decoding: response.body, as: UTF8.self)
+        guard let from = text.firstRange(of: #""token":""#)?.upperBound else { throw Trouble(description: text) }
+        return String(text[from...].prefix { $0 != "\"" })
     }
 
     func result(_ name: String, _ namespace: String, status: String = "Pending", extra: String = "") -> [UInt8] {
