@@ -117,7 +117,7 @@ public actor ObjectFeed {
         guard !isClosed else { return }
         let effects = machine.handle(event, now: SystemClock.now(), rng: &rng)
         for effect in effects { carryOut(effect) }
-        alarm.set(for: machine.nextTick) { [weak self] due in await self?.rang(due) }
+        alarm.set(for: machine.nextTick) { [weak self] due in Task { await self?.rang(due) } }
     }
 
     private func rang(_ due: Tick) {
