@@ -28,7 +28,7 @@ import Testing
             while connection.nextRequest() != nil {
                 connection.send(Self.chunked)
                 connection.send(Self.chunk(Array("first".utf8)))
-                while !mayGoOn.withLock({ $0 }) {}
+                while !mayGoOn.withLock({ $0 }) { Thread.pause() }
                 connection.send(Self.chunk(Array("second".utf8)))
                 connection.send("0\r\n\r\n")
             }

@@ -189,27 +189,26 @@ import Testing
         #expect(await turnstile.enter(isUrgent: true) == .inside)
         let order = Mutexed<[String]>([])
         await withTaskGroup(of: Void.self) { group in
-            for (name, isUrgent) in [("a", false), ("b", false), ("u", true)] {
+            for (name, isUrgent) in [("a", false), ("b", false), ("u", true), ("never", false)] {
+                let before = turnstile.waiting
                 group.addTask {
                     if await turnstile.enter(isUrgent: isUrgent) == .inside { order.change { $0.append(name) } }
                 }
-                try? await Task.sleep(for: .milliseconds(50))
+                while turnstile.waiting == before { await Task.yield() }
             }
-            group.addTask { #expect(await turnstile.enter(isUrgent: false) == .cancelled) }
             turnstile.leave()
-            try? await Task.sleep(for: .milliseconds(50))
-            #expect(order.value == ["u"])
+            while order.value.count < 1 { await Task.yield() }
+            // Three are inside still, and only urgent ones may be the third.
             turnstile.leave()
-            try? await Task.sleep(for: .milliseconds(50))
-            #expect(order.value == ["u"], "three are inside still, and only urgent ones may be the third")
+            #expect(turnstile.waiting == 3)
             turnstile.leave()
-            try? await Task.sleep(for: .milliseconds(50))
-            #expect(order.value == ["u", "a"])
+            while order.value.count < 2 { await Task.yield() }
             turnstile.leave()
-            try? await Task.sleep(for: .milliseconds(50))
-            #expect(order.value == ["u", "a", "b"])
+            while order.value.count < 3 { await Task.yield() }
+            #expect(order.value == ["u", "a", "b"] && turnstile.waiting == 1)
             group.cancelAll()
         }
+        #expect(order.value.count == 3 && turnstile.waiting == 0)
     }
 
     @Test func tooManyAreTurnedAway() async {

@@ -177,7 +177,7 @@ extension APIServerTests {
             #expect(await follower.known == (try await truth(client, namespace)))
             for round in 0..<2 {
                 try await patch(client, "r-1", namespace, round)
-                cluster.stopAPIServer()
+                try await cluster.stopAPIServer()
                 let down = await failure { try await patch(client, "r-2", namespace, round) }
                 #expect([.notSent, .noAnswer].contains(down?.kind), "\(String(describing: down))")
                 try cluster.startAPIServer()

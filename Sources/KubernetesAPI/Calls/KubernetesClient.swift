@@ -60,7 +60,7 @@ public final class KubernetesClient: Sendable {
         case .full:
             throw APIFailure(
                 .notSent,
-                "\(call): not sent: \(Turnstile.mostWaiting) calls wait already; callers must limit their concurrency")
+                "\(call): not sent: \(turnstile.waiting) calls wait already; callers must limit their concurrency")
         }
         defer { turnstile.leave() }
         while true {

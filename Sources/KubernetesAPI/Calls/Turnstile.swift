@@ -75,6 +75,9 @@ final class Turnstile: Sendable {
         }
     }
 
+    /// How many wait.
+    var waiting: Int { state.withLock { $0.urgent.count + $0.others.count } }
+
     /// Gives a place back.
     func leave() {
         let next = state.withLock { state -> Waiter? in

@@ -17,7 +17,7 @@ extension APIResource {
 }
 
 extension TestCluster {
-    func makeCertificates() throws {
+    func makeCertificates() async throws {
         let script = """
             set -e; cd "$1"
             new() { openssl req -newkey rsa:2048 -nodes -subj "$2" -keyout $1.key -out $1.csr; }
@@ -33,7 +33,7 @@ extension TestCluster {
         process.standardError = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
         try process.run()
-        process.waitUntilExit()
+        try await Self.end(of: process)
         guard process.terminationStatus == 0 else { throw Trouble(description: "openssl failed") }
     }
 

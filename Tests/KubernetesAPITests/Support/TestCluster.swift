@@ -73,7 +73,7 @@ final class TestCluster: Sendable {
     }
 
     private func start() async throws {
-        try makeCertificates()
+        try await makeCertificates()
         try Data(
             """
             admin-token,admin,1,"system:masters"
@@ -111,7 +111,7 @@ final class TestCluster: Sendable {
     }
 
     /// Kills it at once, as a crash does.
-    func stopAPIServer() { stop("kube-apiserver") }
+    func stopAPIServer() async throws { try await stop("kube-apiserver") }
 
     private func launch(_ program: String, _ arguments: [String]) throws {
         let process = Process()
@@ -131,10 +131,15 @@ final class TestCluster: Sendable {
         running.withLock { $0[program] = Running(process: process, leash: leash) }
     }
 
-    private func stop(_ program: String) {
+    private func stop(_ program: String) async throws {
         guard let running = running.withLock({ $0.removeValue(forKey: program) }) else { return }
         try? running.leash.fileHandleForWriting.close()
-        running.process.waitUntilExit()
+        try await Self.end(of: running.process)
+    }
+
+    /// Waits without holding up other tests: they have few threads.
+    static func end(of process: Process) async throws {
+        while process.isRunning { try await Task.sleep(for: .milliseconds(10)) }
     }
 
     /// The last lines that a program wrote.
