@@ -107,8 +107,8 @@ import Testing
               interactiveMode: IfAvailable
               provideClusterInfo: true
               installHint: |
-                get it
-                there
+                * get it
+                * there
             """
         let access = try Self.read(Self.config(cluster: "tls-server-name: api.example", user: exec))
         guard case .plugin(let plugin) = access.user else {
@@ -116,7 +116,7 @@ import Testing
             return
         }
         #expect(plugin.version == version && plugin.command == "/home/me/.kube/bin/login")
-        #expect(plugin.arguments == ["--cluster", "prod", "7"] && plugin.installHint == "get it there")
+        #expect(plugin.arguments == ["--cluster", "prod", "7"] && plugin.installHint == "* get it * there")
         #expect(plugin.variables == [ExecPlugin.Variable(name: "PROFILE", value: Secret("hunter2"))])
         #expect(
             plugin.info

@@ -64,6 +64,15 @@ import Testing
         #expect(only.entries.isEmpty && only.refused == 1)
     }
 
+    @Test func singleObjectsAreReadAlike() throws {
+        let text = Samples.object(targets: #""{}""#, managed: "[]")
+        let batch = try ObjectBatch(object: Array((text + "\n").utf8))
+        #expect(batch.text(0) == Samples.object(targets: #""{}""#) && batch.resourceVersion(batch.entries[0]) == "42")
+        #expect(batch.record(batch.entries[0]).array == batch.json(batch.entries[0]))
+        #expect(try ObjectBatch(object: Array("{}".utf8)).refused == 1)
+        #expect(throws: APIObjectFault.self) { try ObjectBatch(object: Array("[]".utf8)) }
+    }
+
     @Test func lineBreaksBetweenTokensBecomeSpaces() throws {
         let pretty = Samples.object(extra: #","text":"a\nb""#).replacing(",\"spec\"", with: ",\r\n  \"spec\"")
         let batch = try ObjectPage(Samples.list([pretty, Samples.object(name: "r-2")])).batch

@@ -97,13 +97,15 @@ public enum KubeConfig {
         }
     }
 
-    /// Whether a word begins with `*` where a value may begin. Inside of a block of text that is no alias; no kubeconfig has
-    /// such.
+    /// Whether `*name` stands where a value may begin. Inside of a block of text that is no alias; no kubeconfig has such.
     private static func hasAlias(_ text: String) -> Bool {
-        var before: UInt8 = 0x0A
+        var (second, first): (UInt8, UInt8) = (0x0A, 0x0A)
         for byte in text.utf8 {
-            if byte == 0x2A, [0x0A, 0x20, 0x09, 0x5B, 0x7B, 0x2C, 0x3A, 0x2D].contains(before) { return true }
-            before = byte
+            if first == 0x2A, [0x0A, 0x20, 0x09, 0x5B, 0x7B, 0x2C, 0x3A, 0x2D].contains(second), ObjectName.isWord(byte)
+            {
+                return true
+            }
+            (second, first) = (first, byte)
         }
         return false
     }

@@ -1,4 +1,4 @@
-import Formats
+public import Formats
 import Glibc
 public import Model
 public import Protocol
@@ -65,6 +65,21 @@ public struct ObjectBatch: Sendable {
     public let refusals: [ObjectRefusal]
     /// How many were left out.
     public let refused: Int
+
+    /// Reads one object, as `get`, `create` and `patch` answer; it has one entry, or says why not.
+    public init(object: [UInt8]) throws(APIObjectFault) {
+        let bytes = object.span
+        var cutter = ObjectCutter(capacity: object.count + 1)
+        cutter.add(try APIObjectScan.object(bytes, 0..<object.count), bytes, .listed)
+        self = cutter.finish()
+    }
+
+    fileprivate init(bytes: SealedBytes, entries: [ObjectEntry], refusals: [ObjectRefusal], refused: Int) {
+        self.bytes = bytes
+        self.entries = entries
+        self.refusals = refusals
+        self.refused = refused
+    }
 
     /// Bound of ``refusals``.
     public static let maxRefusals = 16
