@@ -20,7 +20,7 @@ import Testing
         #expect(batch.entries.count == 5 && batch.refused == 0)
         let first = batch.entries[0]
         #expect(batch.name(first) == "r-1" && batch.namespace(first) == "team-a")
-        #expect(batch.resourceVersion(first) == "42" && first.change == .listed)
+        #expect(batch.resourceVersion(first) == "42" && first.revision == 42 && first.change == .listed)
         #expect(first.key == RecordKey(high: 0xA1B2_C3D4_0001_4002, low: 0x8003_0000_0000_000F))
         #expect(first.createdMilliseconds == 1_772_359_200_000)
         #expect(
@@ -62,6 +62,16 @@ import Testing
         }
         let only = try ObjectPage(Samples.list([#"{"metadata":{"managedFields":[]}}"#])).batch
         #expect(only.entries.isEmpty && only.refused == 1)
+    }
+
+    @Test(
+        arguments: [
+            ("0", 0), ("9999999999999999999", 9_999_999_999_999_999_999), ("99999999999999999999", 0), ("7a", 0),
+            ("0012", 12),
+        ] as [(String, UInt64)])
+    func versionsAreNumbersIfTheyAre(version: String, number: UInt64) throws {
+        let batch = try ObjectPage(Samples.list([Samples.object(version: version)])).batch
+        #expect(batch.entries[0].revision == number && batch.resourceVersion(batch.entries[0]) == version)
     }
 
     @Test func singleObjectsAreReadAlike() throws {

@@ -57,6 +57,16 @@ struct ExecProcess {
         return outcome
     }
 
+    private typealias CloseFrom =
+        @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, CInt) -> CInt
+
+    /// posix_spawn_file_actions_addclosefrom_np(3) of glibc 2.34, which Swift does not import. Libraries do not mark all of their
+    /// files as not to be inherited, and a list of them would be old before it is used.
+    private static var closeFrom: CloseFrom? {
+        guard let symbol = unsafe dlsym(nil, "posix_spawn_file_actions_addclosefrom_np") else { return nil }
+        return unsafe unsafeBitCast(symbol, to: CloseFrom.self)
+    }
+
     private func start(_ pid: inout pid_t, output: Int32, errors: Int32) -> Int32 {
         var actions = unsafe posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
@@ -69,7 +79,8 @@ struct ExecProcess {
         unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         unsafe posix_spawn_file_actions_adddup2(&actions, output, 1)
         unsafe posix_spawn_file_actions_adddup2(&actions, errors, 2)
-        for file in Self.openFiles where file > 2 { unsafe posix_spawn_file_actions_addclose(&actions, file) }
+        guard let closeFrom = unsafe Self.closeFrom else { return ENOSYS }
+        unsafe _ = closeFrom(&actions, 3)
         // The thread's mask has every signal blocked, and would be inherited.
         var none = sigset_t()
         var all = sigset_t()
@@ -130,20 +141,6 @@ struct ExecProcess {
         var status: Int32 = 0
         while unsafe waitpid(pid, &status, 0) < 0, errno == EINTR {}
         outcome.status = status
-    }
-
-    /// The files that are open now: libraries do not mark all of theirs as not to be inherited.
-    private static var openFiles: [Int32] {
-        guard let folder = unsafe opendir("/proc/self/fd") else { return [] }
-        defer { unsafe _ = closedir(folder) }
-        var files: [Int32] = []
-        while let entry = unsafe readdir(folder) {
-            let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { raw in
-                unsafe String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if let number = Int32(name) { files.append(number) }
-        }
-        return files
     }
 
     /// Reads what there is; false at the end. Past `limit` it is thrown away, or nothing more is read.

@@ -39,6 +39,9 @@ public struct ObjectEntry: Sendable, Equatable {
     public var namespace: Range<Int>
     /// `metadata.resourceVersion`.
     public var resourceVersion: Range<Int>
+    /// The same as a number, which grows with every write of any object of the store; 0 if it is none. For comparing two states
+    /// of one object (all of Kubernetes' own servers count etcd's revisions; since 1.35 that is a promise).
+    public var revision: UInt64
     /// The annotation `export.sidereal.cloud/targets` as it is spelt, with escapes; empty if there is none.
     public var targets: Range<Int>
     /// `metadata.creationTimestamp`, milliseconds since 1970; 0 if there is none that can be read.
@@ -162,7 +165,8 @@ struct ObjectCutter: ~Copyable {
         entries.append(
             ObjectEntry(
                 record: record, key: key, name: moved(fields.name), namespace: moved(fields.namespace),
-                resourceVersion: moved(fields.resourceVersion), targets: moved(fields.targets),
+                resourceVersion: moved(fields.resourceVersion), revision: Self.number(fields.resourceVersion, bytes),
+                targets: moved(fields.targets),
                 createdMilliseconds: Self.created(fields.creationTimestamp, bytes),
                 state: Self.state(fields.exportStatus, bytes), change: change))
     }
@@ -205,6 +209,17 @@ struct ObjectCutter: ~Copyable {
         if JSONAnswer.isSpelt(value, "Pending", bytes) { return .pending }
         if JSONAnswer.isSpelt(value, "Exported", bytes) { return .exported }
         return JSONAnswer.isSpelt(value, "Failed", bytes) ? .failed : .other
+    }
+
+    private static func number(_ value: JSONValue, _ bytes: Span<UInt8>) -> UInt64 {
+        guard value.count <= 19 else { return 0 }
+        var number: UInt64 = 0
+        for index in value.range {
+            let digit = bytes[index] &- 0x30
+            guard digit < 10 else { return 0 }
+            number = number * 10 + UInt64(digit)
+        }
+        return number
     }
 
     private static func created(_ value: JSONValue, _ bytes: Span<UInt8>) -> Int64 {

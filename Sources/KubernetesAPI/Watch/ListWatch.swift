@@ -8,7 +8,7 @@ public import Model
 ///    page or by an event of the watch. So what was not shown meanwhile, and was known before, is gone.
 /// 2. After that, every change is shown by the watch, until the next ``Effect/restarted``. The same change may come twice, and
 ///    an older state of an object after a newer one, even after it was told to be gone: pages and events run beside one
-///    another. So the reader compares `resourceVersion`s, which grow, and until ``Effect/listed`` remembers what went.
+///    another. So the reader compares ``ObjectEntry/revision``, which grows, and until ``Effect/listed`` remembers what went.
 /// 3. A list may take longer than the server keeps its version (five minutes, by etcd's compaction): it goes on at the newest
 ///    state (with the token that the server gives along with 410), and what this leaves out the watch has shown, which has
 ///    been open since the first page.
