@@ -195,6 +195,43 @@ extension APIServerTests {
         }
     }
 
+    /// A selector that every server knows: what does not match is shown by neither list nor watch.
+    @Test func selectorHoldsForListAndWatch() async throws {
+        try await withCluster { cluster, client, namespace in
+            for name in ["r-1", "r-2"] { _ = try await cluster.makeResult(client, name, namespace) }
+            let follower = Follower(
+                ObjectFeed(client, .probeResults, namespace: namespace, fieldSelector: "metadata.name=r-1", seed: 5))
+            await follower.start()
+            try await eventually("list") { await follower.isListed }
+            #expect(await Array(follower.known.keys) == ["r-1"])
+            try await patch(client, "r-2", namespace, 1)
+            try await patch(client, "r-1", namespace, 1)
+            let version = try await truth(client, namespace)["r-1"]
+            try await eventually("change") { await follower.known["r-1"] == version }
+            #expect(await follower.known.count == 1)
+            #expect(await follower.restarts == 1)
+            await follower.stop()
+        }
+    }
+
+    /// How a standby hears of a new leader: by a watch of one Lease, with rules for that one alone.
+    @Test func leaseIsWatchedByName() async throws {
+        try await withCluster { cluster, client, namespace in
+            var lease = try await client.createLease(Lease(namespace: namespace, name: "leader"))
+            var quest = WatchQuest(.leases, namespace: namespace, resourceVersion: lease.resourceVersion)
+            quest.fieldSelector = "metadata.name=leader"
+            let stream = try await client.watch(quest)
+            _ = try await client.createLease(Lease(namespace: namespace, name: "other"))
+            lease.holder = "b"
+            lease = try await client.updateLease(lease)
+            var piece = try await stream.next()
+            while piece?.isOnlyBookmark == true { piece = try await stream.next() }
+            let batch = try #require(piece?.batch)
+            #expect(batch.entries.count == 1)
+            #expect(Lease(json: batch.json(batch.entries[0])) == lease)
+        }
+    }
+
     /// A server ends the watch of a reader who stands still. Up to there nothing is missing, and from there it goes on.
     @Test func slowReaderMissesNothing() async throws {
         try await withCluster { cluster, client, namespace in
