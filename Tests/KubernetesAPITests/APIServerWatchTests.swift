@@ -214,6 +214,39 @@ extension APIServerTests {
         }
     }
 
+    /// Exported results leave the watch as deleted, though they are there.
+    @Test func exportedResultsLeaveTheSelection() async throws {
+        try await withCluster { cluster, client, namespace in
+            let minor = try await cluster.minorVersion()
+            guard minor >= 31 else {
+                print(
+                    "not run: selectable fields of custom resources need Kubernetes 1.31, and this server is 1.\(minor)"
+                )
+                return
+            }
+            let kind = try await cluster.makeSelectable(client)
+            for name in ["r-1", "r-2"] {
+                let object =
+                    #"{"apiVersion":"\#(kind.apiVersion)","kind":"\#(kind.kind)","metadata":{"name":"\#(name)"},"#
+                    + #""spec":{"audit":{"exportStatus":"Pending"}}}"#
+                _ = try await client.create(kind, namespace: namespace, object: Array(object.utf8))
+            }
+            let follower = Follower(
+                ObjectFeed(
+                    client, kind, namespace: namespace, fieldSelector: "spec.audit.exportStatus!=Exported", seed: 5))
+            await follower.start()
+            try await eventually("list") { await follower.isListed }
+            #expect(await follower.known.count == 2)
+            _ = try await client.patch(
+                kind, namespace: namespace, name: "r-1",
+                patch: Array(#"{"spec":{"audit":{"exportStatus":"Exported"}}}"#.utf8))
+            try await eventually("r-1 has left") { await Array(follower.known.keys) == ["r-2"] }
+            #expect(await follower.troubles.isEmpty)
+            #expect(try await client.get(kind, namespace: namespace, name: "r-1") != nil)
+            await follower.stop()
+        }
+    }
+
     /// How a standby hears of a new leader: by a watch of one Lease, with rules for that one alone.
     @Test func leaseIsWatchedByName() async throws {
         try await withCluster { cluster, client, namespace in

@@ -103,7 +103,7 @@ public actor WatchStream {
 
 extension KubernetesClient {
     /// A watch from which nothing has come for this long has failed, milliseconds: servers send a bookmark a minute.
-    static let watchSilence: UInt64 = 180_000
+    static let watchSilence: UInt64 = 90_000
 
     /// A page of a list.
     public func list(_ quest: ListQuest) async throws(APIFailure) -> ObjectPage {

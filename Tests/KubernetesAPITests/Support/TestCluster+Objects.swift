@@ -39,6 +39,41 @@ extension TestCluster {
 
     func text(_ name: String) throws -> String { try String(contentsOfFile: path(name), encoding: .utf8) }
 
+    /// The server's minor version: 20 for 1.20.
+    func minorVersion() async throws -> Int {
+        let client = HTTPClient(environment: .none)
+        let response = try await client.send(
+            HTTPRequest(
+                method: .get, url: "https://127.0.0.1:\(port)/version", tls: TLSSettings(caFile: path("ca.crt")),
+                proxy: ""))
+        await client.shutdown()
+        let text = String(decoding: response.body, as: UTF8.self)
+        guard let minor = text.firstMatch(of: /"minor": *"([0-9]+)/).flatMap({ Int($0.1) }) else {
+            throw Trouble(description: "no version: \(text)")
+        }
+        return minor
+    }
+
+    /// A kind whose definition offers `spec.audit.exportStatus` for selectors (Kubernetes 1.31).
+    func makeSelectable(_ admin: KubernetesClient) async throws -> APIResource {
+        let kind = APIResource(
+            group: "tests.sidereal.cloud", version: "v1", plural: "selectables", kind: "Selectable")
+        let definition = """
+            {"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":
+            {"name":"selectables.tests.sidereal.cloud"},"spec":{"group":"tests.sidereal.cloud","scope":"Namespaced","names":
+            {"plural":"selectables","singular":"selectable","kind":"Selectable"},"versions":[{"name":"v1","served":true,
+            "storage":true,"selectableFields":[{"jsonPath":".spec.audit.exportStatus"}],"schema":{"openAPIV3Schema":
+            {"type":"object","properties":{"spec":{"type":"object","properties":{"audit":{"type":"object","properties":
+            {"exportStatus":{"type":"string"}}}}}}}}}]}}
+            """
+        _ = try await admin.create(.definitions, namespace: nil, object: Array(definition.utf8))
+        for _ in 0..<200 {
+            if (try? await admin.list(ListQuest(kind))) != nil { return kind }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        throw Trouble(description: "the kind Selectable is not served\n\(log("kube-apiserver"))")
+    }
+
     /// Namespaces, and the kind of results without a schema.
     func makeDefinitions() async throws {
         let client = client(token: "admin-token")
