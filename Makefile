@@ -33,7 +33,7 @@ PLANT_SEEDS ?= 10000
 SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-coordinator bench-encode bench-protocol bench-peers clean
+.PHONY: kube-assets help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-coordinator bench-encode bench-protocol bench-peers clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -116,9 +116,12 @@ $(SIMULATE): $(BINARY) $(SIMULATION_SOURCES)
 	$(SWIFT) build -c release --static-swift-stdlib --product simulate --scratch-path $(RELEASE_DIR)
 	@touch $@
 
-end-to-end: $(BINARY) .venv/ready .make/apt-peers .make/apt-browser ## The built program against look-alikes, TLS servers, full disks and kill -9
+end-to-end: $(BINARY) .venv/ready .make/apt-peers .make/apt-browser kube-assets ## The built program against look-alikes, TLS servers, full disks and kill -9
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -p no:cacheprovider -n $(PROCESSES) --dist loadfile \
 		Tests/EndToEnd
+
+kube-assets: .make/apt ## A kube-apiserver and etcd for the tests: KUBEBUILDER_ASSETS, or built once from Debian's source
+	@deploy/local/kube-assets >/dev/null
 
 checkers: $(BINARY) .make/apt-checkers .venv-ocsf/ready .venv-ocsf-models/ready ## The formats before other people's parsers
 	@$(PYTHON) Tests/Checkers/run $(abspath $(BINARY))
