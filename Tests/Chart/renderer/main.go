@@ -120,6 +120,13 @@ func functions(root *template.Template) template.FuncMap {
 		}
 		return value
 	}
+	all["fromJsonArray"] = func(text string) []interface{} {
+		value := []interface{}{}
+		if err := json.Unmarshal([]byte(text), &value); err != nil {
+			value = []interface{}{err.Error()}
+		}
+		return value
+	}
 	all["include"] = func(name string, data interface{}) (string, error) {
 		var out strings.Builder
 		err := root.ExecuteTemplate(&out, name, data)

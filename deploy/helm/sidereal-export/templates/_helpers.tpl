@@ -211,3 +211,26 @@ readinessProbe:
   periodSeconds: 5
   timeoutSeconds: 5
 {{- end }}
+
+{{- define "sidereal-export.usesInstanceMetadata" -}}
+{{- range .Values.export.targets }}{{ if eq (.credentials | default "") "imds" }}true{{ end }}{{ end -}}
+{{- end }}
+
+{{- /* TCP ports that workers connect to: of each target, or of the proxy in front of it. */}}
+{{- define "sidereal-export.targetPorts" -}}
+{{- $ports := list -}}
+{{- range .Values.export.targets -}}
+{{- if ne .backend "file" -}}
+{{- $usual := dict "https" "443" "http" "80" "tls" "6514" "syslog+tls" "6514" -}}
+{{- $address := .endpoint | default "https://s3" -}}
+{{- if and .proxy (ne .proxy "none") }}{{ $address = .proxy }}{{ end -}}
+{{- $scheme := regexFind "^[a-z+]+" (lower $address) -}}
+{{- $port := regexFind ":[0-9]+$" (regexReplaceAll "^[^/]+//([^/]*).*$" $address "${1}") | trimPrefix ":" -}}
+{{- $ports = append $ports ($port | default (get $usual $scheme) | int) -}}
+{{- if and (eq .backend "s3") (eq $.Values.aws.credentials "irsa") -}}
+{{- $ports = append $ports 443 -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end }}
