@@ -19,7 +19,7 @@ import yaml
 
 Json = dict[str, Any]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "sidereal-export"
 RENDERER = ROOT / ".make" / "chart-renderer"
 SOURCE = Path(__file__).parent / "renderer" / "main.go"

@@ -14,10 +14,10 @@ import yaml
 from authority import Authority, Pair
 from balancer import Balancer
 from exporter import Running, wait_until
-from kube_client import ALERTS, GROUP, RESULTS, VERSION, Json, KubeClient, place
+from kube_client import ALERTS, GROUP, MERGE, RESULTS, VERSION, ApiError, Json, KubeClient, place
 from small_cluster import free_port
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "deploy" / "local" / "kube-assets"
 DEFINITIONS = ROOT / "deploy" / "helm" / "sidereal-export" / "files" / "crds"
 SYSTEM = "sidereal-system"
@@ -178,6 +178,22 @@ class ApiServer:
             return self.admin.request("GET", path, limit="1")[0] == 200
 
         wait_until(is_served, f"{name} is served", PATIENCE)
+
+    def apply(self, manifest: Json, dry_run: bool = False) -> Json:
+        """Makes what a manifest says, or changes what is there; with `dry_run` the server only says what it would do."""
+        group_version, name = str(manifest["apiVersion"]), manifest["metadata"]["name"]
+        root = "/api" if "/" not in group_version else "/apis"
+        known = self.admin.call("GET", f"{root}/{group_version}")["resources"]
+        entry = next(each for each in known if each["kind"] == manifest["kind"] and "/" not in each["name"])
+        namespace = f"/namespaces/{manifest['metadata'].get('namespace', 'default')}" if entry["namespaced"] else ""
+        path = f"{root}/{group_version}{namespace}/{entry['name']}"
+        query = {"dryRun": "All"} if dry_run else {}
+        code, document = self.admin.request("POST", path, manifest, **query)
+        if code == 409:
+            return self.admin.call("PATCH", f"{path}/{name}", manifest, MERGE, **query)
+        if code >= 300:
+            raise ApiError("POST", path, code, document)
+        return document
 
     def make_account(self, name: str, namespace: str = SYSTEM) -> None:
         """A service account, without any rights, unless it is there."""
