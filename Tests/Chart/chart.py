@@ -49,7 +49,9 @@ class Rendered:
     def one(self, kind: str, name: str) -> Json:
         """The manifest with this name."""
         found = [each for each in self.all(kind) if each["metadata"]["name"] == name]
-        assert len(found) == 1, f"{kind} {name}: {len(found)}; there are {[e['metadata']['name'] for e in self.all(kind)]}"
+        assert len(found) == 1, (
+            f"{kind} {name}: {len(found)}; there are {[e['metadata']['name'] for e in self.all(kind)]}"
+        )
         return found[0]
 
     @property
@@ -89,7 +91,15 @@ def _by_helm(values: Json, kubernetes: str) -> Rendered:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "values.yaml"
         file.write_text(yaml.safe_dump(values))
-        command = [HELM, "install", RELEASE, str(CHART), "--dry-run=client", "--output=json", f"--namespace={NAMESPACE}"]
+        command = [
+            HELM,
+            "install",
+            RELEASE,
+            str(CHART),
+            "--dry-run=client",
+            "--output=json",
+            f"--namespace={NAMESPACE}",
+        ]
         command += [f"--values={file}", f"--kube-version={kubernetes}"]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode != 0:

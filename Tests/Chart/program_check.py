@@ -28,7 +28,7 @@ def mistakes(program: Path, directory: Path, config: Json) -> list[str]:
                 (secrets / reference / key).write_text("a-secret")
     file = directory / "config.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
-    command = [program, "validate", "--config", file, "--secrets", secrets, "--json"]
+    command: list[str | Path] = [program, "validate", "--config", file, "--secrets", secrets, "--json"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     answer = json.loads(run.stdout)
     assert (run.returncode == 0) == answer["valid"] == (not answer["problems"]), run.stdout

@@ -49,7 +49,14 @@ VALID: dict[str, Json] = {
     | {"audit": {"failClosedOnExportFailure": True}},
     "all backends and every key": targets(
         SPLUNK
-        | {"index": "audit", "source": "a", "sourcetype": "b", "host": "c", "acknowledge": True, "acknowledgeTimeout": "2m"}
+        | {
+            "index": "audit",
+            "source": "a",
+            "sourcetype": "b",
+            "host": "c",
+            "acknowledge": True,
+            "acknowledgeTimeout": "2m",
+        }
         | {"batch": {"maxRecords": 1000, "maxBytes": "500kB", "maxAge": "2s"}, "concurrency": {"min": 2, "max": 8}}
         | {"retry": {"initial": "1s", "max": "1m", "window": "12h"}, "timeout": 30, "compression": "none"}
         | {"tls": {"serverName": "splunk"}, "proxy": "http://proxy.example.com:3128"},
@@ -74,7 +81,12 @@ VALID: dict[str, Json] = {
             "windowBytes": "32MiB",
         },
         "monitoring": {key: {"enabled": True} for key in ("serviceMonitor", "prometheusRule", "dashboard")},
-        "autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 12, "selector": {"namespace": "sidereal-system"}},
+        "autoscaling": {
+            "enabled": True,
+            "minReplicas": 3,
+            "maxReplicas": 12,
+            "selector": {"namespace": "sidereal-system"},
+        },
         "crds": {"install": True},
         "x-own": {"kept": True},
     },
@@ -98,7 +110,9 @@ VALID: dict[str, Json] = {
 
 def without_none(values: Json) -> Json:
     """Values without the keys of targets that are None: in lists helm takes nothing away."""
-    entries = [{key: value for key, value in entry.items() if value is not None} for entry in values["export"]["targets"]]
+    entries = [
+        {key: value for key, value in entry.items() if value is not None} for entry in values["export"]["targets"]
+    ]
     return values | {"export": {"targets": entries}}
 
 
@@ -142,7 +156,9 @@ INVALID: dict[str, Wrong] = {
     "no backend": Wrong(splunk(backend=None), "backend"),
     "a format": Wrong(splunk(format="xml"), "export.targets.0.format"),
     "plain http": Wrong(splunk(endpoint="http://splunk.example.com:8088"), "export.targets.0.endpoint"),
-    "a user in the address": Wrong(splunk(endpoint="https://me:secret@splunk.example.com"), "export.targets.0.endpoint"),
+    "a user in the address": Wrong(
+        splunk(endpoint="https://me:secret@splunk.example.com"), "export.targets.0.endpoint"
+    ),
     "a query": Wrong(splunk(endpoint="https://splunk.example.com?a=b"), "export.targets.0.endpoint"),
     "a port": Wrong(splunk(endpoint="https://splunk.example.com:99999"), "export.targets.0.endpoint"),
     "no address": Wrong(splunk(endpoint="https://10.0.0"), "export.targets.0.endpoint"),
@@ -190,7 +206,9 @@ INVALID: dict[str, Wrong] = {
     "credentials of a secret": Wrong(s3(credentials="secret", secretRef=None), "secretRef"),
     "dots and virtual hosts": Wrong(s3(bucket="audit.evidence", addressing="virtual"), "export.targets.0.bucket"),
     "UDP": Wrong(targets(QRADAR | {"endpoint": "udp://qradar.example.com:514"}), "export.targets.0.endpoint"),
-    "a path of syslog": Wrong(targets(QRADAR | {"endpoint": "tls://qradar.example.com/a"}), "export.targets.0.endpoint"),
+    "a path of syslog": Wrong(
+        targets(QRADAR | {"endpoint": "tls://qradar.example.com/a"}), "export.targets.0.endpoint"
+    ),
     "compressed syslog": Wrong(targets(QRADAR | {"compression": "gzip"}), "export.targets.0.compression"),
     "a facility": Wrong(targets(QRADAR | {"facility": 24}), "export.targets.0.facility"),
     "an application": Wrong(targets(QRADAR | {"appName": "a b"}), "export.targets.0.appName"),
@@ -222,9 +240,13 @@ INVALID: dict[str, Wrong] = {
     "S3 without credentials": Wrong(s3(secretRef=None), "aws.credentials is none", by_program=False),
     "IRSA that is not there": Wrong(s3(credentials="irsa"), "aws.credentials is none", by_program=False),
     "IRSA without a role": Wrong(s3() | {"aws": {"credentials": "irsa"}}, "aws.roleArn is missing", by_program=False),
-    "no certificates": Wrong(splunk() | {"certificates": {"mode": "existing"}}, "certificates.existing", by_program=False),
+    "no certificates": Wrong(
+        splunk() | {"certificates": {"mode": "existing"}}, "certificates.existing", by_program=False
+    ),
     "half an authority": Wrong(
-        splunk() | {"certificates": {"mode": "selfSigned", "selfSigned": {"caKey": "x"}}}, "selfSigned", by_program=False
+        splunk() | {"certificates": {"mode": "selfSigned", "selfSigned": {"caKey": "x"}}},
+        "selfSigned",
+        by_program=False,
     ),
     "a mode": Wrong(splunk() | {"certificates": {"mode": "none"}}, "certificates.mode", by_program=False),
     "scaling backwards": Wrong(splunk() | {"autoscaling": {"minReplicas": 9}}, "minReplicas", by_program=False),

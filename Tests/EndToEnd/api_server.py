@@ -1,4 +1,4 @@
-"""A real API server with its etcd on loopback: an authority of its own, RBAC, service accounts, and Sidereal's resources."""
+"""A real API server with its etcd on loopback: its own authority, RBAC, service accounts, and Sidereal's resources."""
 
 from __future__ import annotations
 

@@ -97,9 +97,10 @@ class Authority:
 
     def _request(self, path: Path, name: str, key: str = "P-256", organization: str = "") -> None:
         kind = ("rsa", f"rsa_keygen_bits:{key[4:]}") if key.startswith("RSA-") else ("ec", f"ec_paramgen_curve:{key}")
+        subject = f"/O={organization}/CN={name}" if organization else f"/CN={name}"
         _openssl(
             *("req", "-new", "-newkey", kind[0], "-pkeyopt", kind[1], "-noenc", "-keyout", path),
-            *("-out", path.with_suffix(".csr"), "-subj", f"/O={organization}/CN={name}" if organization else f"/CN={name}"),
+            *("-out", path.with_suffix(".csr"), "-subj", subject),
         )
 
     def _sign(

@@ -47,14 +47,21 @@ def test_it_has_siderals_resources_and_holds_objects_against_them(
     bare["metadata"]["name"] = "bare"
     bare["spec"]["audit"] = {}
     assert api_server.admin.create(RESULTS, "schema", bare)["spec"]["audit"] == {"exportStatus": "Pending"}
-    for path, value in ((("audit", "exportStatus"), "Sent"), (("result", "outcome"), "Perhaps"), (("probe", "id"), "x")):
+    for path, value in (
+        (("audit", "exportStatus"), "Sent"),
+        (("result", "outcome"), "Perhaps"),
+        (("probe", "id"), "x"),
+    ):
         wrong = probe_result(results(3).read_text().splitlines()[0], "schema")
         wrong["metadata"]["name"] = "wrong"
         wrong["spec"][path[0]][path[1]] = value
         with pytest.raises(ApiError, match=f"spec.{'.'.join(path)}") as refusal:
             api_server.admin.create(RESULTS, "schema", wrong)
         assert refusal.value.code == 422
-    alert = {"metadata": {"name": "one"}, "spec": {"reason": "SIEMExportDegraded", "message": "none", "acknowledged": False}}
+    alert = {
+        "metadata": {"name": "one"},
+        "spec": {"reason": "SIEMExportDegraded", "message": "none", "acknowledged": False},
+    }
     head = {"apiVersion": "sidereal.cloud/v1alpha1", "kind": "SiderealSystemAlert"}
     assert api_server.admin.create(ALERTS, SYSTEM, head | alert)["spec"]["acknowledged"] is False
     api_server.admin.delete(ALERTS, SYSTEM, "one")
@@ -147,7 +154,9 @@ def test_what_is_compacted_is_gone(own_server: ApiServer, results: Callable[[int
     for result in made:
         own_server.admin.patch(RESULTS, "old", result["metadata"]["name"], {"metadata": {"annotations": {"a": "b"}}})
     own_server.compact()
-    code, status = own_server.admin.request("GET", place(RESULTS), limit="1", **{"continue": page["metadata"]["continue"]})
+    code, status = own_server.admin.request(
+        "GET", place(RESULTS), limit="1", **{"continue": page["metadata"]["continue"]}
+    )
     assert (code, status["reason"]) == (410, "Expired")
     # Of a watch the server says so at once, or in its first event.
     try:
