@@ -91,21 +91,13 @@ def _by_helm(values: Json, kubernetes: str) -> Rendered:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "values.yaml"
         file.write_text(yaml.safe_dump(values))
-        command = [
-            HELM,
-            "install",
-            RELEASE,
-            str(CHART),
-            "--dry-run=client",
-            "--output=json",
-            f"--namespace={NAMESPACE}",
-        ]
+        command = [HELM, "template", RELEASE, str(CHART), f"--namespace={NAMESPACE}"]
         command += [f"--values={file}", f"--kube-version={kubernetes}"]
         run = subprocess.run(command, capture_output=True, text=True)
-        if run.returncode != 0:
-            raise Refused(run.stderr)
-        release = json.loads(run.stdout)
-    return Rendered(list(_documents(release["manifest"])), release["info"]["notes"])
+    if run.returncode != 0:
+        raise Refused(run.stderr)
+    # Notes it shows only to those who install.
+    return Rendered(list(_documents(run.stdout)), _by_renderer(values, kubernetes).notes)
 
 
 def _by_renderer(values: Json, kubernetes: str) -> Rendered:

@@ -90,6 +90,7 @@ VALID: dict[str, Json] = {
         "crds": {"install": True},
         "x-own": {"kept": True},
     },
+    "sections that are taken away": targets(QRADAR) | {"audit": None, "limits": None, "cluster": None},
     "irsa": targets({key: value for key, value in EVIDENCE.items() if key not in ("secretRef", "endpoint")})
     | {"aws": {"credentials": "irsa", "roleArn": "arn:aws-us-gov:iam::123456789012:role/sidereal"}}
     | {"worker": {"replicas": 4, "antiAffinity": "hard", "storage": {"size": "8Gi", "className": "gp3"}}},

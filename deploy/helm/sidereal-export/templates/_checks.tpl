@@ -189,7 +189,7 @@ All mistakes are told at once.
 {{- if and (has $mode (list "irsa" "podIdentity")) (ne $mode $source) -}}
 {{- include "sidereal-export.mistake" (list $found (printf "%scredentials" $dot) (printf "is %s, and aws.credentials is %s" $mode $source)) -}}
 {{- end -}}
-{{- $kept := $root.Values.audit.retentionDays | default (ternary 180 365 (eq $root.Values.global.impactLevel "low")) | int64 -}}
+{{- $kept := ($root.Values.audit | default dict).retentionDays | default (ternary 180 365 (eq $root.Values.global.impactLevel "low")) | int64 -}}
 {{- if and (hasKey $target "retentionDays") (lt ($target.retentionDays | int64) $kept) -}}
 {{- include "sidereal-export.mistake" (list $found (printf "%sretentionDays" $dot) (printf "is %v, fewer than audit.retentionDays, %v: objects must stay as long as results do" $target.retentionDays $kept)) -}}
 {{- end -}}

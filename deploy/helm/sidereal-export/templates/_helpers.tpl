@@ -30,7 +30,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace
 
 {{- /* "true" if a gate that does not admit stops probes: said, or by the impact level. */}}
 {{- define "sidereal-export.failClosed" -}}
-{{- if hasKey .Values.audit "failClosedOnExportFailure" -}}
+{{- if hasKey (.Values.audit | default dict) "failClosedOnExportFailure" -}}
 {{- .Values.audit.failClosedOnExportFailure -}}
 {{- else -}}
 {{- eq .Values.global.impactLevel "high" -}}
@@ -56,7 +56,7 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "sidereal-export.name"
   "listen" (ternary "[::]:7443" "0.0.0.0:7443" $six)
   "endpoint" (dict "host" (ternary "[::]" "0.0.0.0" $six) "metrics" 8080 "health" 8081)
   "peerCertificates" "/etc/sidereal/peer" -}}
-{{- $_ := set $config "cluster" (merge $own .Values.cluster) -}}
+{{- $_ := set $config "cluster" (merge $own (.Values.cluster | default dict)) -}}
 {{- toYaml $config -}}
 {{- end }}
 
