@@ -107,8 +107,9 @@ format: ## Formatting, applied
 # measure the machine. All others at once.
 TIMED_TESTS := ^(BackendsTests|CoordinatorTests|HTTPClientTests|PeerTransportTests|ShardWorkerTests|StatusEndpointTests)\.
 
-unit: .make/apt ## Unit, property and simulation tests
-	$(SWIFT) test --skip '$(TIMED_TESTS)'
+unit: .make/apt kube-assets ## Unit, property and simulation tests
+	export KUBEBUILDER_ASSETS="$$(deploy/local/kube-assets)"; \
+	$(SWIFT) test --skip '$(TIMED_TESTS)' && \
 	$(SWIFT) test --skip-build --no-parallel --filter '$(TIMED_TESTS)'
 
 simulate: $(SIMULATE) ## SEEDS (1000) histories of a simulated cluster with every kind of fault, or one: SEED=n

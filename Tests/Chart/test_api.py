@@ -128,11 +128,10 @@ def test_coordinators_may_do_what_they_have_to(rules: Rules) -> None:
     }
     assert coordinator.patch(RESULTS, "probes", "allowed", patch)["spec"]["audit"]["exportStatus"] == "Exported"
     for name in ("sidereal-export-leader", "sidereal-export-gate"):
-        there = coordinator.create("leases", SYSTEM, lease(name, "one"))
-        there["spec"]["holderIdentity"] = "two"
-        coordinator.call("PUT", place("leases", SYSTEM, name), there)
-        coordinator.patch("leases", SYSTEM, name, {"spec": {"holderIdentity": "three"}})
-        assert coordinator.get("leases", SYSTEM, name)["spec"]["holderIdentity"] == "three"
+        coordinator.create("leases", SYSTEM, lease(name, "one"))
+        coordinator.patch("leases", SYSTEM, name, {"spec": {"holderIdentity": "two"}})
+        assert coordinator.get("leases", SYSTEM, name)["spec"]["holderIdentity"] == "two"
+        assert len(coordinator.list("leases", SYSTEM, fieldSelector=f"metadata.name={name}")) == 1
     alert = {"reason": "SIEMExportDegraded", "message": "soc fails", "acknowledged": False}
     head = {"apiVersion": "sidereal.cloud/v1alpha1", "kind": "SiderealSystemAlert", "metadata": {"name": "episode"}}
     coordinator.create(ALERTS, SYSTEM, head | {"spec": alert})
@@ -168,7 +167,9 @@ def test_coordinators_may_do_nothing_else(rules: Rules) -> None:
     refuses(coordinator, "POST", place(ALERTS, "elsewhere"), {})
     refuses(coordinator, "GET", place("leases", SYSTEM, "other"))
     refuses(coordinator, "PATCH", place("leases", SYSTEM, "other"), {}, patch)
+    refuses(coordinator, "PUT", place("leases", SYSTEM, "sidereal-export-gate"), {})
     refuses(coordinator, "DELETE", place("leases", SYSTEM, "sidereal-export-gate"))
+    refuses(coordinator, "GET", place("leases", SYSTEM))
     refuses(coordinator, "POST", place("leases", "elsewhere"), {})
     refuses(coordinator, "POST", place("events", "elsewhere"), {})
     for plural in ("secrets", "serviceaccounts", "clusterroles", "customresourcedefinitions", "namespaces"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import promql_parser
@@ -125,6 +127,18 @@ def test_workers_and_coordinators_find_one_another(rendered: Callable[[str], Ren
     assert six.config["cluster"]["listen"] == "[::]:7443"
     for role in ("coordinator", "worker"):
         assert six.one("Service", f"sidereal-export-{role}")["spec"]["ipFamilies"] == ["IPv6"]
+
+
+def test_the_program_has_the_options_that_pods_give(rendered: Callable[[str], Rendered], program: Path) -> None:
+    for role, template in pods(rendered("minimal")):
+        arguments = container(template)["args"]
+        assert arguments[0] == role
+        helps = subprocess.run([program, role, "--help"], check=True, capture_output=True, text=True).stdout
+        # A coordinator that is not told where a cluster on one machine is has one in Kubernetes.
+        options = {argument.partition("=")[0] for argument in arguments[1:]} - {"--namespace"}
+        assert options >= {"--config", "--identity"}
+        for option in options:
+            assert re.search(rf"^ +{option} ", helps, re.MULTILINE), f"{role} {option}"
 
 
 def test_pods_restart_when_the_configuration_changes(rendered: Callable[[str], Rendered]) -> None:
