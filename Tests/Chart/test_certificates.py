@@ -13,7 +13,7 @@ import yaml
 from authority import Authority
 from chart import Rendered, render
 from exporter import Running, wait_until
-from small_cluster import free_port
+from ports import free_port
 from value_sets import ARCHIVE, SPLUNK, targets
 
 Json = dict[str, Any]

@@ -15,7 +15,7 @@ from authority import Authority, Pair
 from balancer import Balancer
 from exporter import Running, wait_until
 from kube_client import ALERTS, GROUP, MERGE, RESULTS, VERSION, ApiError, Json, KubeClient, place
-from small_cluster import free_port
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "deploy" / "local" / "kube-assets"
