@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
@@ -251,6 +253,16 @@ class ApiServer:
         (directory / "ca.crt").write_text(self.authority.read_text())
         (directory / "namespace").write_text(namespace)
         return directory
+
+    def fill(self, lines: Sequence[str], namespace: str, threads: int = 4) -> list[Json]:
+        """Creates generated results, several at a time; what is there now, in the order of the lines."""
+        self.make_namespace(namespace)
+
+        def create(line: str) -> Json:
+            return self.admin.create(RESULTS, namespace, probe_result(line, namespace))
+
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(create, lines))
 
     def results(self, namespace: str | None = None) -> list[Json]:
         """All results there are, by the administrator's eyes."""

@@ -22,9 +22,7 @@ def own_server(tmp_path: Path) -> Iterator[ApiServer]:
 
 def make_results(server: ApiServer, results: Callable[[int], Path], count: int, namespace: str) -> list[Json]:
     """Creates generated results in a namespace of their own."""
-    server.make_namespace(namespace)
-    lines = results(count).read_text().splitlines()
-    return [server.admin.create(RESULTS, namespace, probe_result(line, namespace)) for line in lines]
+    return server.fill(results(count).read_text().splitlines(), namespace)
 
 
 def bind(server: ApiServer, account: str, *verbs: str) -> None:
@@ -102,15 +100,16 @@ def test_a_watch_that_is_cut_goes_on_where_it_was(api_server: ApiServer, results
     since = through.call("GET", place(RESULTS), limit="1")["metadata"]["resourceVersion"]
     events = through.watch(RESULTS, since)
     made = make_results(api_server, results, 2, "watched")
-    first = next(events)
-    assert (first["type"], first["object"]["metadata"]["uid"]) == ("ADDED", made[0]["metadata"]["uid"])
-    next(events)
+    seen = [next(events), next(events)]
+    assert {event["type"] for event in seen} == {"ADDED"}
+    uids = {event["object"]["metadata"]["uid"] for event in seen}
+    assert uids == {result["metadata"]["uid"] for result in made}
     api_server.cut()
     assert list(events) == []
     late = probe_result(results(3).read_text().splitlines()[2], "watched")
     late["metadata"]["name"] = "late"
     api_server.admin.create(RESULTS, "watched", late)
-    again = through.watch(RESULTS, made[1]["metadata"]["resourceVersion"])
+    again = through.watch(RESULTS, seen[1]["object"]["metadata"]["resourceVersion"])
     assert next(again)["object"]["metadata"]["name"] == "late"
     again.close()
 
