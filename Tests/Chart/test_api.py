@@ -8,10 +8,11 @@ from typing import Any
 import kubernetes_validate
 import pytest
 from api_server import SYSTEM, ApiServer
-from chart import NAMESPACE, Rendered, render
+from chart import Rendered
 from exporter import wait_until
 from kube_client import ALERTS, RESULTS, KubeClient, place
-from value_sets import SPLUNK, VALID, targets
+from rules import COORDINATOR, WORKER, install_rules
+from value_sets import VALID
 
 Json = dict[str, Any]
 
@@ -74,18 +75,14 @@ class Rules:
 
     def __init__(self, server: ApiServer) -> None:
         self.server = server
-        chart = render(targets(SPLUNK))
-        for kind in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"):
-            for manifest in chart.all(kind):
-                server.apply(manifest)
-        self.coordinator = server.account("sidereal-export-coordinator")
-        self.worker = server.account("sidereal-export-worker")
+        install_rules(server)
+        self.coordinator = server.account(COORDINATOR)
+        self.worker = server.account(WORKER)
 
 
 @pytest.fixture(scope="module")
 def rules(api_server: ApiServer) -> Rules:
     """The chart's rules on the API server."""
-    assert NAMESPACE == SYSTEM
     return Rules(api_server)
 
 
