@@ -11,11 +11,14 @@ PYTHON ?= python3
 RELEASE_DIR := .build-release
 BINARY := $(RELEASE_DIR)/release/sidereal-export
 APT_PACKAGES := libcurl4-openssl-dev libssl-dev libsqlite3-dev libisal-dev openssl curl pkg-config python3-venv make
-PY_PACKAGES := pytest==8.3.4 pytest-xdist==3.8.0 "moto[server]==5.2.5" prometheus-client==0.26.0 ruff==0.17.6 mypy==2.4.1
+PY_PACKAGES := pytest==8.3.4 pytest-xdist==3.8.0 "moto[server]==5.2.5" prometheus-client==0.26.0 ruff==0.17.6 mypy==2.4.1 \
+	PyYAML==6.0.4 jsonschema==4.26.0 kubernetes-validate==1.37.0 cel-python==0.5.0 promql-parser==0.11.0
 # What receivers and other people's parsers make of the formats; the two OCSF packages do not share an environment.
 CHECKER_APT := liblognorm-utils rsyslog
 # Real receivers and networks for the end-to-end tests.
 PEER_APT := rsyslog rsyslog-openssl iproute2
+# Renders the chart where there is no helm.
+CHART_APT := golang-go golang-github-masterminds-sprig-dev golang-github-ghodss-yaml-dev
 # Sees the status page.
 BROWSER_APT := chromium fonts-dejavu-core
 OCSF_PACKAGES := pydantic-ocsf==3.0.0 syslog-rfc5424-parser==0.3.2
@@ -33,7 +36,7 @@ PLANT_SEEDS ?= 10000
 SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-coordinator bench-encode bench-protocol bench-peers clean
+.PHONY: kube-assets chart help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-coordinator bench-encode bench-protocol bench-peers clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +59,10 @@ deps: .make/apt ## Install missing Debian packages (root or sudo)
 
 .make/apt-peers: Makefile .make/apt
 	@deploy/local/install-packages $(PEER_APT)
+	@touch $@
+
+.make/apt-chart: Makefile .make/apt
+	@deploy/local/install-packages $(CHART_APT)
 	@touch $@
 
 .make/apt-browser: Makefile .make/apt
@@ -85,12 +92,13 @@ $(BINARY): .make/apt $(SWIFT_SOURCES)
 run: $(BINARY) ## Export COUNT (10000) synthetic results to HEC, Elasticsearch and a file on this machine
 	@deploy/local/demo $(BINARY) $(COUNT)
 
-test: lint unit simulate simulate-plants checkers end-to-end ## All tests: style, unit, simulated clusters, other parsers, real sockets, TLS and kill -9
+test: lint unit simulate simulate-plants checkers chart end-to-end ## All tests: style, unit, simulated clusters, other parsers, the Helm chart, real sockets, TLS and kill -9
 
 lint: .venv/ready ## Formatting of the Swift, mistakes and types of the Python, as a check
 	$(SWIFT) format lint --strict --recursive Sources Tests benchmarks Package.swift
 	.venv/bin/ruff check --quiet .
 	cd Tests/EndToEnd && ../../.venv/bin/mypy --no-error-summary . ../../deploy/local/clustertools
+	cd Tests/Chart && ../../.venv/bin/mypy --no-error-summary .
 
 format: ## Formatting, applied
 	$(SWIFT) format --in-place --recursive Sources Tests benchmarks Package.swift
@@ -99,8 +107,9 @@ format: ## Formatting, applied
 # measure the machine. All others at once.
 TIMED_TESTS := ^(BackendsTests|CoordinatorTests|HTTPClientTests|PeerTransportTests|ShardWorkerTests|StatusEndpointTests)\.
 
-unit: .make/apt ## Unit, property and simulation tests
-	$(SWIFT) test --skip '$(TIMED_TESTS)'
+unit: .make/apt kube-assets ## Unit, property and simulation tests
+	export KUBEBUILDER_ASSETS="$$(deploy/local/kube-assets)"; \
+	$(SWIFT) test --skip '$(TIMED_TESTS)' && \
 	$(SWIFT) test --skip-build --no-parallel --filter '$(TIMED_TESTS)'
 
 simulate: $(SIMULATE) ## SEEDS (1000) histories of a simulated cluster with every kind of fault, or one: SEED=n
@@ -116,9 +125,16 @@ $(SIMULATE): $(BINARY) $(SIMULATION_SOURCES)
 	$(SWIFT) build -c release --static-swift-stdlib --product simulate --scratch-path $(RELEASE_DIR)
 	@touch $@
 
-end-to-end: $(BINARY) .venv/ready .make/apt-peers .make/apt-browser ## The built program against look-alikes, TLS servers, full disks and kill -9
+end-to-end: $(BINARY) .venv/ready .make/apt-peers .make/apt-browser .make/apt-chart kube-assets ## The built program against look-alikes, TLS servers, full disks and kill -9
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -p no:cacheprovider -n $(PROCESSES) --dist loadfile \
 		Tests/EndToEnd
+
+kube-assets: .make/apt ## A kube-apiserver and etcd for the tests: KUBEBUILDER_ASSETS, or built once from Debian's source
+	@deploy/local/kube-assets >/dev/null
+
+chart: $(BINARY) .venv/ready .make/apt-chart kube-assets ## The Helm chart: values held against the program, manifests against an API server, policies
+	@test -z "$$(gofmt -l Tests/Chart/renderer)" || { gofmt -d Tests/Chart/renderer; exit 1; }
+	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -rs -p no:cacheprovider Tests/Chart
 
 checkers: $(BINARY) .make/apt-checkers .venv-ocsf/ready .venv-ocsf-models/ready ## The formats before other people's parsers
 	@$(PYTHON) Tests/Checkers/run $(abspath $(BINARY))

@@ -22,6 +22,7 @@ copy_extensions = none
 default_crl_days = 1
 [any]
 commonName = supplied
+organizationName = optional
 """
 
 
@@ -67,10 +68,11 @@ class Authority:
         starts: float = 0,
         key: str = "P-256",
         usage: str = "serverAuth",
+        organization: str = "",
     ) -> Pair:
         """A certificate with its key, valid for `days` from `starts` days on. `alternative` is such as `IP:127.0.0.1`."""
         certificate, path = self._directory / f"{name}.crt", self._directory / f"{name}.key"
-        self._request(path, name, key)
+        self._request(path, name, key, organization)
         extensions = f"basicConstraints=critical,CA:FALSE\nextendedKeyUsage={usage}\n"
         extensions += f"subjectAltName={alternative}\n" if alternative else ""
         self._sign(path.with_suffix(".csr"), certificate, extensions, days, starts)
@@ -93,11 +95,12 @@ class Authority:
         self._ca("-gencrl", "-out", path, "-crl_nextupdate", _stamp(days), "-crl_lastupdate", _stamp(min(days, 0) - 1))
         return path.read_text()
 
-    def _request(self, path: Path, name: str, key: str = "P-256") -> None:
+    def _request(self, path: Path, name: str, key: str = "P-256", organization: str = "") -> None:
         kind = ("rsa", f"rsa_keygen_bits:{key[4:]}") if key.startswith("RSA-") else ("ec", f"ec_paramgen_curve:{key}")
+        subject = f"/O={organization}/CN={name}" if organization else f"/CN={name}"
         _openssl(
             *("req", "-new", "-newkey", kind[0], "-pkeyopt", kind[1], "-noenc", "-keyout", path),
-            *("-out", path.with_suffix(".csr"), "-subj", f"/CN={name}"),
+            *("-out", path.with_suffix(".csr"), "-subj", subject),
         )
 
     def _sign(

@@ -54,7 +54,11 @@ class Balancer:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", next(self._next)))
+            try:
+                server = socket.create_connection(("127.0.0.1", next(self._next)))
+            except OSError:
+                client.close()
+                continue
             with self._lock:
                 self.connections += 1
                 self._open += [client, server]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from api_server import ApiServer
 from aws import Moto
 from browser import Browser
 from exporter import Workbench, generate, is_root
@@ -77,6 +78,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
     """AWS on loopback: it takes seconds to start, so all tests share it, each with buckets of its own."""
     server = Moto(tmp_path_factory.mktemp("moto"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A Kubernetes API server that tests share, each with namespaces of its own; whoever stops one has one of its own."""
+    server = ApiServer(tmp_path_factory.mktemp("kubernetes"))
     yield server
     server.close()
 

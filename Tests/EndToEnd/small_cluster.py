@@ -25,7 +25,7 @@ from ports import free_port
 Json = dict[str, Any]
 Lines = list[Json]
 
-MAKER = Path(__file__).parents[2] / "deploy" / "local" / "peer-certificates"
+MAKER = Path(__file__).resolve().parents[2] / "deploy" / "local" / "peer-certificates"
 # What the sandbox calls what the configuration calls otherwise.
 SANDBOX_NAMES = {"splunk": "hec", "elasticsearch": "elasticsearch"}
 # Short, and long enough for a machine that is busy.

@@ -1,0 +1,88 @@
+"""The image and the composition for a laptop, as far as they can be had without an engine."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from chart import ROOT, Rendered, defaults
+from exporter import wait_until
+from image import DEPLOY, USER, Composition, Dockerfile, Image, scratch
+
+
+@pytest.fixture(scope="module")
+def image(program: Path) -> Iterator[Image]:
+    """The image's files."""
+    directory = scratch()
+    try:
+        yield Image(directory, program)
+    finally:
+        shutil.rmtree(directory)
+
+
+def test_every_library_of_the_program_is_there(image: Image) -> None:
+    assert image.libraries, "the loader says nothing"
+    assert [name for name, place in image.libraries.items() if not place] == []
+    for name in ("libcurl", "libssl", "libcrypto", "libsqlite3", "libisal"):
+        assert any(library.startswith(name + ".so") for library in image.libraries), name
+    # Swift's own are within the program.
+    assert not [name for name in image.libraries if name.lower().startswith("libswift") or "Foundation" in name]
+
+
+def test_the_program_runs_in_there_as_nobody(image: Image) -> None:
+    version = image.run("--version")
+    assert version.returncode == 0 and re.fullmatch(r"\d+\.\d+\.\d+\n", version.stdout), version.stderr
+    made = image.run("generate", "--count", "3")
+    assert made.returncode == 0 and len(made.stdout.splitlines()) == 3
+    # Authorities of the public, for targets whose secret names none.
+    assert (image.root / "usr/share/ca-certificates/mozilla").is_dir()
+
+
+def test_the_image_is_what_the_chart_expects(rendered: Callable[[str], Rendered]) -> None:
+    dockerfile = Dockerfile()
+    assert dockerfile.runtime_value("USER") == f"{USER}:{USER}"
+    assert defaults()["security"] == {"runAsUser": USER, "fsGroup": USER}
+    ports = {int(port) for port in dockerfile.runtime_value("EXPOSE").split()}
+    pod = rendered("minimal").one("Deployment", "sidereal-export-coordinator")["spec"]["template"]["spec"]
+    assert {port["containerPort"] for port in pod["containers"][0]["ports"]} == ports
+    made = dockerfile.runtime_value("RUN")
+    for place in ("/etc/sidereal/secrets", "/etc/sidereal/peer", "/var/lib/sidereal-export"):
+        assert f" {place} " in made
+    assert "useradd" not in made, "it writes the day into /etc/shadow"
+
+
+def test_the_build_is_the_project_s_own() -> None:
+    dockerfile = Dockerfile()
+    commands = [step[1] for step in dockerfile.build if step[0] == "RUN"]
+    assert any(command.startswith("make release RELEASE_DIR=/build") for command in commands)
+    makefile = (ROOT / "Makefile").read_text()
+    assert "BINARY := $(RELEASE_DIR)/release/sidereal-export" in makefile
+    assert "/build/release/sidereal-export" in commands[-1]
+    assert "--static-swift-stdlib --product sidereal-export --scratch-path $(RELEASE_DIR)" in makefile
+    # Nothing that was built here goes in.
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().split()
+    assert {".git", ".build", ".build-*", ".venv", ".make"} <= set(ignored)
+
+
+def test_the_composition_delivers(image: Image) -> None:
+    directory = scratch()
+    composition = Composition(image, directory)
+    try:
+
+        def delivers() -> bool:
+            status = composition.status()
+            targets = {target["name"]: target["delivered"] for target in status.get("targets", [])}
+            return (
+                status.get("gate", {}).get("state") == "open"
+                and len(status["workers"]) == 2
+                and set(targets) == {"splunk", "search"}
+                and min(targets.values()) >= 200
+            )
+
+        wait_until(delivers, lambda: f"it delivers:\n{composition.status()}\n{composition.log[-4000:]}", 90)
+    finally:
+        composition.close()
+        shutil.rmtree(directory)

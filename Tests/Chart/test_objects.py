@@ -1,0 +1,291 @@
+"""What the objects are that the chart renders."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+from chart import ROOT, Rendered
+from value_sets import VALID
+
+Json = dict[str, Any]
+
+ALL = "all backends and every key"
+SIX = "six, csi, own issuer, OpenShift"
+POD_IDENTITY = "low, pod identity, existing certificates"
+
+
+def pods(chart: Rendered) -> Iterator[tuple[str, Json]]:
+    """The pod templates by role."""
+    yield "coordinator", chart.one("Deployment", "sidereal-export-coordinator")["spec"]["template"]
+    yield "worker", chart.one("StatefulSet", "sidereal-export-worker")["spec"]["template"]
+
+
+def container(template: Json) -> Json:
+    """The one container of a pod."""
+    assert len(template["spec"]["containers"]) == 1 and "initContainers" not in template["spec"]
+    found: Json = template["spec"]["containers"][0]
+    return found
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_pods_are_confined(name: str, rendered: Callable[[str], Rendered]) -> None:
+    for role, template in pods(rendered(name)):
+        pod, inside = template["spec"]["securityContext"], container(template)["securityContext"]
+        assert pod["runAsNonRoot"] is True and pod["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert inside == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        for word in ("hostNetwork", "hostPID", "hostIPC"):
+            assert word not in template["spec"]
+        assert all("hostPath" not in volume for volume in template["spec"]["volumes"])
+        resources = container(template)["resources"]
+        assert resources["limits"]["memory"] and resources["requests"]["cpu"] and resources["requests"]["memory"]
+        for probe, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+            assert container(template)[probe]["httpGet"] == {"path": path, "port": "health"}
+        assert template["spec"]["serviceAccountName"] == f"sidereal-export-{role}"
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_only_coordinators_have_a_token_of_the_api_server(name: str, rendered: Callable[[str], Rendered]) -> None:
+    chart = rendered(name)
+    accounts = {account["metadata"]["name"]: account for account in chart.all("ServiceAccount")}
+    assert set(accounts) == {"sidereal-export-coordinator", "sidereal-export-worker"}
+    assert all(account["automountServiceAccountToken"] is False for account in accounts.values())
+    subjects = [each for kind in ("RoleBinding", "ClusterRoleBinding") for each in chart.all(kind)]
+    assert {each["subjects"][0]["name"] for each in subjects} == {"sidereal-export-coordinator"}
+    for role, template in pods(chart):
+        assert template["spec"]["automountServiceAccountToken"] is (role == "coordinator")
+        tokens = [
+            source["serviceAccountToken"]
+            for volume in template["spec"]["volumes"]
+            for source in volume.get("projected", {}).get("sources", [])
+        ]
+        is_irsa = role == "worker" and name == "irsa"
+        assert [token["audience"] for token in tokens] == (["sts.amazonaws.com"] if is_irsa else [])
+
+
+def test_irsa_is_told_to_the_worker(rendered: Callable[[str], Rendered]) -> None:
+    worker = dict(pods(rendered("irsa")))["worker"]
+    variables = {each["name"]: each.get("value") for each in container(worker)["env"]}
+    assert variables["AWS_ROLE_ARN"] == "arn:aws-us-gov:iam::123456789012:role/sidereal"
+    mounts = {each["name"]: each["mountPath"] for each in container(worker)["volumeMounts"]}
+    assert variables["AWS_WEB_IDENTITY_TOKEN_FILE"] == mounts["aws-token"] + "/token"
+    assert not any(name.startswith("secret-") for name in mounts)
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_secrets_reach_workers_and_nobody_else(name: str, rendered: Callable[[str], Rendered]) -> None:
+    named = {target["secretRef"] for target in VALID[name]["export"]["targets"] if "secretRef" in target}
+    for role, template in pods(rendered(name)):
+        volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
+        mounts = {mount["mountPath"]: mount for mount in container(template)["volumeMounts"]}
+        found = {path.rpartition("/")[2] for path in mounts if path.startswith("/etc/sidereal/secrets/")}
+        assert found == (named if role == "worker" else set())
+        for reference in found:
+            mount = mounts[f"/etc/sidereal/secrets/{reference}"]
+            assert mount["readOnly"] is True and "subPath" not in mount
+            assert volumes[mount["name"]]["secret"]["secretName"] == reference
+        assert {mount["name"] for mount in mounts.values()} == set(volumes) | (
+            {"state", "files"} & {mount["name"] for mount in mounts.values()}
+        )
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_files_have_a_volume_of_their_own(name: str, rendered: Callable[[str], Rendered]) -> None:
+    claims = rendered(name).one("StatefulSet", "sidereal-export-worker")["spec"]["volumeClaimTemplates"]
+    has_files = any(target["backend"] == "file" for target in VALID[name]["export"]["targets"])
+    assert [claim["metadata"]["name"] for claim in claims] == ["state"] + ["files"] * has_files
+    mounts = container(dict(pods(rendered(name)))["worker"])["volumeMounts"]
+    assert ("/var/lib/sidereal/archive" in [mount["mountPath"] for mount in mounts]) is has_files
+
+
+def test_workers_and_coordinators_find_one_another(rendered: Callable[[str], Rendered]) -> None:
+    chart = rendered("minimal")
+    stateful = chart.one("StatefulSet", "sidereal-export-worker")["spec"]
+    assert stateful["podManagementPolicy"] == "Parallel" and stateful["serviceName"] == "sidereal-export-worker"
+    assert stateful["replicas"] == 2 and chart.one("Deployment", "sidereal-export-coordinator")["spec"]["replicas"] == 3
+    for role in ("coordinator", "worker"):
+        service = chart.one("Service", f"sidereal-export-{role}")["spec"]
+        assert service["clusterIP"] == "None"
+        labels = dict(pods(chart))[role]["metadata"]["labels"]
+        assert service["selector"].items() <= labels.items()
+        budget = chart.one("PodDisruptionBudget", f"sidereal-export-{role}")["spec"]
+        assert budget["selector"]["matchLabels"] == service["selector"] and budget["maxUnavailable"] == 1
+    assert chart.config["cluster"]["coordinators"] == ["sidereal-export-coordinator.sidereal-system.svc:7443"]
+    assert "--advertise=$(POD_IP):7443" in container(dict(pods(chart))["coordinator"])["args"]
+    six = rendered(SIX)
+    assert "--advertise=[$(POD_IP)]:7443" in container(dict(pods(six))["coordinator"])["args"]
+    assert six.config["cluster"]["listen"] == "[::]:7443"
+    for role in ("coordinator", "worker"):
+        assert six.one("Service", f"sidereal-export-{role}")["spec"]["ipFamilies"] == ["IPv6"]
+
+
+def test_the_program_has_the_options_that_pods_give(rendered: Callable[[str], Rendered], program: Path) -> None:
+    for role, template in pods(rendered("minimal")):
+        arguments = container(template)["args"]
+        assert arguments[0] == role
+        helps = subprocess.run([program, role, "--help"], check=True, capture_output=True, text=True).stdout
+        # A coordinator that is not told where a cluster on one machine is has one in Kubernetes.
+        options = {argument.partition("=")[0] for argument in arguments[1:]} - {"--namespace"}
+        assert options >= {"--config", "--identity"}
+        for option in options:
+            assert re.search(rf"^ +{option} ", helps, re.MULTILINE), f"{role} {option}"
+
+
+def test_pods_restart_when_the_configuration_changes(rendered: Callable[[str], Rendered]) -> None:
+    def sums(name: str) -> set[str]:
+        return {template["metadata"]["annotations"]["checksum/config"] for _, template in pods(rendered(name))}
+
+    assert len(sums("minimal")) == 1 and sums("minimal") != sums("moderate")
+
+
+def test_antiaffinity(rendered: Callable[[str], Rendered]) -> None:
+    soft = dict(pods(rendered("minimal")))["worker"]["spec"]["affinity"]["podAntiAffinity"]
+    assert [each["weight"] for each in soft["preferredDuringSchedulingIgnoredDuringExecution"]] == [100, 50]
+    hard = dict(pods(rendered("irsa")))["worker"]["spec"]["affinity"]["podAntiAffinity"]
+    assert hard["requiredDuringSchedulingIgnoredDuringExecution"][0]["topologyKey"] == "kubernetes.io/hostname"
+
+
+# Networks
+
+
+def ports(rule: Json) -> set[int | str]:
+    """The ports of a rule."""
+    return {port["port"] for port in rule["ports"]}
+
+
+def test_coordinators_reach_the_api_server_and_nothing_else(rendered: Callable[[str], Rendered]) -> None:
+    for name, expected in (("minimal", {443, 6443}), (POD_IDENTITY, {6443})):
+        policy = rendered(name).one("NetworkPolicy", "sidereal-export-coordinator")["spec"]
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+        assert [ports(rule) for rule in policy["egress"]] == [expected]
+        assert policy["egress"][0].get("to", []) == (
+            [{"ipBlock": {"cidr": "10.0.0.1/32"}}] if name == POD_IDENTITY else []
+        )
+        peers, endpoint = policy["ingress"]
+        labels = dict(pods(rendered(name)))["worker"]["metadata"]["labels"]
+        assert ports(peers) == {"peers"} and len(peers["from"]) == 1
+        assert peers["from"][0]["podSelector"]["matchLabels"].items() <= labels.items()
+        assert ports(endpoint) == {"http"}
+
+
+def test_workers_reach_coordinators_names_and_targets(rendered: Callable[[str], Rendered]) -> None:
+    def reached(name: str) -> list[set[int | str]]:
+        policy = rendered(name).one("NetworkPolicy", "sidereal-export-worker")["spec"]
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+        assert all(ports(rule) == {"http"} for rule in policy["ingress"])
+        return [ports(rule) for rule in policy["egress"]]
+
+    assert reached("minimal") == [{"peers"}, {53}]
+    assert reached("the seed's") == [{"peers"}, {53}, {8088, 9200, 443}]
+    # splunk through a proxy, and port 6514 of syslog, which nobody has to write.
+    assert reached(ALL) == [{"peers"}, {53}, {3128, 9200, 443, 6514}]
+    assert reached("irsa") == [{"peers"}, {53}, {443}]
+    assert reached(POD_IDENTITY) == [{"peers"}, {53}, {443}, {80}]
+    policy = rendered(POD_IDENTITY).one("NetworkPolicy", "sidereal-export-worker")["spec"]
+    assert policy["egress"][2]["to"] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+    assert policy["egress"][3]["to"][0] == {"ipBlock": {"cidr": "169.254.170.23/32"}}
+
+
+# Options
+
+
+def test_options_are_off_until_they_are_asked_for(rendered: Callable[[str], Rendered]) -> None:
+    kinds = {manifest["kind"] for manifest in rendered("minimal").manifests}
+    optional = {"ServiceMonitor", "PrometheusRule", "HorizontalPodAutoscaler", "CustomResourceDefinition"}
+    assert not optional & kinds
+    assert optional <= {manifest["kind"] for manifest in rendered(ALL).manifests}
+
+
+def test_the_autoscaler_has_the_replicas(rendered: Callable[[str], Rendered]) -> None:
+    chart = rendered(ALL)
+    assert "replicas" not in chart.one("StatefulSet", "sidereal-export-worker")["spec"]
+    scaler = chart.one("HorizontalPodAutoscaler", "sidereal-export-worker")["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 12)
+    metric = scaler["metrics"][0]["external"]
+    assert metric["metric"]["name"] in known_metrics()
+    assert metric["target"] == {"type": "AverageValue", "averageValue": "50000"}
+
+
+def test_definitions_stay_and_can_be_selected_from(rendered: Callable[[str], Rendered]) -> None:
+    definitions = rendered(ALL).all("CustomResourceDefinition")
+    assert len(definitions) == 2
+    for definition in definitions:
+        assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    results = rendered(ALL).one("CustomResourceDefinition", "siderealproberesults.sidereal.cloud")
+    fields = results["spec"]["versions"][0]["selectableFields"]
+    assert fields == [{"jsonPath": ".spec.audit.exportStatus"}]
+
+
+# Monitoring
+
+
+def known_metrics() -> set[str]:
+    """The names that docs/metrics.md lists, and what a histogram makes of one."""
+    names = set(re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
+    assert len(names) > 40
+    return names | {f"{name}_{end}" for name in names for end in ("bucket", "sum", "count")}
+
+
+def used_metrics(expression: str) -> set[str]:
+    """The metrics that an expression names; it must be one that Prometheus takes."""
+    plain = expression.replace("$__rate_interval", "5m").replace("$namespace", "a")
+    promql_parser.parse(plain)
+    return set(re.findall(r"\bsidereal_[a-z_]+", plain))
+
+
+def test_alerts_speak_of_metrics_that_exist(rendered: Callable[[str], Rendered]) -> None:
+    rule = rendered(ALL).one("PrometheusRule", "sidereal-export")
+    alerts = [each for group in rule["spec"]["groups"] for each in group["rules"]]
+    assert len(alerts) >= 12 and len({each["alert"] for each in alerts}) == len(alerts)
+    for each in alerts:
+        found = used_metrics(each["expr"])
+        assert found and found <= known_metrics(), each["alert"]
+        assert 'namespace="sidereal-system"' in each["expr"]
+        assert each["labels"]["severity"] in ("warning", "critical")
+        assert each["annotations"]["summary"] and each["annotations"]["description"]
+    assert {each["alert"] for each in alerts if each["labels"]["severity"] == "critical"} >= {"SiderealProbingHalted"}
+
+
+def test_the_dashboard_shows_metrics_that_exist(rendered: Callable[[str], Rendered]) -> None:
+    file = rendered(ALL).one("ConfigMap", "sidereal-export-dashboard")
+    assert file["metadata"]["labels"]["grafana_dashboard"] == "1"
+    dashboard = json.loads(file["data"]["sidereal-export.json"])
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) >= 12
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            found = used_metrics(target["expr"])
+            assert found and found <= known_metrics(), panel["title"]
+
+
+def test_monitors_find_the_services(rendered: Callable[[str], Rendered]) -> None:
+    for role in ("coordinator", "worker"):
+        monitor = rendered(ALL).one("ServiceMonitor", f"sidereal-export-{role}")["spec"]
+        service = rendered(ALL).one("Service", f"sidereal-export-{role}")
+        assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        assert monitor["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]
+        others = [each for each in rendered(ALL).all("Service") if each is not service]
+        for other in others:
+            assert not monitor["selector"]["matchLabels"].items() <= other["metadata"]["labels"].items()
+
+
+def test_notes_say_how_to_see_it_work(rendered: Callable[[str], Rendered]) -> None:
+    notes = rendered("the seed's").notes
+    for part in (
+        "3 targets",
+        "port-forward service/sidereal-export 8080",
+        "get lease sidereal-export-gate",
+        "splunk-hec-token elasticsearch-credentials s3-credentials",
+        '"acknowledgedBy"',
+    ):
+        assert part in notes
+    assert "<no value>" not in notes and "for 1095 days" in rendered("moderate").notes
