@@ -79,8 +79,8 @@ let package = Package(
         .target(
             name: "Coordinator",
             dependencies: [
-                "Model", "Formats", "Protocol", "ExportCore", "Crypto", "Ledger", "PeerTransport", "Telemetry",
-                "Threading",
+                "Model", "Formats", "Protocol", "ExportCore", "Crypto", "KubernetesAPI", "Ledger", "PeerTransport",
+                "Telemetry", "Threading",
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -117,8 +117,8 @@ let package = Package(
             name: "SiderealExport",
             dependencies: [
                 "CMalloc", "Model", "Formats", "ExportCore", "Crypto", "HTTPClient", "Ledger", "Configuration",
-                "Secrets", "Backends", "PeerTransport", "Protocol", "Coordinator", "ShardWorker", "Sandbox",
-                "StatusEndpoint", "Synthetic", "Telemetry", "Threading",
+                "Secrets", "Backends", "KubernetesAPI", "PeerTransport", "Protocol", "Coordinator", "ShardWorker",
+                "Sandbox", "StatusEndpoint", "Synthetic", "Telemetry", "Threading",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
@@ -158,8 +158,10 @@ let package = Package(
             ], exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
             name: "KubernetesAPITests",
-            dependencies: ["KubernetesAPI", "Crypto", "Formats", "HTTPClient", "Model", "Protocol"],
-            swiftSettings: strict),
+            dependencies: [
+                "KubernetesAPI", "Coordinator", "Crypto", "ExportCore", "Formats", "HTTPClient", "Model", "Protocol",
+                "Threading",
+            ], swiftSettings: strict),
         .testTarget(
             name: "SandboxTests", dependencies: ["Sandbox", "Compression", "Crypto", "Model"], swiftSettings: strict),
         .testTarget(
@@ -172,8 +174,8 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "ExportCore", "Formats", "Ledger", "Model", "PeerTransport", "Protocol", "Synthetic",
-                "Telemetry", "Threading", .product(name: "Logging", package: "swift-log"),
+                "Coordinator", "ExportCore", "Formats", "KubernetesAPI", "Ledger", "Model", "PeerTransport", "Protocol",
+                "Synthetic", "Telemetry", "Threading", .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(
             name: "ShardWorkerTests",
