@@ -106,6 +106,48 @@ import Testing
         #expect(!feed.isInStep(0) && feed.isInStep(1), "the list was for the other one")
     }
 
+    @Test func aListThatStandsStillIsGivenUpForOthers() {
+        var feed = following()
+        #expect(feed.watch(sight(1), hasRoom: none) == .skip && !feed.isInStep(0) && !feed.isInStep(1))
+        #expect(feed.next(hasRoom: TargetMask(0)) == .begin)
+        #expect(feed.listeners == (TargetMask(0), TargetMask(0)) && feed.patient == TargetMask(0))
+        #expect(feed.list(sight(1), hasRoom: TargetMask(1)) == .wait)
+        #expect(feed.next(hasRoom: TargetMask(1)) == .goOn, "not yet")
+        #expect(feed.next(hasRoom: TargetMask(0), mayTurn: true) == .goOn, "there is no need")
+        #expect(feed.next(hasRoom: none, mayTurn: true) == .goOn, "there is no use")
+        #expect(feed.next(hasRoom: TargetMask(1), mayTurn: true) == .begin)
+        #expect(feed.list(sight(1), hasRoom: TargetMask(1)) == .hand(TargetMask(1), settled: none))
+        feed.listed()
+        #expect(feed.isInStep(1) && !feed.isInStep(0) && feed.next(hasRoom: both) == .begin)
+    }
+
+    @Test func whoLooksForSomethingListsOnceMore() {
+        var feed = following()
+        feed.search()
+        #expect(feed.next(hasRoom: none) == .begin && feed.isInStep(0))
+        #expect(feed.list(sight(1), hasRoom: both) == .skip, "the watch shows it")
+        #expect(feed.next(hasRoom: both) == .goOn)
+        feed.listed()
+        #expect(feed.isInStep(0) && feed.isInStep(1) && feed.next(hasRoom: both) == .follow)
+    }
+
+    @Test func patienceIsATwentiethOfTheTime() {
+        var patience = FeedPatience()
+        var waited: UInt64 = 0
+        var now = Tick(nanoseconds: 0)
+        for _ in 0..<60_000 {
+            if patience.waits(isShort: true, now: now) { waited += 10 }
+            now = now.adding(milliseconds: 10)
+        }
+        #expect((28_000...32_000).contains(waited), "\(waited) of 600000")
+        for _ in 0..<100 {
+            #expect(!patience.waits(isShort: false, now: now))
+            now = now.adding(milliseconds: 1_000)
+        }
+        #expect(patience.waits(isShort: true, now: now))
+        #expect(!patience.waits(isShort: true, now: now.adding(milliseconds: 600)))
+    }
+
     @Test func theOverlayIsBounded() {
         var feed = following()
         feed.settled(sight(1).key, at: both)

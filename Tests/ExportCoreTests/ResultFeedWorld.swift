@@ -104,7 +104,8 @@ struct ResultFeedWorld {
 
     /// What the shell does in a turn.
     private mutating func look() {
-        switch feed.next(hasRoom: room) {
+        if rng.below(200) == 0 { feed.search() }
+        switch feed.next(hasRoom: room, mayTurn: rng.below(4) == 0) {
         case .begin:
             listing = objects.sorted { $0.key < $1.key }.map { Event(number: $0.key, object: $0.value) }
             listedAt = events.count

@@ -105,6 +105,32 @@ import Testing
         #expect(bench.wait().effects == [.restarted, Self.list(6)])
     }
 
+    @Test func everythingIsShownOnceMoreAndTheWatchGoesOn() {
+        var bench = Bench()
+        #expect(bench.handle(.relist) == [.restarted, Self.list(1)], "there is nothing to repeat")
+        _ = bench.handle(.page(id: 1, resourceVersion: "10", continueToken: "t1"))
+        #expect(bench.handle(.relist) == [.relisted, Self.list(4)], "in the middle")
+        #expect(bench.handle(.page(id: 2, resourceVersion: "10", continueToken: nil)) == [], "its answer is void")
+        #expect(bench.handle(.page(id: 4, resourceVersion: "20", continueToken: nil)) == [.listed])
+        #expect(bench.handle(.relist) == [.relisted, Self.list(5)])
+        #expect(bench.handle(.page(id: 5, resourceVersion: "30", continueToken: nil)) == [.listed])
+        #expect(bench.machine.isCurrentWatch(3))
+        #expect(bench.handle(.relist) == [.relisted, Self.list(6)])
+        #expect(
+            bench.handle(.watchEnded(id: 3, Self.failure(.expired(continueToken: nil)))) == [.restarted, Self.list(7)],
+            "then it is more than once more")
+    }
+
+    @Test func aServerThatWantsToBeLeftAloneIs() {
+        var bench = Bench()
+        _ = bench.handle(.tick)
+        _ = bench.handle(.page(id: 1, resourceVersion: "10", continueToken: "t1"))
+        #expect(bench.handle(.listFailed(id: 2, Self.failure(.throttled, retryAfter: 5_000))) == [])
+        #expect(bench.handle(.relist) == [])
+        let (waited, effects) = bench.wait()
+        #expect(waited > 5_000 && effects == [.relisted, Self.list(4)])
+    }
+
     @Test func tooLargePagesAreHalved() {
         var bench = Bench()
         _ = bench.handle(.tick)
@@ -256,7 +282,9 @@ struct FakeWorld {
         switch rng.below(8) {
         case 0, 1: if faults { server.change(&rng) }
         case 2: if faults, rng.below(4) == 0 { server.compacted = server.revision - Int(rng.below(8)) }
-        case 3: now = now.adding(milliseconds: 500 + rng.below(3_000))
+        case 3:
+            now = now.adding(milliseconds: 500 + rng.below(3_000))
+            if faults, rng.below(4) == 0 { handle(.relist) }
         case 4, 5: answerList(faults)
         default: moveWatch(faults)
         }
@@ -266,7 +294,7 @@ struct FakeWorld {
     private mutating func handle(_ event: ListWatch.Event) {
         for effect in machine.handle(event, now: now, rng: &rng) {
             switch effect {
-            case .restarted:
+            case .restarted, .relisted:
                 reader.restarted()
                 isListed = false
                 list = nil

@@ -53,10 +53,13 @@ public actor KubernetesResultsSource: ResultSource {
     private static let passedMilliseconds: UInt64 = 1_000
     private static let mostNotes = 100
 
-    init(_ cluster: KubernetesCluster, _ hands: KubernetesResultsHands, shardCount: UInt16, seed: UInt64) {
+    init(
+        _ cluster: KubernetesCluster, _ hands: KubernetesResultsHands, namespace: String?, shardCount: UInt16, seed: UInt64
+    ) {
         self.hands = hands
         self.shardCount = shardCount
-        objects = ObjectFeed(cluster.client, .probeResults, fieldSelector: Self.selector, seed: seed)
+        objects = ObjectFeed(
+            cluster.client, .probeResults, namespace: namespace, fieldSelector: Self.selector, seed: seed)
         feed = ResultFeed(targetCount: hands.targets.count)
         behindSince = Array(repeating: SystemClock.now(), count: hands.targets.count)
         passedAt = Array(repeating: nil, count: hands.targets.count)
@@ -108,7 +111,8 @@ public actor KubernetesResultsSource: ResultSource {
         if feed.next(hasRoom: turn.room, mayTurn: stands) == .begin { await begin() }
         let patient = feed.patient.bits & ~turn.room.bits
         let (lists, watches) = feed.listeners
-        let listWaits = listPatience.waits(isShort: patient & lists.bits != 0 && page != nil, now: now)
+        let listIsShort = page != nil && patient & lists.bits != 0 && lists.bits & turn.room.bits != 0
+        let listWaits = listPatience.waits(isShort: listIsShort, now: now)
         let isShort = patient & ~lists.bits != 0 && watches.bits & turn.room.bits != 0
         let watchWaits = watchPatience.waits(isShort: isShort, now: now)
         var isStanding = listWaits

@@ -19,6 +19,7 @@ public final class KubernetesStatusStore: StatusStore {
     private let cluster: KubernetesCluster
     private let log: Logger
     private let concurrency: Int
+    private let namespace: String?
     private let current = Mutex<KubernetesResultsHands?>(nil)
     private let pause = Mutex(Pause())
     private static let fenceSteps = 64
@@ -29,9 +30,15 @@ public final class KubernetesStatusStore: StatusStore {
         var until = Tick(nanoseconds: 0)
     }
 
-    /// - Parameter concurrency: as many as the client takes at once: more would only wait for one another.
-    public init(_ cluster: KubernetesCluster, concurrency: Int = 8, log: Logger = Logger(label: "status")) {
+    /// - Parameters:
+    ///   - namespace: of the results; nil: all.
+    ///   - concurrency: as many as the client takes at once: more would only wait for one another.
+    public init(
+        _ cluster: KubernetesCluster, namespace: String? = nil, concurrency: Int = 8,
+        log: Logger = Logger(label: "status")
+    ) {
         self.cluster = cluster
+        self.namespace = namespace
         self.concurrency = max(1, concurrency)
         self.log = log
     }
@@ -61,7 +68,7 @@ public final class KubernetesStatusStore: StatusStore {
             known = hands
             return hands
         }
-        return KubernetesResultsSource(cluster, hands, shardCount: shardCount, seed: seed)
+        return KubernetesResultsSource(cluster, hands, namespace: namespace, shardCount: shardCount, seed: seed)
     }
 
     /// One round: a patch for each result that entries speak of and that does not say it already.

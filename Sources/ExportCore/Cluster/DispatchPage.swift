@@ -135,7 +135,7 @@ struct WindowPage: Sendable {
 }
 
 /// What is settled of each source for each target, outside the window.
-public struct SettledIndex: Sendable {
+public struct SettledIndex: Sendable, Equatable {
     private var sources: [UInt64: [PositionSet]] = [:]
     private var finished: Set<UInt64> = []
     private let targetCount: Int

@@ -146,7 +146,7 @@ public struct ResultFeed: Sendable {
         guard ready.isEmpty, !isSearching else {
             for target in ready {
                 stands[target] = .passing(isWhole: true)
-                missed[target] = Missed()
+                missed[target].count = 0
             }
             isListing = true
             isSearching = false
