@@ -1,6 +1,6 @@
-public import ExportCore
+import ExportCore
 import KubernetesAPI
-public import Model
+import Model
 import Protocol
 import Threading
 
@@ -206,7 +206,7 @@ public actor KubernetesResultsSource: ResultSource {
 
     private func wantSearch(_ now: Tick) {
         if hands.takeSearch() { search.isWanted = true }
-        guard search.isWanted, list == .idle else { return }
+        guard search.isWanted, list == .idle, !hands.strangers.isEmpty else { return }
         if let at = search.at, now.milliseconds(since: at) < searchPause { return }
         (search.isWanted, search.at) = (false, now)
         feed.search()

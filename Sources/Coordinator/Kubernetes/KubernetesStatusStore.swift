@@ -1,4 +1,4 @@
-public import ExportCore
+import ExportCore
 import KubernetesAPI
 public import Logging
 import Model
@@ -10,7 +10,7 @@ import Threading
 /// merge patch. It is made together with the ``KubernetesResultsSource`` of each term, which knows where the objects are.
 ///
 /// Promises, besides those of ``StatusRound``:
-/// 1. Before every `fenceSteps` requests, and so at least every few seconds, it is made certain that the lease is still the
+/// 1. Before a round and before every 64th request of it, so at least every few seconds, it is made certain that the lease is the
 ///    writer's; what a request says that was on its way by then is a fact whoever writes it, and an object that somebody else
 ///    has changed meanwhile is not touched (invariant 2).
 /// 2. At most `concurrency` requests are under way.
