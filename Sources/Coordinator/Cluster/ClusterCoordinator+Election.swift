@@ -106,6 +106,7 @@ extension ClusterCoordinator {
             membership: membership, isFirstTerm: term.number == 1, cluster: settings.cluster, gate: settings.gate,
             bounds: settings.bounds, resignations: lonelyTerms)
         leading.quietSince = election.quietSince
+        leading.forgetsSources = stores.status.manner.forgetsSources
         core = CoordinatorCore(leading, index: settled.index, leadUntil: until, now: now)
         log.info(
             "what was settled before is known; workers are taken",

@@ -12,14 +12,14 @@ struct WriteQueue: Sendable {
     /// About how many records they speak of.
     var records = 0
     var isWriting = false
+    /// When the first of them came.
+    var since: Tick?
     /// Nothing is written before; after a failure.
     var pausedUntil: Tick?
 }
 
 /// Results come in, what became of them is written down.
 extension ClusterCoordinator {
-    /// Past so many records whose outcome is not written, no more are read.
-    private static let maxUnwritten = 1 << 20
     /// So many bytes of results are read at a time, if there is room for them.
     private static let turnBytes = 1 << 20
     /// How often the feed tells its backlog, milliseconds.
@@ -30,8 +30,23 @@ extension ClusterCoordinator {
     func write(_ entries: [StatusEntry], _ number: UInt64) {
         writes.entries += entries
         writes.through = number
-        for case .facts(let facts) in entries { writes.records += facts.keys.count }
+        writes.records += Self.records(entries)
+        if writes.since == nil { writes.since = SystemClock.now() }
         startWriting()
+    }
+
+    private static func records(_ entries: [StatusEntry]) -> Int {
+        entries.reduce(0) { sum, entry in
+            if case .facts(let facts) = entry { sum + facts.keys.count } else { sum + 1 }
+        }
+    }
+
+    /// Whether there may soon be more to say about what waits, and time for it.
+    private var isLingering: Bool {
+        let manner = stores.status.manner
+        guard manner.lingerMilliseconds > 0, let since = writes.since else { return false }
+        return SystemClock.now() < since.adding(milliseconds: manner.lingerMilliseconds)
+            && writes.records < manner.mostUnwritten / 4
     }
 
     /// Writes what waits, unless that is being done: what comes meanwhile goes in one piece afterwards.
@@ -40,7 +55,9 @@ extension ClusterCoordinator {
             return
         }
         if let pause = writes.pausedUntil, SystemClock.now() < pause { return }
+        if isLingering { return }
         writes.isWriting = true
+        writes.since = nil
         let (batch, through) = (writes.entries, writes.through)
         term.adopt { await self.write(batch, through, term) }
     }
@@ -62,7 +79,7 @@ extension ClusterCoordinator {
         writes.isWriting = false
         writes.pausedUntil = nil
         writes.entries.removeFirst(batch.count)
-        for case .facts(let facts) in batch { writes.records -= facts.keys.count }
+        writes.records -= Self.records(batch)
         for case .finished(let source) in batch { finishedSources.append(source) }
         handle(.written(through: through))
         startWriting()
@@ -73,8 +90,9 @@ extension ClusterCoordinator {
     /// Reads what there is room for, until the term ends.
     func feed(_ term: LedTerm, _ source: any ResultSource) async {
         var toldAt: Tick?
+        await source.setAlarm { term.feedSignal.signal() }
         while isCurrent(term) {
-            let isFull = writes.records > Self.maxUnwritten
+            let isFull = writes.records > stores.status.manner.mostUnwritten
             // The machine itself must not be held here: it would be copied with the next change.
             guard let hasRoom = core?.dispatch.hasRoom, let bytes = core?.dispatch.roomBytes else { break }
             let room = isFull ? hasRoom.map { _ in false } : hasRoom
@@ -116,6 +134,7 @@ extension ClusterCoordinator {
         switch event {
         case .page(let page): handle(.page(page))
         case .passed(let target): handle(.passed(target: target))
+        case .settled(let source): write([.finished(source: source)], writes.through)
         case .note(let text): log.warning("\(text)")
         }
     }

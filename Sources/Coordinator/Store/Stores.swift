@@ -106,6 +106,9 @@ public enum StatusEntry: Sendable {
 /// (name, namespace, the version last seen) is known to whoever reads the results, by the record's key; so a store of
 /// that kind and its ``ResultSource`` are made together, as ``FileClusterStore`` and ``ResultDirectory`` are.
 public protocol StatusStore: Sendable {
+    /// How it is to be used.
+    var manner: StatusManner { get }
+
     /// For a new leader: what is settled of the results at `targets`, as far as the store and not its source knows it.
     func takeOver(fence: Fence, targets: [String]) async throws(StoreError) -> SettledSources
 
@@ -114,12 +117,33 @@ public protocol StatusStore: Sendable {
     func write(_ entries: [StatusEntry], fence: Fence) async throws(StoreError)
 }
 
+/// How a ``StatusStore`` is to be used.
+public struct StatusManner: Sendable, Equatable {
+    /// How long entries wait for company, milliseconds: facts of all targets about a result become one write.
+    public var lingerMilliseconds: UInt64 = 0
+    /// Past so many records whose outcome is not written, no more are read.
+    public var mostUnwritten = 1 << 20
+    /// Its source shows with each result what is settled: the leader remembers nothing of those that are not in hand.
+    public var forgetsSources = false
+
+    /// Of a journal.
+    public init() {}
+}
+
+extension StatusStore {
+    /// As a journal's.
+    public var manner: StatusManner { StatusManner() }
+}
+
 /// Where results come from, for one leader in one term.
 public protocol ResultSource: Sendable {
     /// What comes next, for targets that have room: one thing after the other, until `bytes` of records were read; empty if
     /// there is nothing now. As long as it throws, ``backlog()`` says of every target that something waits: what nobody can
     /// look at is not delivered.
     func next(hasRoom: [Bool], bytes: Int) async throws(StoreError) -> [ResultEvent]
+
+    /// Has `ring` called whenever there may be something new, until it is closed. Who asks from time to time needs it not.
+    func setAlarm(_ ring: @escaping @Sendable () -> Void) async
 
     /// What of each target was not handed over yet. What cannot be read counts as well, for longer and longer.
     func backlog() async -> [SourceBacklog]
@@ -134,12 +158,19 @@ public protocol ResultSource: Sendable {
     func close() async
 }
 
+extension ResultSource {
+    /// Nothing rings.
+    public func setAlarm(_ ring: @escaping @Sendable () -> Void) async {}
+}
+
 /// What a source has to say.
 public enum ResultEvent: Sendable {
     /// Records to deliver.
     case page(FeedPage)
     /// The target was shown everything that there is.
     case passed(target: Int)
+    /// Everything of a source is settled for all targets, and that is not written down.
+    case settled(source: UInt64)
     /// Something for the log: what it is about, why, and what to do.
     case note(String)
 }

@@ -27,6 +27,8 @@ public struct CoordinatorCore: Sendable {
         public var bounds: Dispatch.Bounds
         /// How long it leads without a worker's session, milliseconds.
         public var patience: UInt64
+        /// See ``Dispatch``.
+        public var forgetsSources = false
 
         /// All parts. `resignations`: how many terms of this process in a row ended without a worker.
         public init(
@@ -144,7 +146,7 @@ public struct CoordinatorCore: Sendable {
         table = ShardTable(shards, now: now)
         dispatch = Dispatch(
             term: about.term, shardCount: about.shardCount, targetCount: about.targets.count, index: index,
-            bounds: settings.bounds)
+            bounds: settings.bounds, forgetsSources: settings.forgetsSources)
         gate = ExportGate(
             cluster: settings.cluster, identity: about.leader, term: about.term, targets: about.targets,
             settings: settings.gate, now: now)

@@ -67,6 +67,10 @@ extension Dispatch {
                 settled += 1
                 facts.keys.append(key)
                 facts.lengths.append(page.reach(of: offset))
+            } else if forgetsSources, told.kind == .delivered, index.contains(key.low, of: key.high, target: target) {
+                // It may have been given up before.
+                facts.keys.append(key)
+                facts.lengths.append(page.reach(of: offset))
             } else if !page.isOpen(for: target) {
                 pending += hear(told, key, worker)
             }

@@ -12,6 +12,9 @@ public import Protocol
 /// 4. A record that a worker had when its shard went to another, or its session ended, is sent again.
 /// 5. `failed` counts only from the owner under its current grant.
 /// 6. What was read and not sent for want of company goes with ``flush()``, which whoever feeds calls when it rests.
+/// 7. Where sources themselves show what is settled (`forgetsSources`), nothing is remembered of one that is not in hand. What is
+///    said of it later is resolved by the next ``passed(target:)``; if it was delivered, that is written: it may have been
+///    given up before.
 public struct Dispatch: Sendable {
     /// Bounds.
     public struct Bounds: Sendable, Equatable {
@@ -89,6 +92,8 @@ public struct Dispatch: Sendable {
     let term: UInt64
     let bounds: Bounds
     let targetCount: Int
+    /// What is settled of a source is written to where the source is read, and shown with its pages.
+    let forgetsSources: Bool
     /// What is settled outside the window.
     public internal(set) var index: SettledIndex
     /// How each target stands.
@@ -118,9 +123,13 @@ public struct Dispatch: Sendable {
     /// An empty hand.
     ///
     /// - Parameter index: what the store remembers as settled.
-    public init(term: UInt64, shardCount: Int, targetCount: Int, index: SettledIndex, bounds: Bounds = Bounds()) {
+    public init(
+        term: UInt64, shardCount: Int, targetCount: Int, index: SettledIndex, bounds: Bounds = Bounds(),
+        forgetsSources: Bool = false
+    ) {
         self.term = term
         self.bounds = bounds
+        self.forgetsSources = forgetsSources
         self.targetCount = targetCount
         self.index = index
         targets = Array(repeating: TargetState(), count: targetCount)
@@ -229,7 +238,10 @@ public struct Dispatch: Sendable {
         } else {
             id = add(page, now: now)
         }
-        ends[page.source] = page.sourceSize
+        if !forgetsSources { ends[page.source] = page.sourceSize }
+        for target in 0..<targetCount where page.settled.contains(target) {
+            index.insert(page.range, of: page.source, target: target)
+        }
         let known = open(id, for: page.targets)
         unsentBytes += page.bytes.count
         let effects = write(known) + close(id)
@@ -252,12 +264,18 @@ public struct Dispatch: Sendable {
 
     /// Every record that `target` had to see was shown to it: what is known only by hearsay was settled before.
     public mutating func passed(target: Int) -> [Effect] {
-        for key in Array(hints.keys) {
-            for hint in removeHints(key, target) { resolve(hint, barrier: writtenThrough) }
+        var late: [Facts] = []
+        for key in hintCounts[target] > 0 ? Array(hints.keys) : [] {
+            for hint in removeHints(key, target) {
+                let isNews = forgetsSources && hint.kind == .delivered
+                resolve(hint, barrier: isNews ? lastWrite + 1 : writtenThrough)
+                if isNews { late.add(key, 1, target, .delivered, "") }
+            }
         }
+        let effects = write(late)
         // What there was no room to keep was shown as well, and is settled on its own.
         for worker in workers.indices { workers[worker].rows.resolveUnkept(of: target, barrier: lastWrite) }
-        return settledRows()
+        return effects + settledRows()
     }
 
     private mutating func add(_ page: FeedPage, now: Tick) -> UInt64 {
@@ -326,6 +344,10 @@ public struct Dispatch: Sendable {
         places.remove(id, of: page.source)
         recordsInHand -= page.entries.count
         pages.remove(at: place)
+        guard !forgetsSources else {
+            index.forget(page.source)
+            return []
+        }
         guard let end = ends[page.source], index.covers(upTo: end, of: page.source) else { return [] }
         ends[page.source] = nil
         index.finish(page.source)

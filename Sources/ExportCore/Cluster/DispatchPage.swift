@@ -8,6 +8,8 @@ import Protocol
 public struct FeedPage: Sendable {
     /// The targets that read it now.
     public var targets: TargetMask
+    /// Targets at which all of it is settled already, as the source itself shows.
+    public var settled = TargetMask(bits: 0)
     /// The source: the upper half of the keys of its records.
     public var source: UInt64
     /// Where it lies in the source. The lower half of a key is where its record begins.
@@ -152,6 +154,9 @@ public struct SettledIndex: Sendable {
         finished.insert(source)
         sources[source] = nil
     }
+
+    /// Nothing of `source` is in hand any more, and what is settled of it is not to be remembered here.
+    mutating func forget(_ source: UInt64) { sources[source] = nil }
 
     /// Whether everything of `source` is settled.
     public func isFinished(_ source: UInt64) -> Bool { finished.contains(source) }

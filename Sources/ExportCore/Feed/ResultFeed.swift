@@ -84,6 +84,7 @@ public struct ResultFeed: Sendable {
     private var stands: [Stand]
     private var missed: [Missed]
     private var isListing = false
+    private var isSearching = false
     /// For each result in hand, the targets at which it is not settled.
     private var inHand: [RecordKey: TargetMask] = [:]
     /// Settled by patches of ours, lately and before that.
@@ -100,6 +101,26 @@ public struct ResultFeed: Sendable {
     /// Results in hand.
     public var inHandCount: Int { inHand.count }
 
+    /// Targets that were handed everything so far: one of them that has no room for a moment is worth a moment's wait, or
+    /// everything is listed once more for it alone.
+    public var patient: TargetMask {
+        var mask = TargetMask(bits: 0)
+        for (target, stand) in stands.enumerated() where stand == .inStep || stand == .passing(isWhole: true) {
+            mask.bits |= 1 << UInt32(target)
+        }
+        return mask
+    }
+
+    /// Targets to which something of the list may be handed, and of the watch.
+    public var listeners: (list: TargetMask, watch: TargetMask) {
+        var (list, watch) = (TargetMask(bits: 0), TargetMask(bits: 0))
+        for (target, stand) in stands.enumerated() where stand != .lagging {
+            watch.bits |= 1 << UInt32(target)
+            if stand != .inStep { list.bits |= 1 << UInt32(target) }
+        }
+        return (list, watch)
+    }
+
     /// Whether a target was handed everything that there is.
     public func isInStep(_ target: Int) -> Bool { stands[target] == .inStep }
 
@@ -113,19 +134,29 @@ public struct ResultFeed: Sendable {
     // MARK: Lists and watches
 
     /// What is to be looked at next, for targets with room.
-    public mutating func next(hasRoom: TargetMask) -> Step {
-        if isListing { return .goOn }
+    ///
+    /// - Parameter mayTurn: a list that nobody takes anything of has stood still for a while: if others have room for one, it
+    ///   begins anew, for them.
+    public mutating func next(hasRoom: TargetMask, mayTurn: Bool = false) -> Step {
         let ready = stands.indices.filter { stands[$0] == .lagging && hasRoom.contains($0) }
-        guard ready.isEmpty else {
+        if isListing {
+            guard mayTurn, !ready.isEmpty, listeners.list.bits & hasRoom.bits == 0 else { return .goOn }
+            listLost()
+        }
+        guard ready.isEmpty, !isSearching else {
             for target in ready {
                 stands[target] = .passing(isWhole: true)
-                missed[target].count = 0
+                missed[target] = Missed()
             }
             isListing = true
+            isSearching = false
             return .begin
         }
         return stands.contains(.inStep) ? .follow : .rest
     }
+
+    /// Everything is to be listed once more, though nobody lags: the caller looks for something.
+    public mutating func search() { isSearching = true }
 
     /// The list that was under way is at its end, and whoever got all of it is in step. A watch is to follow from the
     /// list's version, unless one is under way.

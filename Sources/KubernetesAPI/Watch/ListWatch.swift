@@ -19,6 +19,8 @@ public import Model
 /// 6. A field selector that the server does not know (the resource's definition does not offer it) is given up, and everything
 ///    is listed without.
 ///
+/// 7. At ``Event/relist`` everything is listed once more, between ``Effect/relisted`` and ``Effect/listed``; the watch goes on.
+///
 /// Nothing is asked for until the reader has taken what was asked for before: ``Event/page`` and ``Event/progress`` say that it
 /// has. Answers with a number that is not of the current request are ignored.
 public struct ListWatch: Sendable {
@@ -48,6 +50,8 @@ public struct ListWatch: Sendable {
         case progress(id: UInt64, resourceVersion: String)
         /// The watch is over; nil: in good order.
         case watchEnded(id: UInt64, APIFailure?)
+        /// The reader wants to see everything once more.
+        case relist
         /// Time has passed.
         case tick
     }
@@ -56,6 +60,8 @@ public struct ListWatch: Sendable {
     public enum Effect: Sendable, Equatable {
         /// The reader is to be told that everything is shown anew. Pages and events that it has not taken are void.
         case restarted
+        /// The reader is to be told that everything is shown once more, as it wanted. Pages that it has not taken are void.
+        case relisted
         /// A page is wanted.
         case list(id: UInt64, limit: Int, continueToken: String?, usesSelector: Bool)
         /// A watch is wanted. One that is open is to be closed.
@@ -87,6 +93,8 @@ public struct ListWatch: Sendable {
     private var limit = ListQuest.mostObjects
     private var version: String?
     private var hasAnnounced = false
+    /// The list that is due was asked for by the reader.
+    private var isWanted = false
     private var listFailures = 0
     private var watchFailures = 0
     /// Lists since the watch last told anything.
@@ -133,6 +141,7 @@ public struct ListWatch: Sendable {
             if case .running(id, let since, let hasTold) = watch {
                 watchEnded(failure, since: since, hasTold: hasTold, now, &rng, &effects)
             }
+        case .relist: relist(now)
         case .tick: break
         }
         begin(now, &rng, &effects)
@@ -141,8 +150,9 @@ public struct ListWatch: Sendable {
 
     private mutating func begin(_ now: Tick, _ rng: inout PRNG, _ effects: inout [Effect]) {
         if case .due(let time) = list, time <= now {
-            if !hasAnnounced { effects.append(.restarted) }
+            if !hasAnnounced { effects.append(isWanted ? .relisted : .restarted) }
             hasAnnounced = true
+            isWanted = false
             lastID += 1
             list = .running(lastID)
             effects.append(.list(id: lastID, limit: limit, continueToken: cursor, usesSelector: usesSelector))
@@ -228,9 +238,21 @@ public struct ListWatch: Sendable {
         restart(after: 0, now)
     }
 
+    /// Before the first page there is nothing to show once more.
+    private mutating func relist(_ now: Tick) {
+        guard watch != .none else { return }
+        var from = now
+        // A server that wanted to be left alone is.
+        if case .due(let time) = list { from = max(from, time) }
+        if list == .done || hasAnnounced { isWanted = true }
+        (cursor, hasAnnounced, limit) = (nil, false, ListQuest.mostObjects)
+        list = .due(from)
+    }
+
     private mutating func restart(after pause: UInt64, _ now: Tick) {
         cursor = nil
         hasAnnounced = false
+        isWanted = false
         limit = ListQuest.mostObjects
         if watch == .none { version = nil }
         list = .due(now.adding(milliseconds: pause))

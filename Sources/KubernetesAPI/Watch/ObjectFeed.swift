@@ -11,6 +11,8 @@ public actor ObjectFeed {
     public enum Output: Sendable {
         /// Everything is shown anew from here on.
         case restarted
+        /// Everything is shown once more from here on, as ``ObjectFeed/relist()`` asked for.
+        case relisted
         /// Objects that are there.
         case page(ObjectPage)
         /// Changes. The piece has no `ERROR` event.
@@ -42,6 +44,9 @@ public actor ObjectFeed {
     private var watching: Task<Void, Never>?
     private var hasBegun = false
     private var isClosed = false
+    private var ring: (@Sendable () -> Void)?
+    /// Since when something fails; nil: nothing does.
+    public private(set) var failingSince: Tick?
 
     /// - Parameters:
     ///   - namespace: nil: all of them.
@@ -78,24 +83,55 @@ public actor ObjectFeed {
                 }
                 continue
             }
-            switch ready.removeFirst() {
-            case .output(let output): return output
-            case .page(let id, let page):
-                handle(.page(id: id, resourceVersion: page.resourceVersion, continueToken: page.continueToken))
-                return .page(page)
-            case .piece(let id, let piece, let producer):
-                if let version = piece.resourceVersion { handle(.progress(id: id, resourceVersion: version)) }
-                producer.resume(returning: true)
-                if !piece.isOnlyBookmark { return .changes(piece) }
-            }
+            if let output = take(ready.removeFirst()) { return output }
         }
         return nil
+    }
+
+    /// What is there already; nil if that is nothing. For a reader that has other things to do as well; it is told by `ring`
+    /// when to come again.
+    ///
+    /// - Parameter pages: whether it has room for another page; the watch goes on without.
+    public func poll(pages: Bool) -> Output? {
+        if !hasBegun {
+            hasBegun = true
+            handle(.tick)
+        }
+        while !isClosed {
+            let place = ready.firstIndex { if case .page = $0 { pages } else { true } }
+            guard let place else { return nil }
+            if let output = take(ready.remove(at: place)) { return output }
+        }
+        return nil
+    }
+
+    /// Has `ring` called when there is something for ``poll(pages:)``.
+    public func setAlarm(_ ring: @escaping @Sendable () -> Void) { self.ring = ring }
+
+    /// Shows everything once more; a list that is under way is given up. Pages that were not taken are void.
+    public func relist() { handle(.relist) }
+
+    private func take(_ item: Ready) -> Output? {
+        switch item {
+        case .output(let output): return output
+        case .page(let id, let page):
+            guard machine.isCurrentList(id) else { return nil }
+            failingSince = nil
+            handle(.page(id: id, resourceVersion: page.resourceVersion, continueToken: page.continueToken))
+            return .page(page)
+        case .piece(let id, let piece, let producer):
+            failingSince = nil
+            if let version = piece.resourceVersion { handle(.progress(id: id, resourceVersion: version)) }
+            producer.resume(returning: true)
+            return piece.isOnlyBookmark ? nil : .changes(piece)
+        }
     }
 
     /// Ends everything under way.
     public func close() {
         isClosed = true
         alarm.cancel()
+        ring = nil
         listing?.cancel()
         watching?.cancel()
         void()
@@ -105,6 +141,7 @@ public actor ObjectFeed {
     private func wake() {
         waiter?.resume()
         waiter = nil
+        ring?()
     }
 
     /// What waits is not wanted any more.
@@ -129,6 +166,10 @@ public actor ObjectFeed {
         case .restarted:
             void()
             tell(.restarted)
+        case .relisted:
+            listing?.cancel()
+            ready.removeAll { if case .page = $0 { true } else { false } }
+            tell(.relisted)
         case .listed: tell(.listed)
         case .selectorUnknown:
             watching?.cancel()
@@ -181,6 +222,7 @@ public actor ObjectFeed {
     private func tell(_ output: Output) {
         // Failures that nobody has come to hear of are one.
         if case .trouble = output {
+            failingSince = failingSince ?? SystemClock.now()
             ready.removeAll { if case .output(.trouble) = $0 { true } else { false } }
         }
         ready.append(.output(output))

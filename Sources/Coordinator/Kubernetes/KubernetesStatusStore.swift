@@ -1,0 +1,224 @@
+public import ExportCore
+import KubernetesAPI
+public import Logging
+import Model
+import Protocol
+import Synchronization
+import Threading
+
+/// What became of results, in the results themselves: `spec.audit` and the annotation of ``KubernetesStatusText``, both in one
+/// merge patch. It is made together with the ``KubernetesResultsSource`` of each term, which knows where the objects are.
+///
+/// Promises, besides those of ``StatusRound``:
+/// 1. Before every `fenceSteps` requests, and so at least every few seconds, it is made certain that the lease is still the
+///    writer's; what a request says that was on its way by then is a fact whoever writes it, and an object that somebody else
+///    has changed meanwhile is not touched (invariant 2).
+/// 2. At most `concurrency` requests are under way.
+/// 3. After a failure nothing is asked for a while, longer and longer.
+public final class KubernetesStatusStore: StatusStore {
+    private let cluster: KubernetesCluster
+    private let log: Logger
+    private let concurrency: Int
+    private let current = Mutex<KubernetesResultsHands?>(nil)
+    private let pause = Mutex(Pause())
+    private static let fenceSteps = 64
+    private static let patchMilliseconds: UInt64 = 15_000
+
+    private struct Pause {
+        var milliseconds: UInt64 = 0
+        var until = Tick(nanoseconds: 0)
+    }
+
+    /// - Parameter concurrency: as many as the client takes at once: more would only wait for one another.
+    public init(_ cluster: KubernetesCluster, concurrency: Int = 8, log: Logger = Logger(label: "status")) {
+        self.cluster = cluster
+        self.concurrency = max(1, concurrency)
+        self.log = log
+    }
+
+    /// Facts wait for those of other targets, and few of them are kept.
+    public var manner: StatusManner {
+        var manner = StatusManner()
+        manner.lingerMilliseconds = 300
+        manner.mostUnwritten = 16 << 10
+        manner.forgetsSources = true
+        return manner
+    }
+
+    /// Begins a term. What is settled is shown by the results.
+    public func takeOver(fence: Fence, targets: [String]) async throws(StoreError) -> SettledSources {
+        try await cluster.require(fence)
+        current.withLock { $0 = KubernetesResultsHands(targets: targets) }
+        return SettledSources(targets: targets)
+    }
+
+    /// The results, for the leader of the term that began last.
+    ///
+    /// - Parameter settled: what ``takeOver(fence:targets:)`` gave.
+    public func results(settled: SettledSources, shardCount: UInt16, seed: UInt64) -> KubernetesResultsSource {
+        let hands = current.withLock { known in
+            let hands = known ?? KubernetesResultsHands(targets: settled.targets)
+            known = hands
+            return hands
+        }
+        return KubernetesResultsSource(cluster, hands, shardCount: shardCount, seed: seed)
+    }
+
+    /// One round: a patch for each result that entries speak of and that does not say it already.
+    public func write(_ entries: [StatusEntry], fence: Fence) async throws(StoreError) {
+        guard let hands = current.withLock({ $0 }) else {
+            throw StoreError(.unusable, "outcomes of results came before the term began")
+        }
+        if pause.withLock({ SystemClock.now() < $0.until }) {
+            throw StoreError(.busy, "the API server is left alone for a while after a failure")
+        }
+        let writing = hands.writing(entries)
+        let turn = Turn(writing.round)
+        try await cluster.require(fence)
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<min(concurrency, writing.round.count) {
+                group.addTask { await self.work(turn, hands, fence) }
+            }
+        }
+        if let error = turn.error {
+            rest(after: turn.retryAfter)
+            throw error
+        }
+        pause.withLock { $0.milliseconds = 0 }
+        guard turn.isComplete else {
+            throw StoreError(.busy, "others change results at the same time; their status is written once more")
+        }
+        hands.release(writing)
+    }
+
+    private func rest(after wanted: UInt64?) {
+        pause.withLock { pause in
+            pause.milliseconds = min(max(2 * pause.milliseconds, 500), 30_000)
+            pause.until = SystemClock.now().adding(milliseconds: max(pause.milliseconds, wanted ?? 0))
+        }
+    }
+
+    /// What those who ask at once share.
+    private final class Turn: Sendable {
+        private struct State {
+            var round: StatusRound
+            var steps = 0
+            var error: StoreError?
+            var retryAfter: UInt64?
+        }
+
+        private let state: Mutex<State>
+
+        init(_ round: StatusRound) { state = Mutex(State(round: round)) }
+
+        var isComplete: Bool { state.withLock { $0.round.isComplete } }
+        var error: StoreError? { state.withLock { $0.error } }
+        var retryAfter: UInt64? { state.withLock { $0.retryAfter } }
+
+        /// The next step, and whether the lease is to be looked at before it.
+        func next() -> (step: StatusRound.Step, isFence: Bool)? {
+            state.withLock { state in
+                // What is there already as it is to be needs no request.
+                var ended: [(RecordKey, StatusRound.End)] = []
+                guard state.error == nil, let step = state.round.next(&ended) else { return nil }
+                state.steps += 1
+                return (step, state.steps % KubernetesStatusStore.fenceSteps == 0)
+            }
+        }
+
+        func answer(_ key: RecordKey, _ answer: StatusRound.Answer) -> StatusRound.End? {
+            state.withLock { $0.round.answer(key, answer) }
+        }
+
+        func fail(_ key: RecordKey, _ error: StoreError, _ retryAfter: UInt64?) {
+            state.withLock { state in
+                _ = state.round.answer(key, .failed)
+                state.error = state.error ?? error
+                state.retryAfter = max(state.retryAfter ?? 0, retryAfter ?? 0)
+            }
+        }
+    }
+
+    private func work(_ turn: Turn, _ hands: KubernetesResultsHands, _ fence: Fence) async {
+        while let (step, isFence) = turn.next() {
+            switch step {
+            case .read(let key), .patch(let key, _):
+                do throws(StoreError) {
+                    if isFence { try await cluster.require(fence) }
+                } catch {
+                    turn.fail(key, error, nil)
+                    return
+                }
+            }
+            switch step {
+            case .read(let key): await look(key, turn, hands)
+            case .patch(let key, let seen): await patch(key, seen, turn, hands)
+            }
+        }
+    }
+
+    private func look(_ key: RecordKey, _ turn: Turn, _ hands: KubernetesResultsHands) async {
+        guard let place = hands.place(of: key) else { return end(key, .gone, turn, hands) }
+        do throws(APIFailure) {
+            var call = APICall(.get, .probeResults, namespace: place.namespace, name: place.name)
+            call.milliseconds = Self.patchMilliseconds
+            // Another one of this name is not the one that was delivered.
+            guard let (batch, entry) = Self.read(try await cluster.client.send(call)), entry.key == key else {
+                return end(key, .gone, turn, hands)
+            }
+            let seen = KubernetesStatusText.seen(batch, entry, targets: hands.targets)
+            hands.saw(key, seen, entry.revision)
+            end(key, .found(seen), turn, hands)
+        } catch {
+            if Self.isMissing(place.name, error) { return end(key, .gone, turn, hands) }
+            turn.fail(key, StoreError(error), error.retryAfter)
+        }
+    }
+
+    /// Whether it is this object that is not there, and not all of its kind, as while a server starts.
+    private static func isMissing(_ name: String, _ failure: APIFailure) -> Bool {
+        failure.kind == .notFound && failure.description.contains("\"\(name)\" not found")
+    }
+
+    private func patch(
+        _ key: RecordKey, _ seen: StatusRound.Seen, _ turn: Turn, _ hands: KubernetesResultsHands
+    ) async {
+        guard let place = hands.place(of: key) else { return end(key, .gone, turn, hands) }
+        let body = KubernetesStatusText.patch(
+            seen, targets: hands.targets, milliseconds: SystemClock.unixMilliseconds())
+        do throws(APIFailure) {
+            let stored = try await cluster.client.patch(
+                .probeResults, namespace: place.namespace, name: place.name, patch: body,
+                milliseconds: Self.patchMilliseconds)
+            // Nothing follows what is exported, so its version is not looked for.
+            guard seen.status.state != .exported, let (batch, entry) = Self.read(stored) else {
+                return end(key, .written(version: nil), turn, hands)
+            }
+            end(key, .written(version: batch.resourceVersion(entry)), turn, hands, revision: entry.revision)
+        } catch {
+            switch error.kind {
+            case .conflict: end(key, .conflict, turn, hands)
+            case .notFound where Self.isMissing(place.name, error): end(key, .gone, turn, hands)
+            // Of this object: others may be as the server wants them. A missing permission is everybody's.
+            case .rejected, .tooLarge, .forbidden(nil):
+                log.error(
+                    "the status of a result is not taken by the API server; it stays as it is, and what was delivered is not marked",
+                    metadata: ["cause": "\(error.description)"])
+                end(key, .refused, turn, hands)
+            default: turn.fail(key, StoreError(error), error.retryAfter)
+            }
+        }
+    }
+
+    private func end(
+        _ key: RecordKey, _ answer: StatusRound.Answer, _ turn: Turn, _ hands: KubernetesResultsHands,
+        revision: UInt64 = 0
+    ) {
+        if let end = turn.answer(key, answer) { hands.ended(key, end, revision: revision) }
+    }
+
+    private static func read(_ object: [UInt8]) -> (batch: ObjectBatch, entry: ObjectEntry)? {
+        guard let batch = try? ObjectBatch(object: object), let entry = batch.entries.first else { return nil }
+        return (batch, entry)
+    }
+}
