@@ -36,4 +36,27 @@ struct CoordinatorPlace: Sendable {
         close = { await store.close() }
         description = directory
     }
+
+    private init(
+        _ access: ClusterAccess, _ namespace: String, _ setup: CoordinatorSetup, _ log: Logger, _ seed: UInt64
+    ) {
+        let client = KubernetesClient(access, approvedOnly: setup.configuration.fips, seed: seed)
+        let cluster = KubernetesCluster(
+            client: client, namespace: namespace, requestMilliseconds: setup.election.requestTimeout,
+            confirmedMilliseconds: setup.election.renewDeadline)
+        let leases = KubernetesLeases(cluster, seed: seed &+ 1)
+        let status = KubernetesStatusStore(cluster, log: log)
+        let shards = setup.configuration.cluster.shards
+        stores = CoordinatorStores(
+            lease: leases, gate: KubernetesGate(cluster), alerts: KubernetesAlerts(cluster),
+            events: KubernetesEvents(cluster), status: status
+        ) { settled in
+            status.results(settled: settled, shardCount: shards, seed: seed &+ 2)
+        }
+        close = {
+            await leases.close()
+            await client.shutdown()
+        }
+        description = "\(access.server) (\(access.origin)), namespace \(namespace)"
+    }
 }
