@@ -1,6 +1,6 @@
 import Configuration
 import Coordinator
-import HTTPClient
+import ExportCore
 import KubernetesAPI
 import Logging
 import Model
