@@ -12,6 +12,12 @@ struct CoordinatorCommand: AsyncParsableCommand {
             became of them, and halts probing while exporting does not work. The others answer workers with the leader's \
             address, and one of them takes over when its lease is over.
 
+            In a pod the cluster is Kubernetes, by the pod's service account; elsewhere by --kubeconfig. Results are \
+            SiderealProbeResults of all namespaces, and what became of them is written into each. In the namespace of the \
+            exporter lie the Leases sidereal-export-leader and sidereal-export-gate, and alerts, which people acknowledge. The \
+            API server admits probes only while the gate's Lease is renewed. While the API server is away the coordinator \
+            runs on and is not ready.
+
             --standalone keeps the cluster in a directory that all coordinators of this machine share: results come in as \
             whole files below results/, renamed into place; lease.json, status.log, gate.json and alerts/ are the cluster's.
 
@@ -19,6 +25,9 @@ struct CoordinatorCommand: AsyncParsableCommand {
             exit at once.
 
             Examples:
+              sidereal-export coordinator --config /etc/sidereal/config/sidereal.yaml
+              sidereal-export coordinator --config sidereal.yaml --kubeconfig ~/.kube/config --context kind-dev \
+            --namespace sidereal-system --listen 127.0.0.1:7443
               sidereal-export coordinator --config sidereal.yaml --standalone ./cluster --listen 127.0.0.1:7443
               sidereal-export coordinator --config sidereal.yaml --standalone ./cluster --listen 127.0.0.1:7444 \
             --endpoint 127.0.0.1:8082
@@ -28,8 +37,24 @@ struct CoordinatorCommand: AsyncParsableCommand {
 
     @OptionGroup var member: MemberOptions
 
-    @Option(help: ArgumentHelp("Directory that the coordinators of this machine share.", valueName: "dir"))
+    @Option(
+        help: ArgumentHelp(
+            "Directory that the coordinators of this machine share, in place of Kubernetes.", valueName: "dir"))
     var standalone: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "How the API server is reached from outside of a pod. (default: the pod's service account)", valueName: "file"))
+    var kubeconfig: String?
+
+    @Option(
+        help: ArgumentHelp("Context of the kubeconfig. (default: its current-context)", valueName: "name"))
+    var context: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where the exporter's Leases and alerts lie. (default: the pod's, else sidereal-system)", valueName: "name"))
+    var namespace: String?
 
     @Option(
         help: ArgumentHelp("Where to take workers' connections. (default: cluster.listen)", valueName: "host:port"))
@@ -47,7 +72,10 @@ struct CoordinatorCommand: AsyncParsableCommand {
         do {
             let process = try await CoordinatorProcess(
                 options: CoordinatorProcess.Options(
-                    member: member, standalone: standalone, listen: listen, advertise: advertise), console: console)
+                    member: member,
+                    home: ClusterHome.Options(
+                        standalone: standalone, kubeconfig: kubeconfig, context: context, namespace: namespace),
+                    listen: listen, advertise: advertise), console: console)
             if await process.run() != nil { throw ExitCode.failure }
         } catch let refusal as SetupRefusal {
             for line in refusal.lines { console.line(line) }

@@ -127,12 +127,17 @@ class SmallCluster:
             arguments += ["--peer-certificates", self.peers / name, "--endpoint", f"127.0.0.1:{self.endpoints[name]}"]
             if name in self.coordinators:
                 address = f"127.0.0.1:{self.ports[name]}"
-                arguments += ["--standalone", self.shared, "--listen", address, "--advertise", address]
+                arguments += [*self.home(name), "--listen", address, "--advertise", address]
                 command: list[str | Path] = [self.bench.program, "coordinator", *arguments]
             else:
                 arguments += ["--secrets", secrets or self.bench.secrets, "--state", self.directory / "state" / name]
                 command = [self.bench.program, "worker", *arguments]
             self.runs[name].append(Running(command, self.directory / "output", environment=self.bench.environment))
+
+    def home(self, name: str) -> list[str | Path]:
+        """Options that tell a coordinator where the cluster is kept."""
+        assert name in self.coordinators
+        return ["--standalone", self.shared]
 
     def start_all(self) -> None:
         """Starts every member and waits until the cluster works."""

@@ -66,7 +66,7 @@ extension APIServerTests {
         return batch.entries.reduce(into: [:]) { $0[batch.name($1)] = Int(batch.resourceVersion($1)) }
     }
 
-    private func eventually(
+    func eventually(
         _ what: String, _ holds: () async throws -> Bool, sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
         for _ in 0..<600 {

@@ -44,7 +44,9 @@ extension ClusterCoordinator {
         case .takingOver: return (false, "this coordinator is taking over")
         case .leader: return (true, "")
         case .standby:
-            return otherLeader(now) == nil ? (false, "nobody leads, as far as is known") : (true, "")
+            guard otherLeader(now) == nil else { return (true, "") }
+            let trouble = complaints.recent(now: now)
+            return (false, "nobody leads, as far as is known" + (trouble.isEmpty ? "" : ": \(trouble)"))
         }
     }
 
@@ -77,7 +79,7 @@ extension ClusterCoordinator {
 
     /// The coordinator's name, without what tells its processes apart in the lease.
     private static func name(_ identity: String) -> String {
-        identity.lastIndex(of: "/").map { String(identity[..<$0]) } ?? identity
+        identity.lastIndex { $0 == "/" || $0 == "_" }.map { String(identity[..<$0]) } ?? identity
     }
 
     /// What the shell knows of workers besides the leader's machine: where they connect from, and why they are gone.

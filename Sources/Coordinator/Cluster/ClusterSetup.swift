@@ -74,6 +74,8 @@ public struct CoordinatorStores: Sendable {
     public var gate: any GateStore
     /// The alerts.
     public var alerts: any AlertStore
+    /// Where people are told of changes of the gate, besides the log; nil where there is no such place.
+    public var events: (any GateEventStore)?
     /// What became of records.
     public var status: any StatusStore
     /// The results to export, for a leader that begins with what is settled.
@@ -81,12 +83,13 @@ public struct CoordinatorStores: Sendable {
 
     /// All parts.
     public init(
-        lease: any LeaseStore, gate: any GateStore, alerts: any AlertStore, status: any StatusStore,
-        results: @escaping @Sendable (SettledSources) -> any ResultSource
+        lease: any LeaseStore, gate: any GateStore, alerts: any AlertStore, events: (any GateEventStore)? = nil,
+        status: any StatusStore, results: @escaping @Sendable (SettledSources) -> any ResultSource
     ) {
         self.lease = lease
         self.gate = gate
         self.alerts = alerts
+        self.events = events
         self.status = status
         self.results = results
     }

@@ -10,10 +10,14 @@ struct Complaints: Sendable {
     private var told: [(text: String, at: Tick)] = []
     /// The trouble that came last; empty if there was none.
     private(set) var last = ""
+    private var lastAt = Tick(nanoseconds: 0)
+
+    /// ``last``, unless it is long ago.
+    func recent(now: Tick) -> String { now.milliseconds(since: lastAt) < Self.silence ? last : "" }
 
     /// Whether `text` is to be logged now.
     mutating func isNew(_ text: String, now: Tick) -> Bool {
-        last = text
+        (last, lastAt) = (text, now)
         told.removeAll { now.milliseconds(since: $0.at) >= Self.silence }
         guard !told.contains(where: { $0.text == text }) else { return false }
         if told.count == Self.limit { told.removeFirst() }

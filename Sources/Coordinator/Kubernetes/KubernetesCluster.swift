@@ -1,3 +1,4 @@
+import ExportCore
 public import KubernetesAPI
 import Model
 import Synchronization

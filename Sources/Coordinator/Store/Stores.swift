@@ -86,6 +86,12 @@ public protocol AlertStore: Sendable {
     func createAlert(_ alert: SystemAlert, fence: Fence) async throws(StoreError) -> SystemAlert
 }
 
+/// Where people are told of changes of the gate, besides the log.
+public protocol GateEventStore: Sendable {
+    /// Tells of a change, once however often it is asked to.
+    func tell(_ change: ExportGate.Transition, fence: Fence) async throws(StoreError)
+}
+
 /// One thing to write down about results.
 public enum StatusEntry: Sendable {
     /// What became of records at a target.

@@ -21,8 +21,11 @@ public struct Lease: Sendable, Equatable {
     public var acquired: Int64?
     /// `spec.renewTime`, microseconds since 1970; nil if there is none.
     public var renewed: Int64?
-    /// `metadata.annotations`. A write adds and changes those that are here, and takes none away.
+    /// `metadata.annotations`. A write adds and changes those that are here, and takes away
+    /// those that are ``dropped``; others stay.
     public var annotations: [String: String] = [:]
+    /// Keys of annotations that a write of a stored one takes away.
+    public var dropped: Set<String> = []
 
     /// One that nobody holds.
     public init(namespace: String, name: String) {
@@ -93,16 +96,17 @@ public struct Lease: Sendable, Equatable {
         JSONBody.object { body in
             body.add("metadata") { metadata in
                 metadata.add("resourceVersion", resourceVersion)
-                addAnnotations(&metadata)
+                addAnnotations(&metadata, dropped: dropped)
             }
             addSpec(&body)
         }
     }
 
-    private func addAnnotations(_ metadata: inout JSONBody) {
-        guard !annotations.isEmpty else { return }
+    private func addAnnotations(_ metadata: inout JSONBody, dropped: Set<String> = []) {
+        guard !annotations.isEmpty || !dropped.isEmpty else { return }
         metadata.add("annotations") { list in
             for (key, value) in annotations.sorted(by: { $0.key < $1.key }) { list.add(key, value) }
+            for key in dropped.sorted() where annotations[key] == nil { list.add(key, String?.none) }
         }
     }
 

@@ -17,13 +17,13 @@ final class CoordinatorProcess: Sendable {
     /// What the command line says.
     struct Options: Sendable {
         var member: MemberOptions
-        var standalone: String?
+        var home: ClusterHome.Options
         var listen: String?
         var advertise: String?
     }
 
     private let log: Logger
-    private let store: FileClusterStore
+    private let place: CoordinatorPlace
     private let server: PeerServer
     private let coordinator: ClusterCoordinator
     private let endpoints: [StatusEndpoint]
@@ -35,8 +35,9 @@ final class CoordinatorProcess: Sendable {
         log.logLevel = options.member.log.level
         log[metadataKey: "coordinator"] = "\(setup.name)"
         self.log = log
-        let store = try Self.open(setup.standalone, log)
-        self.store = store
+        var seeds = SystemRandomNumberGenerator()
+        let place = try CoordinatorPlace(setup, log, seed: seeds.next())
+        self.place = place
         let metrics = MetricRegistry()
         let refusals = PeerRefusals(log: log, metrics: metrics)
         server = try await Self.listen(setup, refusals)
@@ -46,28 +47,15 @@ final class CoordinatorProcess: Sendable {
         var url = ""
         (endpoints, url) = try await Self.endpoints(setup, metrics, log, stage, server)
         let settings = setup.settings(port: server.port, endpoint: url)
-        let (shards, limits) = (setup.configuration.cluster.shards, setup.configuration.limits)
-        let stores = CoordinatorStores(lease: store, gate: store, alerts: store, status: store) { settled in
-            store.results(settled: settled, shardCount: shards, limits: limits)
-        }
-        var seeds = SystemRandomNumberGenerator()
         coordinator = ClusterCoordinator(
-            settings: settings, stores: stores, log: log, metrics: metrics, refusals: refusals, seed: seeds.next())
+            settings: settings, stores: place.stores, log: log, metrics: metrics, refusals: refusals, seed: seeds.next())
         stage.enter(coordinator)
         log.notice(
             "coordinator ready",
             metadata: [
                 "listen": "\(server.address)", "security": "\(setup.protection)", "advertise": "\(settings.address)",
-                "endpoint": "\(url)",
+                "endpoint": "\(url)", "cluster": "\(place.description)",
             ])
-    }
-
-    private static func open(_ directory: String, _ log: Logger) throws(SetupRefusal) -> FileClusterStore {
-        do throws(StoreError) {
-            return try FileClusterStore(directory: directory, log: log)
-        } catch {
-            throw SetupRefusal(lines: ["error: --standalone: \(error.description)"])
-        }
     }
 
     private static func listen(
@@ -117,7 +105,7 @@ final class CoordinatorProcess: Sendable {
         signals.cancel()
         for endpoint in endpoints { await endpoint.stop() }
         await server.shutdown()
-        await store.close()
+        await place.close()
         log.notice("coordinator ended")
         return failure
     }

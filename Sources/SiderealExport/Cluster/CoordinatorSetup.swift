@@ -10,12 +10,12 @@ import PeerTransport
 struct CoordinatorSetup {
     let configuration: Configuration
     let name: String
-    let standalone: String
+    let home: ClusterHome
     let listen: NetworkAddress
     let security: PeerSecurity
     /// Where people and probes look; the first one is the page's.
     let endpoints: [NetworkAddress]
-    private let election: ElectionSettings
+    let election: ElectionSettings
     private let timing: ClusterTiming
     private let advertise: NetworkAddress?
 
@@ -25,10 +25,7 @@ struct CoordinatorSetup {
         let cluster = configuration.cluster
         self.configuration = configuration
         name = options.member.name(&mistakes)
-        if options.standalone == nil {
-            mistakes.append("--standalone is missing: name the directory that the coordinators of this machine share")
-        }
-        standalone = options.standalone ?? ""
+        let home = ClusterHome(options.home, &mistakes)
         listen = MemberOptions.address(options.listen, "--listen", allowsAnyPort: true, &mistakes) ?? cluster.listen
         advertise = MemberOptions.address(options.advertise, "--advertise", &mistakes) ?? cluster.advertise
         if let advertise, advertise.isUnspecified {
@@ -64,7 +61,8 @@ struct CoordinatorSetup {
         if configuration.fips {
             do throws(CryptoError) { try FIPS.require() } catch { mistakes.append("\(error)") }
         }
-        guard mistakes.isEmpty else { throw SetupRefusal(lines: mistakes.map { "error: \($0)" }) }
+        guard mistakes.isEmpty, let home else { throw SetupRefusal(lines: mistakes.map { "error: \($0)" }) }
+        self.home = home
     }
 
     /// How connections of workers are protected, for the log.
@@ -77,12 +75,10 @@ struct CoordinatorSetup {
 
     /// What the shell of a coordinator gets that listens on `port` and shows itself at `endpoint`.
     func settings(port: Int, endpoint: String) -> CoordinatorSettings {
-        var seeds = SystemRandomNumberGenerator()
-        let boot = String(seeds.next() as UInt64, radix: 16)
         let address =
             advertise ?? NetworkAddress(host: listen.isUnspecified ? MemberOptions.machine : listen.host, port: port)
         return CoordinatorSettings(
-            name: name, identity: "\(name)/\(boot)", address: "\(address)", endpoint: endpoint,
+            name: name, identity: home.identity(of: name), address: "\(address)", endpoint: endpoint,
             program: ExporterVersion.current,
             cluster: configuration.clusterName, targets: configuration.targets,
             shardCount: Int(configuration.cluster.shards), election: election, timing: timing,

@@ -137,6 +137,19 @@ final class TestCluster: Sendable {
         try await Self.end(of: running.process)
     }
 
+    /// Has a program stand still, or go on: as when its disk or its machine hangs.
+    func freeze(_ program: String, _ isFrozen: Bool) throws {
+        let shell = running.withLock { $0[program]?.process.processIdentifier } ?? 0
+        let children = try String(contentsOfFile: "/proc/\(shell)/task/\(shell)/children", encoding: .utf8)
+        for child in children.split(separator: " ").compactMap({ pid_t($0) }) {
+            let name = try String(contentsOfFile: "/proc/\(child)/comm", encoding: .utf8)
+            guard program.hasPrefix(name.dropLast()) else { continue }
+            guard kill(child, isFrozen ? SIGSTOP : SIGCONT) == 0 else { throw POSIXError(.ESRCH) }
+            return
+        }
+        throw Trouble(description: "\(program) does not run")
+    }
+
     /// Waits without holding up other tests: they have few threads.
     static func end(of process: Process) async throws {
         while process.isRunning { try await Task.sleep(for: .milliseconds(10)) }

@@ -1,0 +1,20 @@
+public import ExportCore
+import KubernetesAPI
+import Model
+
+/// Changes of the gate as events of the gate's Lease: `kubectl -n sidereal-system events --for lease/sidereal-export-gate`. An API
+/// server keeps them for an hour, by default.
+public final class KubernetesEvents: GateEventStore {
+    private let cluster: KubernetesCluster
+
+    /// The events of `cluster`.
+    public init(_ cluster: KubernetesCluster) { self.cluster = cluster }
+
+    /// See ``GateEventStore/tell(_:fence:)``.
+    public func tell(_ change: ExportGate.Transition, fence: Fence) async throws(StoreError) {
+        try await cluster.require(fence)
+        let note = EventForm.note(
+            change, namespace: cluster.namespace, gate: cluster.names.gate, holder: fence.holder)
+        do throws(APIFailure) { try await cluster.client.tell(note) } catch { throw StoreError(error) }
+    }
+}

@@ -1,0 +1,98 @@
+"""A cluster of real processes whose coordinators keep everything in an API server, as the chart's service account."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from api_server import SYSTEM, ApiServer
+from exporter import Workbench, wait_until
+from kube_client import ALERTS
+from rules import COORDINATOR, install_rules
+from small_cluster import PATIENCE, SANDBOX_NAMES, Json, SmallCluster
+
+LEADER, GATE = "sidereal-export-leader", "sidereal-export-gate"
+PROBES = "probes"
+
+
+class KubeCluster(SmallCluster):
+    """Coordinators and workers as in a directory, but results are objects, and so is everything else."""
+
+    def __init__(self, bench: Workbench, server: ApiServer, **audit: Any) -> None:
+        """Prepares all and starts nothing; coordinators may do exactly what the chart's rules allow."""
+        super().__init__(bench, **audit)
+        self.server = server
+        install_rules(server)
+        self._made: list[Json] = []
+
+    def home(self, name: str) -> list[str | Path]:
+        """A kubeconfig of the coordinators' service account."""
+        config = self.server.kubeconfig(self.directory / f"{name}.kubeconfig", COORDINATOR)
+        return ["--kubeconfig", config, "--context", "test", "--namespace", SYSTEM]
+
+    # What the API server says
+
+    def lease(self) -> Json:
+        """The leader's Lease; empty before there is one."""
+        return self.server.lease(LEADER)
+
+    def gate(self) -> Json:
+        """`spec` of the gate's Lease."""
+        spec: Json = self.server.lease(GATE).get("spec", {})
+        return {"holderIdentity": ""} | spec
+
+    def leader(self) -> str | None:
+        """Who leads by the Lease; it may be dead by now."""
+        holder = str(self.lease().get("spec", {}).get("holderIdentity", ""))
+        return holder.rpartition("_")[0] or None
+
+    def term(self) -> int:
+        """The term by the Lease."""
+        return int(self.lease()["metadata"]["annotations"]["export.sidereal.cloud/term"])
+
+    def alerts(self) -> dict[str, Json]:
+        """The alerts by name."""
+        return {alert["metadata"]["name"]: alert for alert in self.server.alerts()}
+
+    def acknowledge(self, **spec: Any) -> None:
+        """Somebody acknowledges every alert."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        filled = {"acknowledged": True, "acknowledgedBy": "operator@example.gov", "acknowledgedAt": now}
+        filled |= {"remediationAction": "the receiver was restarted"} | spec
+        for name in self.alerts():
+            self.server.admin.patch(ALERTS, SYSTEM, name, {"spec": filled})
+
+    # Results
+
+    def create(self, count: int) -> None:
+        """Somebody creates results."""
+        made = self.bench.generate(count, f"made-{len(self._made)}.ndjson", seed=len(self._made) + 1)
+        self._made += self.server.fill(made.read_text().splitlines(), PROBES)
+
+    def statuses(self) -> list[str]:
+        """`exportStatus` of every result."""
+        return [result["spec"]["audit"]["exportStatus"] for result in self.server.results(PROBES)]
+
+    def wait_exported(self) -> None:
+        """Until every result says `Exported`."""
+        wait_until(
+            lambda: set(self.statuses()) == {"Exported"},
+            lambda: f"all is exported; {self.status() | {'history': None}}",
+            PATIENCE,
+        )
+
+    def assert_every_target_has_all(self) -> None:
+        """Each result is at each target, and nothing else is."""
+        ids = {
+            "splunk": {result["metadata"]["uid"] for result in self._made},
+            "elasticsearch": {result["spec"]["probe"]["id"] for result in self._made},
+        }
+        for target, look_alike in SANDBOX_NAMES.items():
+            assert set(self.sandbox.ids(look_alike)) == ids[target], target
+
+    def answer(self, name: str, path: str) -> Json:
+        """What a member's endpoint answers as JSON."""
+        document: Json = json.loads(self.ask(name, path))
+        return document

@@ -1,0 +1,166 @@
+"""A cluster in Kubernetes: election, gate, alerts and events in a real API server, by the chart's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from api_server import SYSTEM, ApiServer
+from exporter import BAD_SETUP, Workbench, wait_until
+from kube_client import place
+from kube_cluster import GATE, LEADER, KubeCluster
+from small_cluster import PATIENCE
+
+THRESHOLD = 5
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ApiServer]:
+    """A server of the test's own: coordinators read the results of all namespaces."""
+    directory = tmp_path / "kubernetes"
+    directory.mkdir()
+    made = ApiServer(directory)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def clusters() -> Iterator[list[KubeCluster]]:
+    """What a test puts there is closed with it."""
+    made: list[KubeCluster] = []
+    yield made
+    for cluster in made:
+        cluster.close()
+
+
+def wait_state(cluster: KubeCluster, state: str) -> None:
+    """Until the leader says so."""
+    wait_until(
+        lambda: cluster.gate_state() == state, lambda: f"the gate is {state}: {cluster.status()['gate']}", PATIENCE
+    )
+
+
+def events(server: ApiServer) -> list[str]:
+    """Reasons of the events about the gate, in order."""
+    found = server.admin.call("GET", f"/apis/events.k8s.io/v1/namespaces/{SYSTEM}/events")["items"]
+    about = [event for event in found if event["regarding"]["name"] == GATE]
+    return [event["reason"] for event in sorted(about, key=lambda event: str(event["eventTime"]))]
+
+
+def test_results_are_exported_and_a_standby_takes_over(
+    bench: Workbench, server: ApiServer, clusters: list[KubeCluster]
+) -> None:
+    """Everything that somebody creates is exported, by one leader after the other, and both Leases say who leads."""
+    cluster = KubeCluster(bench, server)
+    clusters.append(cluster)
+    cluster.create(100)
+    cluster.start_all()
+    cluster.wait_exported()
+    first, term = cluster.wait_leader(), cluster.term()
+    lease = cluster.lease()
+    assert lease["spec"]["holderIdentity"].startswith(f"{first}_")
+    assert lease["metadata"]["annotations"]["export.sidereal.cloud/address"] == f"127.0.0.1:{cluster.ports[first]}"
+    assert cluster.gate()["holderIdentity"] == lease["spec"]["holderIdentity"]
+    assert cluster.status(first)["leader"]["name"] == first
+    (other,) = set(cluster.coordinators) - {first}
+    wait_until(lambda: cluster.status(other)["leader"]["name"] == first, "the standby knows", PATIENCE)
+
+    # Killed: its lease has to be over. Asked to stop: at once.
+    cluster.create(50)
+    cluster.kill(first)
+    assert cluster.wait_leader(other_than=first) == other
+    assert cluster.term() > term
+    cluster.create(50)
+    cluster.wait_exported()
+    cluster.start(first)
+    wait_until(lambda: cluster.status(first).get("coordinator", {}).get("role") == "standby", "it is back", PATIENCE)
+    term = cluster.term()
+    cluster.process(other).send(15)
+    assert cluster.wait_leader(other_than=other) == first
+    assert cluster.term() > term
+    assert cluster.process(other).wait().code == 0
+    cluster.create(50)
+    cluster.wait_exported()
+    cluster.assert_every_target_has_all()
+
+
+def test_an_outage_empties_the_gate_and_a_person_opens_it(
+    bench: Workbench, server: ApiServer, clusters: list[KubeCluster]
+) -> None:
+    """Halted at the threshold with one alert; a service account's acknowledgement counts for nothing, a person's opens."""
+    cluster = KubeCluster(bench, server, failureThreshold=THRESHOLD)
+    clusters.append(cluster)
+    cluster.start_all()
+    assert cluster.gate()["holderIdentity"]
+    cluster.sandbox.fault("hec", failRate=1)
+    cluster.create(60)
+    wait_state(cluster, "halted")
+    wait_until(lambda: cluster.gate()["holderIdentity"] == "", "the Lease is empty", PATIENCE)
+    wait_until(lambda: len(cluster.alerts()) == 1, "the alert is raised", PATIENCE)
+    ((name, alert),) = cluster.alerts().items()
+    assert "splunk" in alert["spec"]["message"] and alert["spec"]["acknowledged"] is False
+    wait_until(lambda: "Failed" in cluster.statuses(), "results say so", PATIENCE)
+    cluster.sandbox.fault("hec", failRate=0)
+    wait_state(cluster, "awaitingAcknowledgement")
+    leader = cluster.wait_leader()
+    cluster.acknowledge(acknowledgedBy="system:serviceaccount:sidereal-system:scheduler")
+    wait_until(lambda: bool(cluster.said(leader, "only a person may")), "that is no person", PATIENCE)
+    assert cluster.gate()["holderIdentity"] == ""
+    cluster.acknowledge()
+    wait_state(cluster, "open")
+    wait_until(lambda: cluster.gate()["holderIdentity"] != "", "the Lease has a holder again", PATIENCE)
+    cluster.wait_exported()
+    cluster.assert_every_target_has_all()
+    assert list(cluster.alerts()) == [name]
+    wait_until(lambda: events(server)[-1:] == ["GateOpened"], lambda: f"it is told: {events(server)}", PATIENCE)
+    assert {"ExportDegraded", "GateHalted", "ExportRecovering"} <= set(events(server))
+
+
+def test_without_the_api_server_a_coordinator_waits_and_is_not_ready(
+    bench: Workbench, server: ApiServer, clusters: list[KubeCluster]
+) -> None:
+    """It starts, says why it is not ready, and leads when the server is there; so after a restart of it."""
+    cluster = KubeCluster(bench, server)
+    clusters.append(cluster)
+    home = cluster.home("c0")
+    cluster.home = lambda name: home  # type: ignore[method-assign]
+    server.stop()
+    cluster.start("c0")
+    wait_until(lambda: "lease" in cluster.ask("c0", "/readyz"), "it says why", PATIENCE)
+    assert "sidereal-export-leader" in cluster.ask("c0", "/readyz")
+    assert cluster.process("c0").is_running
+    server.start()
+    wait_until(lambda: cluster.leader() == "c0", "it leads", PATIENCE)
+    term = cluster.term()
+    server.stop()
+    wait_until(
+        lambda: cluster.status("c0").get("coordinator", {}).get("role") == "standby", "it leads no more", PATIENCE
+    )
+    wait_until(lambda: "nobody leads" in cluster.ask("c0", "/readyz"), "it is not ready", PATIENCE)
+    server.start()
+    wait_until(lambda: cluster.leader() == "c0" and cluster.term() > term, "it leads again", PATIENCE)
+    # Somebody cleans up: the term goes on.
+    term = cluster.term()
+    cluster.kill("c0")
+    server.admin.call("DELETE", place("leases", SYSTEM, LEADER))
+    cluster.start("c0")
+    wait_until(lambda: cluster.leader() == "c0" and cluster.term() > term, "the next term is later", PATIENCE)
+
+
+def test_options_that_contradict_one_another(bench: Workbench) -> None:
+    """All at once, each with what to do."""
+    config = bench.make_config([bench.file()])
+    command = ["coordinator", "--config", config, "--listen", "127.0.0.1:0", "--endpoint", "127.0.0.1:0"]
+    for options, words in (
+        ([], ["not in a pod", "--kubeconfig FILE", "--standalone DIR"]),
+        (["--kubeconfig", "/none/such"], ["cannot read the kubeconfig /none/such"]),
+        (["--context", "x"], ["--context x is a context of which file?", "--kubeconfig FILE"]),
+        (["--namespace", "Über"], ["--namespace", "1 to 63 lower-case letters"]),
+        (["--standalone", "d", "--namespace", "x", "--context", "y"], ["--context and --namespace", "leave out"]),
+        (["--context", "x", "--namespace", "-"], ["--context x", "--namespace -"]),
+    ):
+        finished = bench.run(*command, *options)
+        assert finished.code == BAD_SETUP, finished
+        for word in words:
+            assert word in finished.stderr, finished.stderr
