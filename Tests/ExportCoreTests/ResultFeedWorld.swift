@@ -64,12 +64,25 @@ struct ResultFeedWorld {
         switch rng.below(12) {
         case 0, 1: create()
         case 2 where watchAt != nil: compacted = events.count
+        case 4 where rng.below(4) == 0: objects[1 + rng.below(max(1, made))] = nil
+        case 5 where rng.below(12) == 0: restart()
         case 3 where listing != nil && rng.below(8) == 0:
             listing = nil
             feed.listLost()
         default: work(faults: true)
         }
         check()
+    }
+
+    /// Another leader begins; the one before still has a patch under way.
+    private mutating func restart() {
+        for target in 0..<targetCount where rng.below(2) == 0 {
+            if let number = hands[target].min() { patch(number, settling: 1 << UInt32(target)) }
+        }
+        feed = ResultFeed(targetCount: targetCount)
+        hands = Array(repeating: [], count: targetCount)
+        handed = hands
+        (unheard, listing, watchAt) = ([], nil, nil)
     }
 
     private mutating func create() {
