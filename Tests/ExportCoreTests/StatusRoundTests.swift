@@ -44,7 +44,8 @@ import Testing
         round.add(key(1), word(delivered: 1), seen("5"))
         round.add(key(1), word(delivered: 2), seen("5"))
         round.add(key(2), word(failed: 1), seen("6"))
-        let first = StatusRound.Seen(version: "5", status: ResultStatus(word: word(delivered: 3), state: .exported), others: ",o")
+        let first = StatusRound.Seen(
+            version: "5", status: ResultStatus(word: word(delivered: 3), state: .exported), others: ",o")
         #expect(round.next(&ended) == .patch(key(1), to: first))
         #expect(round.answer(key(1), .conflict) == nil)
         #expect(round.next(&ended) == .patch(key(2), to: seen("6", word(failed: 1), .failed)), "its turn comes first")

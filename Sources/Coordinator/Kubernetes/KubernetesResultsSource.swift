@@ -54,7 +54,8 @@ public actor KubernetesResultsSource: ResultSource {
     private static let mostNotes = 100
 
     init(
-        _ cluster: KubernetesCluster, _ hands: KubernetesResultsHands, namespace: String?, shardCount: UInt16, seed: UInt64
+        _ cluster: KubernetesCluster, _ hands: KubernetesResultsHands, namespace: String?, shardCount: UInt16,
+        seed: UInt64
     ) {
         self.hands = hands
         self.shardCount = shardCount
@@ -327,11 +328,14 @@ public actor KubernetesResultsSource: ResultSource {
         let hidden = max(refused.before, refused.now)
         return hands.targets.indices.map { target in
             var (count, oldest) = feed.backlog(of: target)
-            if !feed.isInStep(target) { count = max(count, UInt64(remaining + (page.map { $0.batch.entries.count - $0.next } ?? 0))) }
+            if !feed.isInStep(target) {
+                count = max(count, UInt64(remaining + (page.map { $0.batch.entries.count - $0.next } ?? 0)))
+            }
             count += UInt64(hidden)
             if failing != nil { count = max(count, 1) }
             guard count > 0 else { return SourceBacklog(records: 0, oldestMilliseconds: nil) }
-            var age = oldest.map { UInt64(max(0, wall - $0)) } ?? behindSince[target].map { now.milliseconds(since: $0) } ?? 0
+            var age =
+                oldest.map { UInt64(max(0, wall - $0)) } ?? behindSince[target].map { now.milliseconds(since: $0) } ?? 0
             for since in [failing, hidden > 0 ? refused.since : nil] {
                 if let since { age = max(age, now.milliseconds(since: since)) }
             }

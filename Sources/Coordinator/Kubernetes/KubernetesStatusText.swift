@@ -60,7 +60,7 @@ enum KubernetesStatusText {
     }
 
     /// The annotation's text.
-    static func annotation(_ seen: StatusRound.Seen, targets: [String]) -> String {
+    static func marks(_ seen: StatusRound.Seen, targets: [String]) -> String {
         let word = seen.status.word
         let ours = JSONBody.object { body in
             for (target, name) in targets.enumerated() {
@@ -82,7 +82,7 @@ enum KubernetesStatusText {
         JSONBody.object { body in
             body.add("metadata") { metadata in
                 metadata.add("resourceVersion", seen.version)
-                metadata.add("annotations") { $0.add(annotation, annotation(seen, targets: targets)) }
+                metadata.add("annotations") { $0.add(annotation, marks(seen, targets: targets)) }
             }
             guard seen.status.state != .pending else { return }
             body.add("spec") { spec in

@@ -20,7 +20,10 @@ public struct FeedPatience: Sendable {
     public mutating func waits(isShort: Bool, now: Tick) -> Bool {
         let passed = at.map { now.milliseconds(since: $0) } ?? 0
         let all = Self.most * Self.share
-        left = wasShort ? left - min(left, passed.multipliedReportingOverflow(by: Self.share).partialValue) : min(all, left + min(all, passed))
+        left =
+            wasShort
+            ? left - min(left, passed.multipliedReportingOverflow(by: Self.share).partialValue)
+            : min(all, left + min(all, passed))
         at = now
         wasShort = isShort && left > 0
         return wasShort

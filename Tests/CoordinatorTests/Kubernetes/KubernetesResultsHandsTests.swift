@@ -36,7 +36,9 @@ import Testing
         var steps: [StatusRound.Step] = []
         while let step = writing.round.next(&ended) {
             steps.append(step)
-            guard case .patch(let key, _) = step, let end = writing.round.answer(key, .written(version: "9")) else { continue }
+            guard case .patch(let key, _) = step, let end = writing.round.answer(key, .written(version: "9")) else {
+                continue
+            }
             hands.ended(key, end, revision: 9)
         }
         hands.release(writing)

@@ -11,7 +11,8 @@ import Testing
     private let targets = ["a", "b\"", "c"]
     private static let uid = "a1b2c3d4-0001-4002-8003-00000000000f"
 
-    private func object(_ annotation: String?, status: String = "Pending", version: String = "7") throws -> ObjectBatch {
+    private func object(_ annotation: String?, status: String = "Pending", version: String = "7") throws -> ObjectBatch
+    {
         let note = annotation.map { #""annotations":{"export.sidereal.cloud/targets":\#($0)},"# } ?? ""
         return try ObjectBatch(
             object: Array(
@@ -27,7 +28,8 @@ import Testing
     @Test func theAnnotationIsRead() throws {
         #expect(try seen(nil) == StatusRound.Seen(version: "7", status: ResultStatus()))
         let all = try seen(
-            #""{\"b\\\"\":\"dead\",\"old\":\"delivered\",\"a\":\"delivered\",\"c\":\"failed\",\"x\":1}""#, status: "Failed")
+            #""{\"b\\\"\":\"dead\",\"old\":\"delivered\",\"a\":\"delivered\",\"c\":\"failed\",\"x\":1}""#,
+            status: "Failed")
         #expect(all.status.state == .failed && all.others == #","old":"delivered""#)
         let word = all.status.word
         #expect(word.delivered == TargetMask(0) && word.dead == TargetMask(1) && word.failed == TargetMask(2))
@@ -45,7 +47,7 @@ import Testing
             word.failed.bits = 7 & ~(word.delivered.bits | word.dead.bits) & (bits % 3 == 0 ? 7 : 2)
             for others in ["", #","old":"delivered""#] {
                 let seen = StatusRound.Seen(version: "7", status: ResultStatus(word: word), others: others)
-                let text = KubernetesStatusText.annotation(seen, targets: targets)
+                let text = KubernetesStatusText.marks(seen, targets: targets)
                 let quoted = JSONBody.object { $0.add("x", text) }.dropFirst(5).dropLast()
                 #expect(try self.seen(String(decoding: quoted, as: UTF8.self)) == seen, "\(text)")
             }
@@ -63,7 +65,8 @@ import Testing
             word.delivered = TargetMask(0)
             let seen = StatusRound.Seen(version: "7", status: ResultStatus(word: word, state: state))
             return String(
-                decoding: KubernetesStatusText.patch(seen, targets: targets, milliseconds: 1_773_568_800_123), as: UTF8.self)
+                decoding: KubernetesStatusText.patch(seen, targets: targets, milliseconds: 1_773_568_800_123),
+                as: UTF8.self)
         }
         let metadata =
             #"{"metadata":{"resourceVersion":"7","annotations":{"export.sidereal.cloud/targets":"{\"a\":\"delivered\"}"}}"#

@@ -30,7 +30,8 @@ import Testing
         return page
     }
 
-    private func told(_ row: UInt64, _ number: UInt64, _ target: UInt8, _ kind: Outcomes.Kind = .delivered) -> Outcomes {
+    private func told(_ row: UInt64, _ number: UInt64, _ target: UInt8, _ kind: Outcomes.Kind = .delivered) -> Outcomes
+    {
         Outcomes(
             row: row, term: 2, target: target, kind: kind, reason: kind == .delivered ? "" : "no", keys: [key(number)],
             grants: [ShardGrant(shard: 0, epoch: 1)])

@@ -40,10 +40,14 @@ extension APIServerTests {
     }
 
     private func exported(_ targets: [String]) -> Told {
-        Told(status: "Exported", hasTime: true, marks: Dictionary(uniqueKeysWithValues: targets.map { ($0, "delivered") }))
+        Told(
+            status: "Exported", hasTime: true,
+            marks: Dictionary(uniqueKeysWithValues: targets.map { ($0, "delivered") }))
     }
 
-    private func make(_ cluster: TestCluster, _ client: KubernetesClient, _ names: [String], _ namespace: String) async throws {
+    private func make(_ cluster: TestCluster, _ client: KubernetesClient, _ names: [String], _ namespace: String)
+        async throws
+    {
         for name in names { _ = try await cluster.makeResult(client, name, namespace) }
     }
 
@@ -60,7 +64,9 @@ extension APIServerTests {
         try await withCluster { cluster, client, namespace in
             try await make(cluster, client, (0..<60).map { "r-\($0)" }, namespace)
             var leader = try await leader(client, namespace, ["a", "b"]) { _, _ in .delivered }
-            let isFirst = try await leader.run { $0.passes[0] != nil && $0.passes[1] != nil && $0.dispatch.recordsInHand == 0 }
+            let isFirst = try await leader.run {
+                $0.passes[0] != nil && $0.passes[1] != nil && $0.dispatch.recordsInHand == 0
+            }
             // They come in a watch now.
             try await make(cluster, client, (60..<80).map { "r-\($0)" }, namespace)
             let isDone = try await leader.run { leader in
@@ -85,13 +91,20 @@ extension APIServerTests {
     @Test func whatFailedIsSaidAndBecomesExported() async throws {
         try await withCluster { cluster, client, namespace in
             try await make(cluster, client, ["r-1", "r-2"], namespace)
-            var leader = try await leader(client, namespace, ["a", "b"]) { _, target in target == 0 ? .delivered : .failed }
+            var leader = try await leader(client, namespace, ["a", "b"]) { _, target in
+                target == 0 ? .delivered : .failed
+            }
             let isFailed = try await leader.run { _ in
                 try await told(client, namespace).values.allSatisfy { $0.marks == ["a": "delivered", "b": "failed"] }
             }
-            #expect(isFailed && (try await told(client, namespace)).values.allSatisfy { $0.status == "Failed" && !$0.hasTime })
+            #expect(
+                isFailed
+                    && (try await told(client, namespace)).values.allSatisfy { $0.status == "Failed" && !$0.hasTime })
             leader.deliver(1)
-            #expect(try await leader.run { _ in try await told(client, namespace).values.allSatisfy { $0 == exported(["a", "b"]) } })
+            #expect(
+                try await leader.run { _ in
+                    try await told(client, namespace).values.allSatisfy { $0 == exported(["a", "b"]) }
+                })
             await leader.source.close()
         }
     }
@@ -123,8 +136,13 @@ extension APIServerTests {
     @Test func targetsComeAndGo() async throws {
         try await withCluster { cluster, client, namespace in
             try await make(cluster, client, ["r-1"], namespace)
-            var first = try await leader(client, namespace, ["a", "old"]) { _, target in target == 0 ? .delivered : .dead }
-            #expect(try await first.run { _ in try await told(client, namespace)["r-1"]?.marks == ["a": "delivered", "old": "dead"] })
+            var first = try await leader(client, namespace, ["a", "old"]) { _, target in
+                target == 0 ? .delivered : .dead
+            }
+            #expect(
+                try await first.run { _ in
+                    try await told(client, namespace)["r-1"]?.marks == ["a": "delivered", "old": "dead"]
+                })
             await first.source.close()
             // A leader with one more ends before it has delivered anything there.
             var second = try await leader(client, namespace, ["new", "a"], term: 2) { _, _ in nil }
@@ -148,7 +166,8 @@ extension APIServerTests {
             var leader = try await leader(client, namespace, ["a"]) { _, _ in nil }
             #expect(try await leader.run { $0.records.count == 3 })
             _ = try await client.patch(
-                .probeResults, namespace: namespace, name: "r-1", patch: Array(#"{"metadata":{"labels":{"by":"x"}}}"#.utf8))
+                .probeResults, namespace: namespace, name: "r-1",
+                patch: Array(#"{"metadata":{"labels":{"by":"x"}}}"#.utf8))
             for name in ["r-2", "r-3"] {
                 _ = try await client.send(APICall(.delete, .probeResults, namespace: namespace, name: name))
             }
@@ -177,7 +196,10 @@ extension APIServerTests {
             let backlog = await leader.source.backlog()
             #expect(leader.handed[1] == 1 && backlog[0].records == 0 && backlog[1].records == 28)
             leader.full = []
-            #expect(try await leader.run { _ in try await told(client, namespace).values.allSatisfy { $0 == exported(["a", "b"]) } })
+            #expect(
+                try await leader.run { _ in
+                    try await told(client, namespace).values.allSatisfy { $0 == exported(["a", "b"]) }
+                })
             #expect(leader.handed == [0: 29, 1: 29])
             #expect(try await leader.run { ($0.passes[1] ?? 0) > 2 })
             await leader.source.close()
@@ -218,7 +240,8 @@ extension APIServerTests {
                 guard leader.records.count == 21 else { return false }
                 return try await told(client, namespace).values.allSatisfy { $0.status == "Exported" }
             }
-            #expect(isDone, "\(leader.refusedWrites.last?.description ?? "") \(leader.troubles.last?.description ?? "")")
+            #expect(
+                isDone, "\(leader.refusedWrites.last?.description ?? "") \(leader.troubles.last?.description ?? "")")
             await leader.source.close()
         }
     }
