@@ -1,4 +1,4 @@
-import ExportCore
+@testable import ExportCore
 import Model
 import Testing
 import Threading
