@@ -1,4 +1,4 @@
-import Model
+public import Model
 import Threading
 
 /// Carries out what ``ListWatch`` decides: a stream of pages and changes of all objects of a kind, for one reader.
