@@ -1,4 +1,4 @@
-import ExportCore
+@testable import ExportCore
 import KubernetesAPI
 import Testing
 
@@ -29,8 +29,8 @@ import Testing
             newest.add(json("TamperedResult"), name: "other-\(place)", createdMilliseconds: 10_000)
             newest.add(Array("[]".utf8), name: "none", createdMilliseconds: 10_000)
         }
-        #expect(newest.list().map(\.name) == (0..<10).map { "alert-\(999 - $0)" })
-        #expect(newest.list().count == 10)
+        let list = newest.list()
+        #expect(list.map(\.name) == (0..<10).map { "alert-\(999 - $0)" })
     }
 
     @Test func theSameChangeMakesTheSameEvent() {
