@@ -323,6 +323,7 @@ import Testing
                 switch output {
                 case .selectorUnknown: told.append("unknown")
                 case .restarted: told.append("restarted")
+                case .relisted: told.append("relisted")
                 case .page(let page): told.append("page of \(page.batch.entries.count)")
                 case .trouble(let failure): #expect(failure.code == 400)
                 case .changes: break

@@ -32,7 +32,7 @@ extension APIServerTests {
 
         private func took(_ output: ObjectFeed.Output) {
             switch output {
-            case .restarted:
+            case .restarted, .relisted:
                 (shown, isListed) = ([], false)
                 restarts += 1
             case .page(let page): for entry in page.batch.entries { saw(page.batch, entry) }

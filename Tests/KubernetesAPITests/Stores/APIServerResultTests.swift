@@ -97,9 +97,8 @@ extension APIServerTests {
             let isFailed = try await leader.run { _ in
                 try await told(client, namespace).values.allSatisfy { $0.marks == ["a": "delivered", "b": "failed"] }
             }
-            #expect(
-                isFailed
-                    && (try await told(client, namespace)).values.allSatisfy { $0.status == "Failed" && !$0.hasTime })
+            let failed = try await told(client, namespace)
+            #expect(isFailed && failed.values.allSatisfy { $0.status == "Failed" && !$0.hasTime })
             leader.deliver(1)
             #expect(
                 try await leader.run { _ in
@@ -121,7 +120,8 @@ extension APIServerTests {
                 let all = try await told(client, namespace)
                 return all["r-1"]?.status == "Exported" && all["r-2"]?.marks == ["a": "delivered", "b": "dead"]
             }
-            #expect(isSettled && (try await told(client, namespace))["r-2"]?.status == "Failed")
+            let settled = try await told(client, namespace)
+            #expect(isSettled && settled["r-2"]?.status == "Failed")
             guard let key = leader.records.first(where: { $0.value.contains(#""name":"r-2""#) })?.key else {
                 Issue.record("r-2 was not handed over")
                 return
