@@ -1,4 +1,4 @@
-import ExportCore
+@testable import ExportCore
 import KubernetesAPI
 import Protocol
 import Testing

@@ -4,12 +4,24 @@ import Testing
 
 @testable import Coordinator
 
+/// A proof of which an expectation can ask something.
+private final class Proof {
+    private var proof: LeaderProof
+
+    init(lastsMilliseconds: UInt64) { proof = LeaderProof(lastsMilliseconds: lastsMilliseconds) }
+
+    func wrote(_ record: LeaseRecord, begun: Tick) { proof.wrote(record, begun: begun) }
+    func saw(_ record: LeaseRecord?, begun: Tick) { proof.saw(record, begun: begun) }
+    func holds(_ fence: Fence, now: Tick) -> Bool { proof.holds(fence, now: now) }
+    func admits(_ fence: Fence, _ record: LeaseRecord?) -> Bool { proof.admits(fence, record) }
+}
+
 @Suite struct LeaderProofTests {
     private func tick(_ milliseconds: UInt64) -> Tick { Tick(nanoseconds: 0).adding(milliseconds: milliseconds) }
     private let a1 = Fence(holder: "a", term: 1)
 
     @Test func aWriteProvesForItsTimeFromWhenItBegan() {
-        var proof = LeaderProof(lastsMilliseconds: 10)
+        let proof = Proof(lastsMilliseconds: 10)
         #expect(!proof.holds(a1, now: tick(0)))
         proof.wrote(leaseRecord("a", 1), begun: tick(100))
         #expect(proof.holds(a1, now: tick(109)))
@@ -23,7 +35,7 @@ import Testing
 
     @Test func givingBackEndsIt() {
         for holder in ["", LeaseRecord.vacant] {
-            var proof = LeaderProof(lastsMilliseconds: 10)
+            let proof = Proof(lastsMilliseconds: 10)
             proof.wrote(leaseRecord("a", 1), begun: tick(100))
             proof.wrote(leaseRecord(holder, 1), begun: tick(101))
             #expect(!proof.holds(a1, now: tick(102)))
@@ -32,7 +44,7 @@ import Testing
     }
 
     @Test func whatIsReadTakesAProofAwayAndGivesNoneThatLasts() {
-        var proof = LeaderProof(lastsMilliseconds: 10)
+        let proof = Proof(lastsMilliseconds: 10)
         proof.saw(leaseRecord("a", 1), begun: tick(100))
         #expect(!proof.holds(a1, now: tick(100)))
         #expect(proof.admits(a1, leaseRecord("a", 1)))
@@ -51,7 +63,7 @@ import Testing
 
     /// A request of term 1 that was held up, when somebody has set the lease back.
     @Test func anEarlierTermIsNotLetThroughAgain() {
-        var proof = LeaderProof(lastsMilliseconds: 10)
+        let proof = Proof(lastsMilliseconds: 10)
         #expect(proof.admits(a1, leaseRecord("a", 1)))
         #expect(proof.admits(Fence(holder: "a", term: 3), leaseRecord("a", 3)))
         #expect(!proof.admits(a1, leaseRecord("a", 1)))
