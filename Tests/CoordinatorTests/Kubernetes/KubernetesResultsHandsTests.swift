@@ -1,9 +1,9 @@
-@testable import ExportCore
 import KubernetesAPI
 import Protocol
 import Testing
 
 @testable import Coordinator
+@testable import ExportCore
 
 /// What a leader keeps of results in its hand, and until when.
 @Suite struct KubernetesResultsHandsTests {
