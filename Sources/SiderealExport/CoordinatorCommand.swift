@@ -44,7 +44,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How the API server is reached from outside of a pod. (default: the pod's service account)", valueName: "file"))
+            "How the API server is reached from outside of a pod. (default: the pod's service account)",
+            valueName: "file"))
     var kubeconfig: String?
 
     @Option(
@@ -53,7 +54,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Where the exporter's Leases and alerts lie. (default: the pod's, else sidereal-system)", valueName: "name"))
+            "Where the exporter's Leases and alerts lie. (default: the pod's, else sidereal-system)", valueName: "name")
+    )
     var namespace: String?
 
     @Option(

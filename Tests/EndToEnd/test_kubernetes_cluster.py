@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_results_are_exported_and_a_standby_takes_over(
     cluster.start(first)
     wait_until(lambda: cluster.status(first).get("coordinator", {}).get("role") == "standby", "it is back", PATIENCE)
     term = cluster.term()
-    cluster.process(other).send(15)
+    cluster.process(other).send(signal.SIGTERM)
     assert cluster.wait_leader(other_than=other) == first
     assert cluster.term() > term
     assert cluster.process(other).wait().code == 0
@@ -151,7 +152,15 @@ def test_without_the_api_server_a_coordinator_waits_and_is_not_ready(
 def test_options_that_contradict_one_another(bench: Workbench) -> None:
     """All at once, each with what to do."""
     config = bench.make_config([bench.file()])
-    command = ["coordinator", "--config", config, "--listen", "127.0.0.1:0", "--endpoint", "127.0.0.1:0"]
+    command: list[str | Path] = [
+        "coordinator",
+        "--config",
+        config,
+        "--listen",
+        "127.0.0.1:0",
+        "--endpoint",
+        "127.0.0.1:0",
+    ]
     for options, words in (
         ([], ["not in a pod", "--kubeconfig FILE", "--standalone DIR"]),
         (["--kubeconfig", "/none/such"], ["cannot read the kubeconfig /none/such"]),

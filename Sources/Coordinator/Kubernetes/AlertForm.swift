@@ -37,7 +37,9 @@ enum AlertForm {
 
         /// Takes an object in. What is no alert, or one for another reason, is none of ours.
         mutating func add(_ json: [UInt8], name: String, createdMilliseconds: Int64) {
-            guard let alert = StoreText.alert(json, name: name), alert.reason == SystemAlert.exportDegraded else { return }
+            guard let alert = StoreText.alert(json, name: name), alert.reason == SystemAlert.exportDegraded else {
+                return
+            }
             kept.append((createdMilliseconds, alert))
             if kept.count >= 2 * limit { shorten() }
         }

@@ -70,7 +70,9 @@ enum LeaseForm {
     /// A term as `leaseTransitions`, which is an int32.
     static func transitions(_ term: UInt64) -> Int { Int(min(term, UInt64(Int32.max))) }
 
-    private static func seconds(_ milliseconds: UInt64) -> UInt64 { milliseconds / 1_000 + (milliseconds % 1_000 > 0 ? 1 : 0) }
+    private static func seconds(_ milliseconds: UInt64) -> UInt64 {
+        milliseconds / 1_000 + (milliseconds % 1_000 > 0 ? 1 : 0)
+    }
 
     /// A number of ours. Beyond the last term is nobody's.
     private static func number(_ text: String?) -> UInt64? {

@@ -48,7 +48,8 @@ final class CoordinatorProcess: Sendable {
         (endpoints, url) = try await Self.endpoints(setup, metrics, log, stage, server)
         let settings = setup.settings(port: server.port, endpoint: url)
         coordinator = ClusterCoordinator(
-            settings: settings, stores: place.stores, log: log, metrics: metrics, refusals: refusals, seed: seeds.next())
+            settings: settings, stores: place.stores, log: log, metrics: metrics, refusals: refusals, seed: seeds.next()
+        )
         stage.enter(coordinator)
         log.notice(
             "coordinator ready",

@@ -1,16 +1,19 @@
-@testable import ExportCore
 import KubernetesAPI
 import Testing
 
 @testable import Coordinator
+@testable import ExportCore
 
 @Suite struct AlertFormTests {
     private func json(_ reason: String, _ message: String = "m") -> [UInt8] {
-        Array(#"{"metadata":{"name":"x"},"spec":{"reason":"\#(reason)","message":"\#(message)","acknowledged":false}}"#.utf8)
+        Array(
+            #"{"metadata":{"name":"x"},"spec":{"reason":"\#(reason)","message":"\#(message)","acknowledged":false}}"#
+                .utf8)
     }
 
     @Test func whatIsRaisedIsReadBack() {
-        let alert = SystemAlert(name: "siem-export-degraded-a-1-2-3", message: "12 records since 10:00;\n\"no route\" é")
+        let alert = SystemAlert(
+            name: "siem-export-degraded-a-1-2-3", message: "12 records since 10:00;\n\"no route\" é")
         let object = AlertForm.object(alert, namespace: "s", fence: Fence(holder: "a_1", term: 4))
         #expect(StoreText.alert(object, name: alert.name) == alert)
         let text = String(decoding: object, as: UTF8.self)

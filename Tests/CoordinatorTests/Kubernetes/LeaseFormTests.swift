@@ -17,7 +17,8 @@ import Testing
         for _ in 0..<500 {
             let term = rng.below(4) == 0 ? LeaderElection.maxTerm - rng.below(3) : rng.below(1 << 33)
             var record = LeaseRecord(
-                holder: ["", LeaseRecord.vacant, "pod_1f", "é\"\n"][Int(rng.below(4))], address: "10.0.0.\(rng.below(256)):7443",
+                holder: ["", LeaseRecord.vacant, "pod_1f", "é\"\n"][Int(rng.below(4))],
+                address: "10.0.0.\(rng.below(256)):7443",
                 term: term, renewal: rng.below(1 << 40), durationMilliseconds: 1 + rng.below(60_000))
             record.endpoint = rng.below(2) == 0 ? "" : "http://[::1]:8080"
             let made = lease(record)
@@ -61,8 +62,10 @@ import Testing
 
 @Suite struct GateFormTests {
     private let open = GateRecord(
-        version: .init(term: 3, sequence: 8), holder: "a_1", durationSeconds: 45, state: .open, reason: "works \"well\"",
-        since: 17, episode: Episode(id: .init(term: 2, number: 1), since: 5, cause: "é"), ended: .init(term: 1, number: 9))
+        version: .init(term: 3, sequence: 8), holder: "a_1", durationSeconds: 45, state: .open,
+        reason: "works \"well\"",
+        since: 17, episode: Episode(id: .init(term: 2, number: 1), since: 5, cause: "é"),
+        ended: .init(term: 1, number: 9))
 
     private func form(_ record: GateRecord, _ there: Lease?, _ microseconds: Int64) -> Lease {
         GateForm.lease(record, replacing: there, namespace: "s", name: "gate", microseconds: microseconds)

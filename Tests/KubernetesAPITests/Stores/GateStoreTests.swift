@@ -1,9 +1,9 @@
-@testable import ExportCore
 import Model
 import Testing
 import Threading
 
 @testable import Coordinator
+@testable import ExportCore
 @testable import KubernetesAPI
 
 extension APIServerTests {
@@ -123,7 +123,8 @@ extension APIServerTests {
             try await cluster.makeAlerts(admin)
             let namespace = a.cluster.namespace
             let fence = try await a.lead("a", 1)
-            let alert = SystemAlert(name: "siem-export-degraded-x-1-1-1", message: "soc: 5 attempts failed\n\"refused\"")
+            let alert = SystemAlert(
+                name: "siem-export-degraded-x-1-1-1", message: "soc: 5 attempts failed\n\"refused\"")
             #expect(try await a.alerts.readAlert(name: alert.name) == nil)
             #expect(try await a.alerts.readAlerts().isEmpty)
             #expect(try await a.alerts.createAlert(alert, fence: fence) == alert)
@@ -167,7 +168,8 @@ extension APIServerTests {
         try await withMembers { _, admin, a, _ in
             let fence = try await a.lead("a", 2)
             let change = ExportGate.Transition(
-                from: .degraded, to: .halted, cause: "no probe is admitted", kinds: [], episode: .init(term: 2, number: 1),
+                from: .degraded, to: .halted, cause: "no probe is admitted", kinds: [],
+                episode: .init(term: 2, number: 1),
                 term: 2, wallMilliseconds: UInt64(SystemClock.unixMilliseconds()))
             for _ in 0..<2 { try await a.events.tell(change, fence: fence) }
             #expect(

@@ -45,7 +45,9 @@ struct Member {
         return record
     }
 
-    static func gate(_ holder: String, _ term: UInt64, _ sequence: UInt64, state: ExportGate.State = .open) -> GateRecord {
+    static func gate(_ holder: String, _ term: UInt64, _ sequence: UInt64, state: ExportGate.State = .open)
+        -> GateRecord
+    {
         GateRecord(
             version: .init(term: term, sequence: sequence), holder: holder, durationSeconds: 30, state: state,
             reason: "because", since: 17)
