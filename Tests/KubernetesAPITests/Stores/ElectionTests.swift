@@ -121,7 +121,7 @@ extension APIServerTests {
             let fence = try #require(await first.fence)
             let gate = KubernetesGate(first.cluster)
             #expect(try await gate.writeGate(Member.gate(first.name, fence.term, 1), fence: fence, before: .far) == nil)
-            try cluster.freeze("etcd", true)
+            try await cluster.freeze("etcd", true)
             let begun = SystemClock.now()
             let refused = await refusal {
                 _ = try await gate.writeGate(Member.gate(first.name, fence.term, 2), fence: fence, before: .far)
@@ -133,10 +133,10 @@ extension APIServerTests {
                 try await eventually("it steps down") { await first.stepDowns == [.renewDeadline] }
                 for candidate in candidates { #expect(await !candidate.isLeading) }
             } catch {
-                try cluster.freeze("etcd", false)
+                try await cluster.freeze("etcd", false)
                 throw error
             }
-            try cluster.freeze("etcd", false)
+            try await cluster.freeze("etcd", false)
             let next = try await leader(of: candidates)
             #expect(await (next.fence?.term ?? 0) > fence.term)
             // What was asked for in the old term's name.

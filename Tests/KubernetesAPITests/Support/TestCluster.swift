@@ -138,16 +138,26 @@ final class TestCluster: Sendable {
     }
 
     /// Has a program stand still, or go on: as when its disk or its machine hangs.
-    func freeze(_ program: String, _ isFrozen: Bool) throws {
+    func freeze(_ program: String, _ isFrozen: Bool) async throws {
         let shell = running.withLock { $0[program]?.process.processIdentifier } ?? 0
         let children = try String(contentsOfFile: "/proc/\(shell)/task/\(shell)/children", encoding: .utf8)
         for child in children.split(separator: " ").compactMap({ pid_t($0) }) {
             let name = try String(contentsOfFile: "/proc/\(child)/comm", encoding: .utf8)
             guard program.hasPrefix(name.dropLast()) else { continue }
             guard kill(child, isFrozen ? SIGSTOP : SIGCONT) == 0 else { throw POSIXError(.ESRCH) }
+            // A thread that runs stops a moment later, and may answer until then.
+            while isFrozen, try !Self.stands(child) { try await Task.sleep(for: .milliseconds(5)) }
             return
         }
         throw Trouble(description: "\(program) does not run")
+    }
+
+    private static func stands(_ process: pid_t) throws -> Bool {
+        let tasks = "/proc/\(process)/task"
+        return try FileManager.default.contentsOfDirectory(atPath: tasks).allSatisfy { task in
+            let stat = try String(contentsOfFile: "\(tasks)/\(task)/stat", encoding: .utf8)
+            return stat[(stat.lastIndex(of: ")") ?? stat.startIndex)...].hasPrefix(") T")
+        }
     }
 
     /// Waits without holding up other tests: they have few threads.
