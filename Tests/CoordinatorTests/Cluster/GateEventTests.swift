@@ -40,9 +40,11 @@ actor HeardEvents: GateEventStore {
     @Test func changesOfAnOldTermAreNotToldAgain() async throws {
         let events = HeardEvents(failing: .max, as: .fenced)
         let leader = try await TestCoordinator("c0", MemoryStore(), events: events)
+        let worker = try await ScriptedWorker("w0", port: leader.port)
         await until("it tries") { await events.attempts == 1 }
         await until("the gate is open") { await leader.coordinator.status().gate.state == .open }
         #expect(await events.attempts == 1)
+        await worker.leave()
         await leader.stop()
     }
 }
