@@ -259,7 +259,8 @@ public actor KubernetesResultsSource: ResultSource {
         let status = seen.status
         let sight = ResultFeed.Sight(
             key: key, isExported: status.state == .exported, settled: status.word.settled,
-            isConsistent: status.isConsistent(targets: hands.mask), createdAt: entry.createdMilliseconds)
+            isConsistent: status.isConsistent(targets: hands.mask), createdAt: entry.createdMilliseconds,
+            isNew: entry.change != .modified)
         let verdict = isListed ? feed.list(sight, hasRoom: turn.room) : feed.watch(sight, hasRoom: turn.room)
         var isIncomplete = status.state != .exported && hands.isRevived(key, dead: status.word.dead)
         switch verdict {

@@ -25,7 +25,8 @@ public struct FeedPatience: Sendable {
             ? left - min(left, passed.multipliedReportingOverflow(by: Self.share).partialValue)
             : min(all, left + min(all, passed))
         at = now
-        wasShort = isShort && left > 0
+        // A wait that is worth it, or none: not a moment every other time.
+        wasShort = isShort && left >= (wasShort ? 1 : all / 10)
         return wasShort
     }
 }

@@ -25,16 +25,20 @@ public struct ResultFeed: Sendable {
         public var isConsistent: Bool
         /// When it was made, milliseconds since 1970.
         public var createdAt: Int64
+        /// It is not a change of one that was shown before.
+        public var isNew: Bool
 
         /// A view of one result.
         public init(
-            key: RecordKey, isExported: Bool, settled: TargetMask, isConsistent: Bool = true, createdAt: Int64
+            key: RecordKey, isExported: Bool, settled: TargetMask, isConsistent: Bool = true, createdAt: Int64,
+            isNew: Bool = true
         ) {
             self.key = key
             self.isExported = isExported
             self.settled = settled
             self.isConsistent = isConsistent
             self.createdAt = createdAt
+            self.isNew = isNew
         }
     }
 
@@ -144,10 +148,9 @@ public struct ResultFeed: Sendable {
             listLost()
         }
         guard ready.isEmpty, !isSearching else {
-            for target in ready {
-                stands[target] = .passing(isWhole: true)
-                missed[target].count = 0
-            }
+            for target in ready { stands[target] = .passing(isWhole: true) }
+            // The list shows again what was missed until now.
+            for target in stands.indices where stands[target] != .inStep { missed[target].count = 0 }
             isListing = true
             isSearching = false
             return .begin
@@ -228,7 +231,7 @@ public struct ResultFeed: Sendable {
     }
 
     private mutating func miss(_ sight: Sight, _ target: Int) {
-        missed[target].count += 1
+        missed[target].count += sight.isNew ? 1 : 0
         missed[target].oldest = min(missed[target].oldest ?? sight.createdAt, sight.createdAt)
     }
 
