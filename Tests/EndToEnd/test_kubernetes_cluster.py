@@ -84,6 +84,9 @@ def test_results_are_exported_and_a_standby_takes_over(
     cluster.create(50)
     cluster.wait_exported()
     cluster.assert_every_target_has_all()
+    # The rules allow everything that is asked for.
+    for name in cluster.coordinators:
+        assert not cluster.said(name, "", cause="cannot ") and not cluster.said(name, "is not watched"), cluster.logs(name)
 
 
 def test_an_outage_empties_the_gate_and_a_person_opens_it(

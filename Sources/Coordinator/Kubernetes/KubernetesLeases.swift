@@ -1,5 +1,6 @@
 public import ExportCore
 import KubernetesAPI
+public import Logging
 import Model
 import Synchronization
 import Threading
@@ -26,10 +27,13 @@ public final class KubernetesLeases: LeaseStore {
     private let known = Mutex(Known())
     private static let attempts = 4
 
-    /// - Parameter seed: of the jitter with which a broken watch is opened again.
-    public init(_ cluster: KubernetesCluster, seed: UInt64) {
+    /// - Parameters:
+    ///   - log: for a watch that is refused.
+    ///   - seed: of the jitter with which a broken watch is opened again.
+    public init(_ cluster: KubernetesCluster, log: Logger = Logger(label: "leases"), seed: UInt64) {
         self.cluster = cluster
-        watch = LeaseWatch(cluster.client, namespace: cluster.namespace, name: cluster.names.leader, seed: seed)
+        watch = LeaseWatch(
+            cluster.client, namespace: cluster.namespace, name: cluster.names.leader, log: log, seed: seed)
     }
 
     /// Ends the watch; nothing may be asked after.

@@ -1,5 +1,6 @@
 import ExportCore
 import KubernetesAPI
+import Logging
 import Model
 import Synchronization
 import Threading
@@ -20,9 +21,12 @@ final class LeaseWatch: Sendable {
     private let name: String
     private let state = Mutex(State())
     private let reading = Mutex<Task<Void, Never>?>(nil)
+    private let complaints = Mutex(Complaints())
+    private let log: Logger
 
-    init(_ client: KubernetesClient, namespace: String, name: String, seed: UInt64) {
+    init(_ client: KubernetesClient, namespace: String, name: String, log: Logger, seed: UInt64) {
         self.name = name
+        self.log = log
         var settings = ListWatch.Settings()
         // Whoever stands by is to learn within seconds that the server is there again.
         settings.longestPause = 4_000
@@ -94,11 +98,26 @@ final class LeaseWatch: Sendable {
                         told { self.show(page.batch, &$0) }
                     case .changes(let piece): told { self.show(piece.batch, &$0) }
                     case .listed: told { [revision] in $0.listed(revision: revision) }
-                    case .relisted, .selectorUnknown, .trouble: break
+                    case .trouble(let failure): complain(failure)
+                    case .relisted, .selectorUnknown: break
                     }
                 }
             }
         }
+    }
+
+    /// A watch that ends is nothing; one that is not allowed costs time with every change of the leader, and nobody would know why.
+    private func complain(_ failure: APIFailure) {
+        let level: Logger.Level
+        switch failure.kind {
+        case .noCredential, .unauthorized, .forbidden, .rejected, .unreadable: level = .warning
+        default: level = .debug
+        }
+        guard complaints.withLock({ $0.isNew(failure.description, now: SystemClock.now()) }) else { return }
+        log.log(
+            level: level,
+            "the leader's Lease is not watched; a change of it is found a little later, by looking",
+            metadata: ["cause": "\(failure)"])
     }
 
     private func show(_ batch: ObjectBatch, _ news: inout LeaseNews) {

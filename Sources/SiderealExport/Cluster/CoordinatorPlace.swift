@@ -44,7 +44,7 @@ struct CoordinatorPlace: Sendable {
         let cluster = KubernetesCluster(
             client: client, namespace: namespace, requestMilliseconds: setup.election.requestTimeout,
             confirmedMilliseconds: setup.election.renewDeadline)
-        let leases = KubernetesLeases(cluster, seed: seed &+ 1)
+        let leases = KubernetesLeases(cluster, log: log, seed: seed &+ 1)
         let status = KubernetesStatusStore(cluster, log: log)
         let shards = setup.configuration.cluster.shards
         stores = CoordinatorStores(
