@@ -28,9 +28,9 @@ import Testing
     @Test func theAnnotationIsRead() throws {
         #expect(try seen(nil) == StatusRound.Seen(version: "7", status: ResultStatus()))
         let all = try seen(
-            #""{\"b\\\"\":\"dead\",\"old\":\"delivered\",\"a\":\"delivered\",\"c\":\"failed\",\"x\":1}""#,
+            #""{\"b\\\"\":\"dead\",\"old\":\"delivered\",\"older\":\"dead\",\"a\":\"delivered\",\"c\":\"failed\",\"x\":1}""#,
             status: "Failed")
-        #expect(all.status.state == .failed && all.others == #","old":"delivered""#)
+        #expect(all.status.state == .failed && all.others == #","old":"delivered","older":"dead""#)
         let word = all.status.word
         #expect(word.delivered == TargetMask(0) && word.dead == TargetMask(1) && word.failed == TargetMask(2))
         for bad in [#""""#, #""{""#, #""[1]""#, #""{\"a\":true}""#, #""{\"a\":\"yes\"}""#, #""{\"a\":\"delivered\"""#] {
@@ -45,7 +45,7 @@ import Testing
             var word = ResultStatus.Word()
             (word.delivered.bits, word.dead.bits) = (bits & 7, bits >> 3 & 7 & ~bits)
             word.failed.bits = 7 & ~(word.delivered.bits | word.dead.bits) & (bits % 3 == 0 ? 7 : 2)
-            for others in ["", #","old":"delivered""#] {
+            for others in ["", #","old":"delivered","older":"dead""#] {
                 let seen = StatusRound.Seen(version: "7", status: ResultStatus(word: word), others: others)
                 let text = KubernetesStatusText.marks(seen, targets: targets)
                 let quoted = JSONBody.object { $0.add("x", text) }.dropFirst(5).dropLast()
