@@ -36,10 +36,10 @@ PLANT_SEEDS ?= 10000
 SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: kube-assets chart help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-coordinator bench-encode bench-protocol bench-peers clean
+.PHONY: kube-assets chart help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-coordinator bench-kubernetes bench-encode bench-protocol bench-peers clean
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: .make/apt ## Install missing Debian packages (root or sudo)
 
@@ -200,6 +200,9 @@ bench-cluster: $(BINARY) ## What the cluster costs against the single process, h
 
 bench-coordinator: $(BINARY) ## Memory of a coordinator with 10 000 000 results pending, CPU seconds per million results
 	@benchmarks/coordinator-memory $(BINARY)
+
+bench-kubernetes: $(BINARY) .venv/ready .make/apt-chart kube-assets ## Results in a real API server: until Exported, patches against a bare client's, requests, memory at 100 000; with goals
+	@.venv/bin/python benchmarks/kubernetes $(BINARY)
 
 bench-encode: .make/apt ## Nanoseconds and allocations per record of each encoder
 	@$(SWIFT) build -c release --static-swift-stdlib --product encode-bench --scratch-path $(RELEASE_DIR)

@@ -59,6 +59,8 @@ class Members:
         self.cluster = cluster or {}
         self.addresses: dict[str, str] = {}
         self.endpoints: dict[str, str] = {}
+        self.home: list[object] = ["--standalone", self.shared]
+        """Options that tell a coordinator where the cluster is kept."""
 
     def __enter__(self) -> Self:
         return self
@@ -78,8 +80,11 @@ class Members:
 
     def configure(self, port: int) -> None:
         """Writes the configuration for a sink at `port`."""
-        target = {"name": "search", "backend": "elasticsearch", "endpoint": f"http://127.0.0.1:{port}"}
-        values = {"tls": {"required": False}, "cluster": self.cluster, "export": {"targets": [target]}}
+        self.write([{"name": "search", "backend": "elasticsearch", "endpoint": f"http://127.0.0.1:{port}"}])
+
+    def write(self, targets: list[dict[str, object]]) -> None:
+        """Writes the configuration for these targets."""
+        values = {"tls": {"required": False}, "cluster": self.cluster, "export": {"targets": targets}}
         self.config.write_text(json.dumps(values))  # JSON is YAML
 
     def certificates(self, names: list[str]) -> None:
@@ -105,7 +110,7 @@ class Members:
         """Starts a coordinator, for the first time or again at its old address."""
         address = self.addresses.setdefault(name, f"127.0.0.1:{free_port()}")
         endpoint = self.endpoints.setdefault(name, f"127.0.0.1:{free_port()}")
-        self.launch(name, ["coordinator", "--config", self.config, "--standalone", self.shared, "--identity", name,
+        self.launch(name, ["coordinator", "--config", self.config, *self.home, "--identity", name,
                            "--listen", address, "--advertise", address, "--endpoint", endpoint, *self.peers(name)])
 
     def worker(self, name: str) -> None:
@@ -118,6 +123,14 @@ class Members:
     def pid(self, name: str) -> int:
         """Of a running process."""
         return self.processes[name].pid
+
+    def stop(self, *names: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ends members, which may be started again."""
+        gone = [self.processes.pop(name) for name in names]
+        for process in gone:
+            process.send_signal(number)
+        for process in gone:
+            process.wait(30)
 
     def end(self) -> None:
         """Ends every process."""
