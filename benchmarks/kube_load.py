@@ -131,16 +131,22 @@ class Seen:
 
 
 class Observer:
-    """A watch of all results."""
+    """A watch of all results. API servers end one that is not served in time, as on a busy machine: then it goes on."""
 
     def __init__(self, caller: Caller, path: str, since: str) -> None:
         self.seen = Seen()
         self.error = ""
+        self.resumed = 0
+        self._caller, self._path, self._since = caller, path, since
         self._at: list[tuple[int, Callable[[], None]]] = []
-        self._socket = caller.connect(None)
-        self._socket.sendall(caller.request("GET", f"{path}?watch=1&resourceVersion={since}&timeoutSeconds=7200"))
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._open()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def _open(self) -> None:
+        self._socket = self._caller.connect(None)
+        target = f"{self._path}?watch=1&resourceVersion={self._since}&timeoutSeconds=7200"
+        self._socket.sendall(self._caller.request("GET", target))
 
     def close(self) -> None:
         """Ends it."""
@@ -158,22 +164,29 @@ class Observer:
         """Has something done as soon as so many patches were seen."""
         self._at.append((count, do))
 
-    def _read(self) -> None:
-        answer = http.client.HTTPResponse(self._socket)  # type: ignore[arg-type]
+    def _run(self) -> None:
         try:
-            answer.begin()
-            if answer.status != 200:
-                raise OSError(f"the watch is refused: {answer.status}")
-            while line := answer.readline():
-                self._take(line, time.monotonic())
-            raise OSError("the API server has ended the watch")
+            while not self.error:
+                self._read()
+                self._socket.close()
+                self.resumed += 1
+                self._open()
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.error = self.error or str(error)
 
+    def _read(self) -> None:
+        answer = http.client.HTTPResponse(self._socket)  # type: ignore[arg-type]
+        answer.begin()
+        if answer.status != 200:
+            raise OSError(f"the watch is refused: {answer.status}")
+        while line := answer.readline():
+            self._take(line, time.monotonic())
+
     def _take(self, line: bytes, now: float) -> None:
-        found = UID.search(line)
-        if found is None:
-            return
+        found, version = UID.search(line), VERSION.search(line)
+        if found is None or version is None:
+            raise OSError(f"the watch cannot go on: {line[:200]!r}")
+        self._since = version[1].decode()
         seen = self.seen
         if line.startswith(b'{"type":"ADDED"'):
             seen.created[found[1]] = now

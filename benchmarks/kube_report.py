@@ -37,7 +37,7 @@ def middle(rounds: list[Figures], key: str) -> float:
 
 def table(report: Figures) -> None:
     """Prints what was found, aligned."""
-    print(f"kube-apiserver {report['server']}, {report['load']}")
+    print(f"kube-apiserver {report['server']}, {report['load']}; the watch was resumed {report['watchResumed']} times")
     for row in report.get("delay", []):
         print(f"delay, {row['rate']}/s{'':<8} p50 {row['p50']:>6.2f} s   p99 {row['p99']:>6.2f} s   highest"
               f" {row['highest']:>6.2f} s   created {row['createdPerSecond']}/s, {row['patchesPerResult']} patches for a result")

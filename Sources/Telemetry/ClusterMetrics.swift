@@ -87,6 +87,10 @@ extension ExportMetrics {
     public static let clusterRefusals = MetricDefinition(
         .counter, "sidereal_cluster_connections_refused_total", labels: ["kind"],
         "Connections to this coordinator that were refused or closed for what came over them, by why.")
+    /// Statuses that are not written.
+    public static let clusterStatusFailures = MetricDefinition(
+        .counter, "sidereal_cluster_status_failures_total", labels: ["outcome", "code"],
+        "Writes of the status of a result that failed, by whether they are made again and by HTTP status.")
 
     /// All of them, in the order they are written.
     static let cluster = [
@@ -94,5 +98,6 @@ extension ExportMetrics {
         clusterWorkers, clusterShards, clusterUnowned, clusterLoad, clusterInHand, clusterBytesInHand, clusterDelivered,
         clusterBytes, clusterDead, clusterFailures, clusterBacklog, clusterOldest, clusterBreakers,
         clusterTermsLed, clusterGateChanges, clusterGateCauses, clusterWorkerEvents, clusterRefusals,
+        clusterStatusFailures,
     ]
 }

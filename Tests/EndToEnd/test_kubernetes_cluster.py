@@ -11,6 +11,7 @@ from api_server import SYSTEM, ApiServer
 from exporter import BAD_SETUP, Workbench, wait_until
 from kube_client import place
 from kube_cluster import GATE, LEADER, KubeCluster
+from rules import COORDINATOR
 from small_cluster import PATIENCE
 
 THRESHOLD = 5
@@ -119,6 +120,44 @@ def test_an_outage_empties_the_gate_and_a_person_opens_it(
     assert list(cluster.alerts()) == [name]
     wait_until(lambda: events(server)[-1:] == ["GateOpened"], lambda: f"it is told: {events(server)}", PATIENCE)
     assert {"ExportDegraded", "GateHalted", "ExportRecovering"} <= set(events(server))
+
+
+def test_a_status_that_is_not_taken_is_told_of(
+    bench: Workbench, server: ApiServer, clusters: list[KubeCluster]
+) -> None:
+    """Refused for good: delivered once, counted, told once for all. Without permission: counted until it is there."""
+    cluster = KubeCluster(bench, server)
+    clusters.append(cluster)
+    cluster.start_all()
+    leader, series = cluster.wait_leader(), "sidereal_cluster_status_failures_total"
+
+    def failures(outcome: str, code: int) -> float:
+        return cluster.metric(leader, f'{series}{{outcome="{outcome}",code="{code}"}}') or 0
+
+    # Somebody has changed the definition: there is no such status.
+    name = "siderealproberesults.sidereal.cloud"
+    definition = server.admin.get("customresourcedefinitions", None, name)
+    audit = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["audit"]
+    known, audit["properties"]["exportStatus"]["enum"] = audit["properties"]["exportStatus"]["enum"], ["Pending"]
+    server.admin.patch("customresourcedefinitions", None, name, {"spec": definition["spec"]})
+    cluster.create(40)
+    wait_until(lambda: failures("refused", 422) >= 40, lambda: cluster.ask(leader, "/metrics")[-4000:], PATIENCE)
+    feed = cluster.status(leader)["feed"]
+    assert feed["refusedStatuses"] >= 40 and "422" in feed["statusTrouble"], feed
+    told = cluster.said(leader, "is not taken by the API server")
+    assert len(told) == 1 and "exportStatus" in told[0]["cause"], told
+    assert set(cluster.statuses()) == {"Pending"}
+
+    # The definition is mended, and the permission is gone.
+    audit["properties"]["exportStatus"]["enum"] = known
+    server.admin.patch("customresourcedefinitions", None, name, {"spec": definition["spec"]})
+    role = server.admin.call("GET", place("clusterroles", None, COORDINATOR))
+    rules = [rule | {"verbs": [verb for verb in rule["verbs"] if verb != "patch"]} for rule in role["rules"]]
+    server.admin.patch("clusterroles", None, COORDINATOR, {"rules": rules})
+    cluster.create(10)
+    wait_until(lambda: failures("retried", 403) > 0, lambda: cluster.ask(leader, "/metrics")[-4000:], PATIENCE)
+    server.admin.patch("clusterroles", None, COORDINATOR, {"rules": role["rules"]})
+    wait_until(lambda: cluster.statuses().count("Exported") >= 10, "the new ones are exported", PATIENCE)
 
 
 def test_without_the_api_server_a_coordinator_waits_and_is_not_ready(

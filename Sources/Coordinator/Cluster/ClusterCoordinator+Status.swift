@@ -31,6 +31,7 @@ extension ClusterCoordinator {
         status.feed.waitingFiles = inputs.waiting
         status.feed.unreadFiles = inputs.unread
         status.feed.trouble = inputs.trouble
+        (status.feed.refusedStatuses, status.feed.statusTrouble) = stores.status.refusals
         fill(&status.workers)
         return status
     }

@@ -1,9 +1,11 @@
+public import CoreMetrics
 import ExportCore
 import KubernetesAPI
 public import Logging
 import Model
 import Protocol
 import Synchronization
+import Telemetry
 import Threading
 
 /// What became of results, in the results themselves: `spec.audit` and the annotation of ``KubernetesStatusText``, both in one
@@ -18,6 +20,8 @@ import Threading
 public final class KubernetesStatusStore: StatusStore {
     private let cluster: KubernetesCluster
     private let log: Logger
+    private let metrics: (any MetricsFactory)?
+    private let troubles = Mutex(StatusTroubles())
     private let concurrency: Int
     private let namespace: String?
     private let current = Mutex<KubernetesResultsHands?>(nil)
@@ -33,14 +37,16 @@ public final class KubernetesStatusStore: StatusStore {
     /// - Parameters:
     ///   - namespace: of the results; nil: all.
     ///   - concurrency: as many as the client takes at once: more would only wait for one another.
+    ///   - metrics: where to count what is not written.
     public init(
         _ cluster: KubernetesCluster, namespace: String? = nil, concurrency: Int = 8,
-        log: Logger = Logger(label: "status")
+        log: Logger = Logger(label: "status"), metrics: (any MetricsFactory)? = nil
     ) {
         self.cluster = cluster
         self.namespace = namespace
         self.concurrency = max(1, concurrency)
         self.log = log
+        self.metrics = metrics
     }
 
     /// Facts wait for those of other targets, and few of them are kept.
@@ -51,6 +57,9 @@ public final class KubernetesStatusStore: StatusStore {
         manner.forgetsSources = true
         return manner
     }
+
+    /// What API servers refused, in all terms of this process.
+    public var refusals: (count: UInt64, last: String) { troubles.withLock { ($0.refused, $0.last) } }
 
     /// Begins a term. What is settled is shown by the results.
     public func takeOver(fence: Fence, targets: [String]) async throws(StoreError) -> SettledSources {
@@ -178,8 +187,28 @@ public final class KubernetesStatusStore: StatusStore {
             end(key, .found(seen), turn, hands)
         } catch {
             if Self.isMissing(place.name, error) { return end(key, .gone, turn, hands) }
-            turn.fail(key, StoreError(error), error.retryAfter)
+            fail(key, error, turn)
         }
+    }
+
+    private func fail(_ key: RecordKey, _ error: APIFailure, _ turn: Turn) {
+        count(error, "retried")
+        turn.fail(key, StoreError(error), error.retryAfter)
+    }
+
+    private func refused(_ error: APIFailure, _ name: String) {
+        count(error, "refused")
+        guard let told = troubles.withLock({ $0.refused(error.description, name: name, now: SystemClock.now()) }) else {
+            return
+        }
+        log.error(
+            "the status of a result is not taken by the API server; it stays as it is, and what was delivered is not marked",
+            metadata: ["cause": "\(error.description)", "count": "\(told.count)"])
+    }
+
+    private func count(_ error: APIFailure, _ outcome: String) {
+        guard let metrics else { return }
+        ExportMetrics.clusterStatusFailures.counter(outcome, StatusTroubles.label(error.code), in: metrics).increment()
     }
 
     /// Whether it is this object that is not there, and not all of its kind, as while a server starts.
@@ -208,11 +237,9 @@ public final class KubernetesStatusStore: StatusStore {
             case .notFound where Self.isMissing(place.name, error): end(key, .gone, turn, hands)
             // Of this object: others may be as the server wants them. A missing permission is everybody's.
             case .rejected, .tooLarge, .forbidden(nil):
-                log.error(
-                    "the status of a result is not taken by the API server; it stays as it is, and what was delivered is not marked",
-                    metadata: ["cause": "\(error.description)"])
+                refused(error, place.name)
                 end(key, .refused, turn, hands)
-            default: turn.fail(key, StoreError(error), error.retryAfter)
+            default: fail(key, error, turn)
             }
         }
     }

@@ -109,6 +109,9 @@ public protocol StatusStore: Sendable {
     /// How it is to be used.
     var manner: StatusManner { get }
 
+    /// Of how many results the status was refused for good in this process, and why for the last of them.
+    var refusals: (count: UInt64, last: String) { get }
+
     /// For a new leader: what is settled of the results at `targets`, as far as the store and not its source knows it.
     func takeOver(fence: Fence, targets: [String]) async throws(StoreError) -> SettledSources
 
@@ -133,6 +136,9 @@ public struct StatusManner: Sendable, Equatable {
 extension StatusStore {
     /// As a journal's.
     public var manner: StatusManner { StatusManner() }
+
+    /// Of a journal, which takes everything.
+    public var refusals: (count: UInt64, last: String) { (0, "") }
 }
 
 /// Where results come from, for one leader in one term.

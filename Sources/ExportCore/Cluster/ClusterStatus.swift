@@ -184,6 +184,10 @@ public struct FeedStatus: Sendable, Equatable, Codable {
     public var unreadFiles = 0
     /// Why one of them, or everything, cannot be read; empty if nothing hinders.
     public var trouble = ""
+    /// Results whose status the API server refused, since this coordinator was started. They keep the one they have.
+    public var refusedStatuses: UInt64 = 0
+    /// What it said to the last of them; empty if there is none.
+    public var statusTrouble = ""
     /// Records in hand.
     public var records = 0
     /// Their bytes.

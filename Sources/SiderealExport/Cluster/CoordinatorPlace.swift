@@ -1,5 +1,6 @@
 import Configuration
 import Coordinator
+import CoreMetrics
 import ExportCore
 import KubernetesAPI
 import Logging
@@ -15,10 +16,12 @@ struct CoordinatorPlace: Sendable {
     let description: String
 
     /// Opens what `setup` says. A Kubernetes cluster is not asked anything yet: one that is away now may come.
-    init(_ setup: CoordinatorSetup, _ log: Logger, seed: UInt64) throws(SetupRefusal) {
+    init(
+        _ setup: CoordinatorSetup, _ log: Logger, _ metrics: any MetricsFactory, seed: UInt64
+    ) throws(SetupRefusal) {
         switch setup.home {
         case .directory(let directory): self = try Self(directory: directory, setup, log)
-        case .kubernetes(let access, let namespace): self = Self(access, namespace, setup, log, seed)
+        case .kubernetes(let access, let namespace): self = Self(access, namespace, setup, log, metrics, seed)
         }
     }
 
@@ -38,14 +41,15 @@ struct CoordinatorPlace: Sendable {
     }
 
     private init(
-        _ access: ClusterAccess, _ namespace: String, _ setup: CoordinatorSetup, _ log: Logger, _ seed: UInt64
+        _ access: ClusterAccess, _ namespace: String, _ setup: CoordinatorSetup, _ log: Logger,
+        _ metrics: any MetricsFactory, _ seed: UInt64
     ) {
         let client = KubernetesClient(access, approvedOnly: setup.configuration.fips, seed: seed)
         let cluster = KubernetesCluster(
             client: client, namespace: namespace, requestMilliseconds: setup.election.requestTimeout,
             confirmedMilliseconds: setup.election.renewDeadline)
         let leases = KubernetesLeases(cluster, log: log, seed: seed &+ 1)
-        let status = KubernetesStatusStore(cluster, log: log)
+        let status = KubernetesStatusStore(cluster, log: log, metrics: metrics)
         let shards = setup.configuration.cluster.shards
         stores = CoordinatorStores(
             lease: leases, gate: KubernetesGate(cluster), alerts: KubernetesAlerts(cluster),

@@ -36,9 +36,9 @@ final class CoordinatorProcess: Sendable {
         log[metadataKey: "coordinator"] = "\(setup.name)"
         self.log = log
         var seeds = SystemRandomNumberGenerator()
-        let place = try CoordinatorPlace(setup, log, seed: seeds.next())
-        self.place = place
         let metrics = MetricRegistry()
+        let place = try CoordinatorPlace(setup, log, metrics, seed: seeds.next())
+        self.place = place
         let refusals = PeerRefusals(log: log, metrics: metrics)
         server = try await Self.listen(setup, refusals)
         ExportMetrics.buildInfo.meter(ExporterVersion.current, in: metrics).set(1)

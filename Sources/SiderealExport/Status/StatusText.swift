@@ -49,6 +49,9 @@ struct StatusText {
             if !feed.trouble.isEmpty {
                 rows.append(("unread", "\(feed.unreadFiles) inputs; \(feed.trouble)"))
             }
+            if feed.refusedStatuses > 0 {
+                rows.append(("refused", "the status of \(feed.refusedStatuses) results; \(feed.statusTrouble)"))
+            }
         }
         let width = rows.map(\.0.count).max() ?? 0
         return rows.map { $0.0 + String(repeating: " ", count: width - $0.0.count) + "  " + $0.1 }
