@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 from api_server import SYSTEM, ApiServer
 from exporter import Workbench, wait_until
-from kube_client import ALERTS
+from kube_client import ALERTS, place
 from rules import COORDINATOR, install_rules
 from small_cluster import PATIENCE, SANDBOX_NAMES, Json, SmallCluster
 
+# A time and what it means for probing, with the target, how often, and the last error between them.
+OUTAGE = re.compile(
+    r"Since (?P<since>[-0-9T:.]+Z): Export to the SIEM does not work: (?P<count>\d+) attempts in a row failed at"
+    r" (?P<target>\w+), the last one: (?P<error>.*\b503\b.*)\. Probing (?P<probing>is halted|goes on)"
+)
 LEADER, GATE = "sidereal-export-leader", "sidereal-export-gate"
 PROBES = "probes"
 
@@ -63,6 +69,12 @@ class KubeCluster(SmallCluster):
         filled |= {"remediationAction": "the receiver was restarted"} | spec
         for name in self.alerts():
             self.server.admin.patch(ALERTS, SYSTEM, name, {"spec": filled})
+
+    def event_reasons(self) -> list[str]:
+        """Reasons of the events about the gate, in the order of their times."""
+        found = self.server.admin.call("GET", place("events", SYSTEM))["items"]
+        about = [event for event in found if event["regarding"]["name"] == GATE]
+        return [event["reason"] for event in sorted(about, key=lambda event: str(event["eventTime"]))]
 
     # Results
 

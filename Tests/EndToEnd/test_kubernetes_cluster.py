@@ -10,7 +10,7 @@ import pytest
 from api_server import SYSTEM, ApiServer
 from exporter import BAD_SETUP, Workbench, wait_until
 from kube_client import place
-from kube_cluster import GATE, LEADER, KubeCluster
+from kube_cluster import LEADER, OUTAGE, KubeCluster
 from rules import COORDINATOR
 from small_cluster import PATIENCE
 
@@ -41,13 +41,6 @@ def wait_state(cluster: KubeCluster, state: str) -> None:
     wait_until(
         lambda: cluster.gate_state() == state, lambda: f"the gate is {state}: {cluster.status()['gate']}", PATIENCE
     )
-
-
-def events(server: ApiServer) -> list[str]:
-    """Reasons of the events about the gate, in order."""
-    found = server.admin.call("GET", f"/apis/events.k8s.io/v1/namespaces/{SYSTEM}/events")["items"]
-    about = [event for event in found if event["regarding"]["name"] == GATE]
-    return [event["reason"] for event in sorted(about, key=lambda event: str(event["eventTime"]))]
 
 
 def test_results_are_exported_and_a_standby_takes_over(
@@ -87,7 +80,9 @@ def test_results_are_exported_and_a_standby_takes_over(
     cluster.assert_every_target_has_all()
     # The rules allow everything that is asked for.
     for name in cluster.coordinators:
-        assert not cluster.said(name, "", cause="cannot ") and not cluster.said(name, "is not watched"), cluster.logs(name)
+        assert not cluster.said(name, "", cause="cannot ") and not cluster.said(name, "is not watched"), cluster.logs(
+            name
+        )
 
 
 def test_an_outage_empties_the_gate_and_a_person_opens_it(
@@ -104,7 +99,9 @@ def test_an_outage_empties_the_gate_and_a_person_opens_it(
     wait_until(lambda: cluster.gate()["holderIdentity"] == "", "the Lease is empty", PATIENCE)
     wait_until(lambda: len(cluster.alerts()) == 1, "the alert is raised", PATIENCE)
     ((name, alert),) = cluster.alerts().items()
-    assert "splunk" in alert["spec"]["message"] and alert["spec"]["acknowledged"] is False
+    told = OUTAGE.match(alert["spec"]["message"])
+    assert told and told["target"] == "splunk" and told["probing"] == "is halted", alert["spec"]["message"]
+    assert int(told["count"]) >= THRESHOLD and alert["spec"]["acknowledged"] is False
     wait_until(lambda: "Failed" in cluster.statuses(), "results say so", PATIENCE)
     cluster.sandbox.fault("hec", failRate=0)
     wait_until(lambda: bool(cluster.status()["gate"].get("needsAcknowledgement")), "it waits for a person", PATIENCE)
@@ -118,8 +115,12 @@ def test_an_outage_empties_the_gate_and_a_person_opens_it(
     cluster.wait_exported()
     cluster.assert_every_target_has_all()
     assert list(cluster.alerts()) == [name]
-    wait_until(lambda: events(server)[-1:] == ["GateOpened"], lambda: f"it is told: {events(server)}", PATIENCE)
-    assert {"ExportDegraded", "GateHalted", "ExportRecovering"} <= set(events(server))
+    wait_until(
+        lambda: cluster.event_reasons()[-1:] == ["GateOpened"],
+        lambda: f"it is told: {cluster.event_reasons()}",
+        PATIENCE,
+    )
+    assert {"ExportDegraded", "GateHalted", "ExportRecovering"} <= set(cluster.event_reasons())
 
 
 def test_a_status_that_is_not_taken_is_told_of(

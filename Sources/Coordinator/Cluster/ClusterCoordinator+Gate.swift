@@ -76,6 +76,14 @@ extension ClusterCoordinator {
         return String(decoding: out.seal().array, as: UTF8.self)
     }
 
+    /// The alert with the beginning of its episode, which its name knows, before everything else that it says.
+    static func dated(_ alert: SystemAlert) -> SystemAlert {
+        guard let since = Episode.named(alert.name)?.since else { return alert }
+        var dated = alert
+        dated.message = "Since \(time(since)): \(alert.message)"
+        return dated
+    }
+
     private func answer(_ effect: ExportGate.Effect, _ term: LedTerm) async {
         let event = await ask(effect, term)
         guard isCurrent(term) else { return }
@@ -96,8 +104,9 @@ extension ClusterCoordinator {
                     complain("the alert \(name) does not count as acknowledged: \(flaw)")
                 }
                 return .alertRead(name: name, found)
-            case .raise(let alert):
+            case .raise(let undated):
                 guard mayAct else { return .alertUnreadable }
+                let alert = Self.dated(undated)
                 let found = try await stores.alerts.createAlert(alert, fence: term.fence)
                 if found == alert {
                     log.error("alert raised", metadata: ["alert": "\(alert.name)", "text": "\(alert.message)"])

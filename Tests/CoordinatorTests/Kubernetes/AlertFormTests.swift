@@ -24,6 +24,15 @@ import Testing
         #expect(cut?.message.utf8.count == AlertForm.maxMessageBytes)
     }
 
+    @Test func anAlertSaysSinceWhen() {
+        let episode = Episode(id: .init(term: 7, number: 1), since: 1_764_129_672_345, cause: "c")
+        let alert = SystemAlert(name: episode.alertName(cluster: "prod-east"), message: "5 attempts failed")
+        let dated = ClusterCoordinator.dated(alert)
+        #expect(dated.message == "Since 2025-11-26T04:01:12.000Z: 5 attempts failed" && dated.name == alert.name)
+        let other = SystemAlert(name: "by-hand", message: "m")
+        #expect(ClusterCoordinator.dated(other) == other)
+    }
+
     @Test func theNewestOfOursAreKeptInWhateverOrderTheyCome() {
         var newest = AlertForm.Newest(limit: 10)
         for number in 0..<1_000 {
