@@ -162,6 +162,7 @@ def test_coordinators_may_do_nothing_else(rules: Rules) -> None:
     refuses(coordinator, "DELETE", place(ALERTS, SYSTEM, "any"))
     refuses(coordinator, "GET", place(ALERTS, "elsewhere"))
     refuses(coordinator, "POST", place(ALERTS, "elsewhere"), {})
+    refuses(coordinator, "PATCH", place("events", SYSTEM, "gate"), {}, patch)
     refuses(coordinator, "GET", place("leases", SYSTEM, "other"))
     refuses(coordinator, "PATCH", place("leases", SYSTEM, "other"), {}, patch)
     refuses(coordinator, "PUT", place("leases", SYSTEM, "sidereal-export-gate"), {})

@@ -68,17 +68,24 @@ import Testing
             #"siderealproberesults.sidereal.cloud \"r-1\" is forbidden: User \"system:serviceaccount:s:x\" cannot patch resource "#
                 + #"\"siderealproberesults\" in API group \"sidereal.cloud\" in the namespace \"team-a\""#)
         let failure = try #require(APIVerdict.failure(Self.patch, answer))
+        // Results lie in all namespaces: a rule for one would only have the next one refused.
         #expect(
-            failure.kind
-                == .forbidden(MissingPermission(verb: .patch, resource: .probeResults, namespace: "team-a")))
+            failure.kind == .forbidden(MissingPermission(verb: .patch, resource: .probeResults, namespace: nil)))
         #expect(
             failure.description.hasPrefix(
                 "patch siderealproberesults.sidereal.cloud team-a/r-1: 403 Forbidden: sidereal"))
         #expect(
             failure.description.hasSuffix(
-                #"; add to the rules of a Role in namespace team-a that is bound to this user: "#
+                #"; add to the rules of a ClusterRole that a ClusterRoleBinding binds to this user: "#
                     + #"- {apiGroups: ["sidereal.cloud"], resources: ["siderealproberesults"], verbs: ["patch"]}"#))
         #expect(!failure.mayHaveHappened && failure.code == 403)
+        let lease = try #require(
+            APIVerdict.failure(
+                APICall(.create, .leases, namespace: "s"), Self.status(403, "Forbidden", "u cannot create resource x")))
+        #expect(
+            lease.description.hasSuffix(
+                #"; add to the rules of a Role in namespace s that is bound to this user: "#
+                    + #"- {apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["create"]}"#))
         let list = try #require(
             APIVerdict.failure(APICall(.list, .probeResults), Self.status(403, "Forbidden", "u cannot list resource x"))
         )

@@ -146,7 +146,7 @@ import Testing
                 _ = try await worker.patch(.probeResults, namespace: namespace, name: "r-1", patch: patch)
             }
             let refused = await failure { try await write() }
-            let permission = MissingPermission(verb: .patch, resource: .probeResults, namespace: namespace)
+            let permission = MissingPermission(verb: .patch, resource: .probeResults, namespace: nil)
             #expect(refused?.kind == .forbidden(permission), "\(String(describing: refused))")
             let all = await failure { _ = try await worker.list(ListQuest(.probeResults)) }
             #expect(all?.kind == .forbidden(MissingPermission(verb: .list, resource: .probeResults, namespace: nil)))
@@ -154,8 +154,7 @@ import Testing
                 _ = try await worker.watch(WatchQuest(.probeResults, namespace: namespace, resourceVersion: "1"))
             }
             #expect(
-                watch?.kind
-                    == .forbidden(MissingPermission(verb: .watch, resource: .probeResults, namespace: namespace)))
+                watch?.kind == .forbidden(MissingPermission(verb: .watch, resource: .probeResults, namespace: nil)))
 
             let rule = #"{"apiGroups":["sidereal.cloud"],"resources":["siderealproberesults"],"verbs":["patch"]}"#
             #expect(

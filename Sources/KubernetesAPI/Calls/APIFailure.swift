@@ -100,8 +100,9 @@ enum APIVerdict {
         case 403:
             // Policies, quotas and namespaces that end say 403 too; RBAC says what the user cannot do.
             guard status.message.contains(" cannot \(call.verb.rawValue) ") else { return .forbidden(nil) }
-            return .forbidden(
-                MissingPermission(verb: call.verb, resource: call.resource, namespace: call.namespace))
+            // A rule for one namespace would only have the next one refused.
+            let namespace = call.resource == .probeResults ? nil : call.namespace
+            return .forbidden(MissingPermission(verb: call.verb, resource: call.resource, namespace: namespace))
         case 404: return .notFound
         case 409: return status.reason == "AlreadyExists" ? .alreadyExists : .conflict
         case 410: return .expired(continueToken: status.continueToken)
