@@ -126,7 +126,7 @@ $(SIMULATE): $(BINARY) $(SIMULATION_SOURCES)
 	@touch $@
 
 end-to-end: $(BINARY) .venv/ready .make/apt-peers .make/apt-browser .make/apt-chart kube-assets ## The built program against look-alikes, TLS servers, full disks and kill -9
-	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -p no:cacheprovider -n $(PROCESSES) --dist loadfile \
+	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -rs -p no:cacheprovider -n $(PROCESSES) --dist loadfile \
 		Tests/EndToEnd
 
 kube-assets: .make/apt ## A kube-apiserver and etcd for the tests: KUBEBUILDER_ASSETS, or built once from Debian's source

@@ -15,7 +15,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import yaml
 from authority import Authority, Pair
 from balancer import Balancer
-from exporter import Running, wait_until
+from exporter import Running, project, wait_until
 from kube_client import ALERTS, GROUP, MERGE, RESULTS, VERSION, ApiError, Json, KubeClient, place
 from ports import free_port
 
@@ -43,16 +43,19 @@ class ApiServer:
     namespaces.
     """
 
-    def __init__(self, directory: Path, watch_seconds: int = 1800, watch_cache: bool = True) -> None:
+    def __init__(
+        self, directory: Path, watch_seconds: int = 1800, watch_cache: bool = True, options: Sequence[str] = ()
+    ) -> None:
         """Starts both, with the namespace `sidereal-system` and the definitions of the chart.
 
-        The server ends each watch after `watch_seconds` to twice that.
+        The server ends each watch after `watch_seconds` to twice that; `options` are others of its own.
         """
         self._programs = assets()
         self._directory = directory
         self.port, self.etcd_port = free_port(), free_port()
         self._etcd_peer_port = free_port()
         self._options = [f"--min-request-timeout={watch_seconds}", f"--watch-cache={str(watch_cache).lower()}"]
+        self._options += options
         self._runs: dict[str, list[Running]] = {"etcd": [], "kube-apiserver": []}
         self._tokens = 0
         authority = Authority(directory, "kubernetes")
@@ -203,10 +206,17 @@ class ApiServer:
         code, document = self.admin.request("POST", place("serviceaccounts", namespace), body)
         assert code in (201, 409), document
 
-    def token(self, name: str, namespace: str = SYSTEM, seconds: int = 3600) -> str:
-        """A new token of a service account, as the kubelet gets it for a pod (TokenRequest; at least 600 s)."""
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
-        body |= {"spec": {"audiences": [ISSUER], "expirationSeconds": seconds}}  # type: ignore[dict-item]
+    def token(self, name: str, namespace: str = SYSTEM, seconds: int = 3600, bound_to: Json | None = None) -> str:
+        """A new token of a service account, as the kubelet gets it for a pod (TokenRequest; at least 600 s).
+
+        It is worth nothing when the object that it is bound to is gone.
+        """
+        spec: Json = {"audiences": [ISSUER], "expirationSeconds": seconds}
+        if bound_to is not None:
+            uid = bound_to["metadata"]["uid"]
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": bound_to["kind"], "uid": uid}
+            spec["boundObjectRef"]["name"] = bound_to["metadata"]["name"]
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         path = place("serviceaccounts", namespace, name) + "/token"
         return str(self.admin.call("POST", path, body)["status"]["token"])
 
@@ -246,12 +256,9 @@ class ApiServer:
         path.write_text(json.dumps(document, indent=2))  # JSON is YAML.
         return path
 
-    def pod_directory(self, directory: Path, account: str, namespace: str = SYSTEM) -> Path:
-        """What the kubelet mounts into a pod of this account: `token`, `ca.crt`, `namespace`."""
-        directory.mkdir(exist_ok=True)
-        (directory / "token").write_text(self.token(account, namespace))
-        (directory / "ca.crt").write_text(self.authority.read_text())
-        (directory / "namespace").write_text(namespace)
+    def pod_directory(self, directory: Path, token: str, namespace: str = SYSTEM) -> Path:
+        """What the kubelet mounts into a pod whose account's token this is, for the first time or with a new token."""
+        project(directory, token=token, namespace=namespace, **{"ca.crt": self.authority.read_text()})
         return directory
 
     def fill(self, lines: Sequence[str], namespace: str, threads: int = 4) -> list[Json]:
@@ -276,6 +283,12 @@ class ApiServer:
         """A Lease of the system; empty if there is none."""
         code, document = self.admin.request("GET", place("leases", SYSTEM, name))
         return document if code == 200 else {}
+
+    def wipe(self, *namespaces: str) -> None:
+        """Takes away the results of these namespaces, and all that an exporter keeps in the system's."""
+        kept = [(plural, SYSTEM) for plural in ("leases", ALERTS, "events")]
+        for plural, namespace in [(RESULTS, each) for each in namespaces] + kept:
+            self.admin.call("DELETE", place(plural, namespace))
 
     # Within
 

@@ -58,14 +58,16 @@ class Finished:
         return [json.loads(line) for line in self.stderr.splitlines()]
 
 
-def wait_until(condition: Callable[[], bool], what: str | Callable[[], str], seconds: float = 30.0) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str | Callable[[], str], seconds: float = 30.0, pause: float = 0.02
+) -> None:
     """Polls until `condition` holds; `what` says in the failure what did not come."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             missing = what if isinstance(what, str) else what()
             raise AssertionError(f"waited {seconds} s in vain: {missing}")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 class Running:
@@ -124,6 +126,25 @@ def generate(program: Path, count: int, path: Path, seed: int = 1) -> Path:
     return path
 
 
+def project(directory: Path, **values: str) -> None:
+    """Writes a volume as the kubelet does: `key -> ..data/key`, and `..data` is a link that a rename replaces."""
+    version = directory / f"..{time.monotonic_ns()}"
+    version.mkdir(parents=True)
+    for key, value in values.items():
+        (version / key).write_text(value)
+    draft = directory / "..data_tmp"
+    draft.symlink_to(version.name)
+    old = (directory / "..data").resolve()
+    draft.rename(directory / "..data")
+    for key in values:
+        link = directory / key
+        if not link.is_symlink():
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"..data/{key}")
+    if old.name != "..data":
+        shutil.rmtree(old)
+
+
 class Workbench:
     """A directory with secrets and state, and the processes that work on it."""
 
@@ -160,23 +181,8 @@ class Workbench:
         return path
 
     def mounted_secret(self, ref: str, **values: str) -> None:
-        """Writes a secret as the kubelet does: `key -> ..data/key`, and `..data` is a link that a rename replaces."""
-        directory = self.secrets / ref
-        version = directory / f"..{time.monotonic_ns()}"
-        version.mkdir(parents=True)
-        for key, value in values.items():
-            (version / key).write_text(value)
-        draft = directory / "..data_tmp"
-        draft.symlink_to(version.name)
-        old = (directory / "..data").resolve()
-        draft.rename(directory / "..data")
-        for key in values:
-            link = directory / key
-            if not link.is_symlink():
-                link.unlink(missing_ok=True)
-                link.symlink_to(f"..data/{key}")
-        if old.name != "..data":
-            shutil.rmtree(old)
+        """Writes a secret as the kubelet does."""
+        project(self.secrets / ref, **values)
 
     def sandbox(self, *options: str) -> Sandbox:
         """Starts the look-alikes, with the credentials that the secrets hold."""

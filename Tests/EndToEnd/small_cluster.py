@@ -132,7 +132,11 @@ class SmallCluster:
             else:
                 arguments += ["--secrets", secrets or self.bench.secrets, "--state", self.directory / "state" / name]
                 command = [self.bench.program, "worker", *arguments]
-            self.runs[name].append(Running(command, self.directory / "output", environment=self.bench.environment))
+            self.runs[name].append(self.launch(name, command))
+
+    def launch(self, name: str, command: list[str | Path]) -> Running:
+        """Starts a process of a member."""
+        return Running(command, self.directory / "output", environment=self.bench.environment)
 
     def home(self, name: str) -> list[str | Path]:
         """Options that tell a coordinator where the cluster is kept."""
