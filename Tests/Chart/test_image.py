@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -65,6 +66,29 @@ def test_the_build_is_the_project_s_own() -> None:
     # Nothing that was built here goes in.
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().split()
     assert {".git", ".build", ".build-*", ".venv", ".make"} <= set(ignored)
+
+
+def test_the_same_sources_are_built_of_the_same_packages() -> None:
+    """Every package that a build takes, those of packages included, has its one version in Package.swift."""
+    manifest = (ROOT / "Package.swift").read_text()
+    written = re.findall(r"\.package\(url: \"([^\"]+)\", (\w+): \"([^\"]+)\"\)", manifest)
+    assert len(written) == manifest.count(".package(url:") > 0
+    assert {kind for _, kind, _ in written} == {"exact"}
+    resolved = json.loads((ROOT / "Package.resolved").read_text())["pins"]
+    taken = {(pin["location"].removesuffix(".git"), pin["state"]["version"]) for pin in resolved}
+    assert {(url.removesuffix(".git"), version) for url, _, version in written} == taken
+
+
+def test_what_else_goes_in_can_be_given_exactly() -> None:
+    """Both images by digest, packages of Debian by the day, times by the commit: nothing of it from the day of the build."""
+    text = (DEPLOY / "Dockerfile").read_text()
+    for argument in ("SWIFT_IMAGE", "BASE_IMAGE"):
+        assert re.search(rf"^ARG {argument}=\S+$", text, re.MULTILINE) and f"FROM ${{{argument}}}" in text
+        assert f"--build-arg {argument}=$" in text, "how to build it so is said at the top"
+    for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]:
+        before = re.split("apt-get update|make release", stage)
+        assert len(before) > 1 and "snapshot.debian.org" in before[0]
+    assert "SOURCE_DATE_EPOCH" in text and "rewrite-timestamp=true" in text
 
 
 def test_the_composition_delivers(image: Image) -> None:

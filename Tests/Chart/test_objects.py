@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import subprocess
@@ -11,7 +12,8 @@ from typing import Any
 
 import promql_parser
 import pytest
-from chart import ROOT, Rendered
+import yaml
+from chart import ROOT, Rendered, defaults, render
 from value_sets import VALID
 
 Json = dict[str, Any]
@@ -254,6 +256,64 @@ def test_alerts_speak_of_metrics_that_exist(rendered: Callable[[str], Rendered])
         assert each["labels"]["severity"] in ("warning", "critical")
         assert each["annotations"]["summary"] and each["annotations"]["description"]
     assert {each["alert"] for each in alerts if each["labels"]["severity"] == "critical"} >= {"SiderealProbingHalted"}
+
+
+def test_the_readme_s_configuration_can_be_installed(program: Path, tmp_path: Path) -> None:
+    """What is shown there as the least is taken by the chart as it stands, and by the program."""
+    text = (ROOT / "README.md").read_text()
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "sidereal.yaml"
+    file.write_text(shown)
+    made = re.findall(r"create secret generic (\S+) --from-literal=(\w+)=", text)
+    for name, key in made:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / key).write_text("a:b")
+    checked = subprocess.run([program, "validate", "--config", file, "--secrets", tmp_path], capture_output=True)
+    assert checked.returncode == 0, checked.stderr.decode()
+    values = yaml.safe_load(shown)
+    chart = render(values)
+    secrets = {target["secretRef"] for target in values["export"]["targets"] if "secretRef" in target}
+    assert secrets == {name for name, _ in made}, "each Secret that it needs is made there first"
+    assert all(f"/etc/sidereal/secrets/{name}" in json.dumps(chart.manifests) for name in secrets)
+    # What is said to be settable where something is not there.
+    others = render(values | {"certificates": {"mode": "selfSigned"}, "crds": {"install": True}})
+    assert others.all("CustomResourceDefinition") and not others.all("Certificate")
+
+
+def anchors(document: Path) -> set[str]:
+    """What its headings are linked to by, as GitHub makes it of them."""
+    found = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_each_alert_points_to_its_place_in_the_runbook(rendered: Callable[[str], Rendered]) -> None:
+    rule = rendered(ALL).one("PrometheusRule", "sidereal-export")
+    known = anchors(ROOT / "docs" / "runbook.md")
+    base = defaults()["monitoring"]["prometheusRule"]["runbookURL"]
+    assert base.endswith("/docs/runbook.md")
+    for each in (each for group in rule["spec"]["groups"] for each in group["rules"]):
+        address, _, anchor = each["annotations"]["runbook_url"].partition("#")
+        assert address == base, each["alert"]
+        assert anchor == each["alert"].lower() and anchor in known, each["alert"]
+
+
+def test_a_copy_of_the_runbook_can_be_pointed_to() -> None:
+    values = copy.deepcopy(VALID[ALL])
+    values["monitoring"]["prometheusRule"]["runbookURL"] = "https://wiki.example.gov/sidereal"
+    rule = render(values).one("PrometheusRule", "sidereal-export")
+    found = {each["annotations"]["runbook_url"] for group in rule["spec"]["groups"] for each in group["rules"]}
+    assert found and all(url.startswith("https://wiki.example.gov/sidereal#sidereal") for url in found)
+
+
+@pytest.mark.parametrize("document", sorted(ROOT.glob("docs/*.md")) + [ROOT / "README.md"], ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        place, _, anchor = target.partition("#")
+        file = (document.parent / place).resolve() if place else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
 
 
 def test_the_dashboard_shows_metrics_that_exist(rendered: Callable[[str], Rendered]) -> None:

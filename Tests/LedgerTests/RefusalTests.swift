@@ -78,6 +78,16 @@ import Testing
         }
     }
 
+    /// Who goes back to an older program looks there which ledgers it takes.
+    @Test func theVersionIsDocumented() throws {
+        var root = #filePath.split(separator: "/", omittingEmptySubsequences: false)
+        root.removeLast(3)
+        let text = String(decoding: contents(root.joined(separator: "/") + "/docs/upgrading.md"), as: UTF8.self)
+        let row = try #require(text.split(separator: "\n").first { $0.hasPrefix("| ledger |") })
+        #expect(row.split(separator: "|")[2].contains("`PRAGMA user_version`"))
+        #expect(row.split(separator: "|")[3] == " \(Schema.migrations.count) ")
+    }
+
     @Test func foreignDatabaseIsLeftAlone() async throws {
         try await withTemporaryDirectory { directory in
             #expect(await refusal(directory) == nil)

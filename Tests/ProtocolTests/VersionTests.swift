@@ -14,6 +14,19 @@ import Testing
         #expect(ProtocolRelease.next.common(with: 3...9) == nil)
     }
 
+    /// Who updates a cluster looks there which releases work together.
+    @Test func theVersionsAreDocumented() throws {
+        var root = #filePath.split(separator: "/", omittingEmptySubsequences: false)
+        root.removeLast(3)
+        let path = root.joined(separator: "/") + "/docs/upgrading.md"
+        let text = String(decoding: try contents(path), as: UTF8.self)
+        let row = try #require(text.split(separator: "\n").first { $0.hasPrefix("| protocol |") })
+        let versions = ProtocolRelease.current.versions
+        #expect(
+            row.split(separator: "|")[2]
+                == " \(versions.upperBound) (speaks \(versions.lowerBound) to \(versions.upperBound)) ")
+    }
+
     @Test func beforeTheHandshakeNothingElseIsSaidOrHeard() throws {
         var maker = MessageMaker(seed: 1)
         for type in MessageType.allCases {
