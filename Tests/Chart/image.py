@@ -167,7 +167,7 @@ class Composition:
         for config in service.get("configs", []):
             path = own / "etc" / Path(config["target"]).relative_to("/etc/sidereal")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(self.document["configs"][config["source"]]["content"])
+            path.write_text((DEPLOY / self.document["configs"][config["source"]]["file"]).read_text())
         root = own / "root"
         root.mkdir()
         lines = ["set -eu", f"mount --bind {self._image.root} {root}"]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from chart import ROOT, Rendered, defaults
 from exporter import wait_until
 from image import DEPLOY, USER, Composition, Dockerfile, Image, scratch
@@ -89,6 +90,21 @@ def test_what_else_goes_in_can_be_given_exactly() -> None:
         before = re.split("apt-get update|make release", stage)
         assert len(before) > 1 and "snapshot.debian.org" in before[0]
     assert "SOURCE_DATE_EPOCH" in text and "rewrite-timestamp=true" in text
+
+
+def test_the_composition_can_be_started() -> None:
+    """Into a service whose root is read-only Compose mounts files, and refuses everything else; what is named is there."""
+    document = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    assert all(
+        list(config) == ["file"] and (DEPLOY / config["file"]).is_file() for config in document["configs"].values()
+    )
+    for name, service in document["services"].items():
+        assert service["read_only"] and service["cap_drop"] == ["ALL"], name
+        assert {config["source"] for config in service.get("configs", [])} <= set(document["configs"])
+        assert service["image"] == "sidereal-export"
+        assert ("build" in service) != (service.get("pull_policy") == "never"), name
+    token = (DEPLOY / document["configs"]["token"]["file"]).read_text().strip()
+    assert f"--token={token}" in document["services"]["sandbox"]["command"]
 
 
 def test_the_composition_delivers(image: Image) -> None:
