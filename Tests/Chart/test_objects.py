@@ -280,6 +280,16 @@ def test_the_readme_s_configuration_can_be_installed(program: Path, tmp_path: Pa
     assert others.all("CustomResourceDefinition") and not others.all("Certificate")
 
 
+def test_dead_letters_are_looked_for_where_workers_keep_them(rendered: Callable[[str], Rendered]) -> None:
+    """The program's own default is another directory than the one below the mount."""
+    worker = dict(pods(rendered(ALL)))["worker"]
+    (state,) = [each.partition("=")[2] for each in container(worker)["args"] if each.startswith("--state=")]
+    rule = rendered(ALL).one("PrometheusRule", "sidereal-export")
+    texts = [(ROOT / "docs" / name).read_text() for name in ("runbook.md", "upgrading.md", "helm.md")]
+    found = re.findall(r"sidereal-export dead-letters \w+(.*)", "\n".join([*texts, json.dumps(rule)]))
+    assert len(found) >= 3 and all(rest.startswith(f" --state {state}") for rest in found)
+
+
 def anchors(document: Path) -> set[str]:
     """What its headings are linked to by, as GitHub makes it of them."""
     found = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
