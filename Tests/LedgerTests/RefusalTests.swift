@@ -84,8 +84,8 @@ import Testing
         root.removeLast(3)
         let text = String(decoding: contents(root.joined(separator: "/") + "/docs/upgrading.md"), as: UTF8.self)
         let row = try #require(text.split(separator: "\n").first { $0.hasPrefix("| ledger |") })
-        #expect(row.split(separator: "|")[2].contains("`PRAGMA user_version`"))
-        #expect(row.split(separator: "|")[3] == " \(Schema.migrations.count) ")
+        #expect(row.split(separator: "|")[1].contains("`PRAGMA user_version`"))
+        #expect(row.split(separator: "|")[2] == " \(Schema.migrations.count) ")
     }
 
     @Test func foreignDatabaseIsLeftAlone() async throws {
