@@ -356,6 +356,7 @@ def test_notes_say_how_to_see_it_work(rendered: Callable[[str], Rendered]) -> No
         "get lease sidereal-export-gate",
         "splunk-hec-token elasticsearch-credentials s3-credentials",
         '"acknowledgedBy"',
+        "/docs/runbook.md",
     ):
         assert part in notes
     assert "<no value>" not in notes and "for 1095 days" in rendered("moderate").notes

@@ -235,6 +235,11 @@ INVALID: dict[str, Wrong] = {
     ),
     # What only the chart knows.
     "what the chart sets": Wrong(splunk() | {"cluster": {"listen": "0.0.0.0:1"}}, "listen", by_program=False),
+    "a runbook that is no address": Wrong(
+        splunk() | {"monitoring": {"prometheusRule": {"runbookURL": "docs/runbook.md"}}},
+        "monitoring.prometheusRule.runbookURL",
+        by_program=False,
+    ),
     "outside of the volume": Wrong(
         targets(ARCHIVE | {"endpoint": "file:///srv/records"}), "outside of worker.files.mountPath", by_program=False
     ),
