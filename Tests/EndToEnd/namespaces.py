@@ -98,7 +98,21 @@ class Network:
         host = Host(self, name, f"{SUBNET}.{number}")
         self._add(host.namespace)
         port = f"port{number}"
-        _ip("-n", self._bridge, "link", "add", "name", port, "type", "veth", "peer", "name", "eth0", "netns", host.namespace)
+        _ip(
+            "-n",
+            self._bridge,
+            "link",
+            "add",
+            "name",
+            port,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            host.namespace,
+        )
         _ip("-n", self._bridge, "link", "set", port, "master", "bridge", "up")
         host.ip("address", "add", f"{host.address}/24", "dev", "eth0")
         host.ip("link", "set", "lo", "up")

@@ -64,9 +64,7 @@ class Rsyslog:
         port.unlink(missing_ok=True)
         log = self._directory / "log"
         with log.open("ab") as said:
-            self._process = subprocess.Popen(
-                [PROGRAM, "-n", "-f", configuration, "-iNONE"], stdout=said, stderr=said
-            )
+            self._process = subprocess.Popen([PROGRAM, "-n", "-f", configuration, "-iNONE"], stdout=said, stderr=said)
         process = self._process
         wait_until(lambda: process.poll() is not None or self._listens(port), "rsyslogd listens")
         assert process.poll() is None, log.read_text()

@@ -89,7 +89,9 @@ def test_listed_and_shown(bench: Workbench, results: Results, receiver: Receiver
         assert entry["cut"] is False
         stamp = entry["lastAttempt"]
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", stamp)
-        assert before - 1 < time.mktime(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone < time.time() + 1
+        assert (
+            before - 1 < time.mktime(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone < time.time() + 1
+        )
 
     shown = letters(bench, "show", str(entries[1]["id"]), "--json")
     assert shown.code == OK, shown
@@ -302,6 +304,7 @@ def test_words_of_a_receiver_are_shown_and_not_obeyed(bench: Workbench, results:
             assert "\\u001b]0;pwned\\u0007" in plain, name
     assert json.loads(letters(bench, "list", "--json").stdout)["deadLetters"][0]["reason"].count("\x1b") == 2
 
+
 # ----- trying again
 
 
@@ -389,7 +392,10 @@ def test_what_cannot_be_tried_is_said(bench: Workbench, results: Results, receiv
     assert kept == {("no-such-target", "old", 2), ("cut", None, 1)}
     text = letters(bench, "retry", "--config", config, "--secrets", bench.secrets).stdout
     assert "discard --target old" in text and "export it again from its source" in text
-    assert sorted((entry.get("target"), entry["cut"]) for entry in listed(bench, "--target", "old")) == [("old", False)] * 2
+    assert (
+        sorted((entry.get("target"), entry["cut"]) for entry in listed(bench, "--target", "old"))
+        == [("old", False)] * 2
+    )
     assert listed(bench, "--intake")[0]["cut"] is True
 
 
@@ -460,7 +466,16 @@ def test_two_retries_at_once(bench: Workbench, results: Results, receiver: Recei
     receiver.poison = set()
     receiver.is_hanging = True
     before = receiver.requests
-    arguments: list[str | Path] = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
+    arguments: list[str | Path] = [
+        "dead-letters",
+        "retry",
+        "--config",
+        config,
+        "--secrets",
+        bench.secrets,
+        "--state",
+        bench.state,
+    ]
     first = bench.start(*arguments)
     wait_until(lambda: receiver.requests > before, "the first retry sends")
     second = retry(bench, config)
@@ -522,7 +537,16 @@ def test_killed_retries_lose_nothing(bench: Workbench, results: Results, receive
     broken = bench.make_config([bench.splunk(receiver.port, **small)], "broken.yaml")
     assert bench.run_export(broken, source).code == DEAD_LETTERS
     config = bench.make_config([bench.splunk(sandbox.hec_port, **small)])
-    arguments: list[str | Path] = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
+    arguments: list[str | Path] = [
+        "dead-letters",
+        "retry",
+        "--config",
+        config,
+        "--secrets",
+        bench.secrets,
+        "--state",
+        bench.state,
+    ]
     moments = random.Random(seed)
     kills = 0
     for _ in range(6):
@@ -568,9 +592,7 @@ def assert_retried(bench: Workbench, finished: Finished, source: Path, *names: s
     assert listed(bench) == []
 
 
-def test_retried_to_every_kind_of_receiver(
-    bench: Workbench, stage: Stage, moto: Moto, results: Results
-) -> None:
+def test_retried_to_every_kind_of_receiver(bench: Workbench, stage: Stage, moto: Moto, results: Results) -> None:
     """S3 with its locks, syslog over a connection that breaks, and Splunk with acknowledgements; counted in metrics."""
     source = results(COUNT)
     bucket = moto.bucket()
@@ -580,7 +602,13 @@ def test_retried_to_every_kind_of_receiver(
     targets = [
         s3_target(bench, moto, bucket),
         bench.splunk(sandbox.hec_port, acknowledge=True),
-        {"name": "soc", "backend": "syslog", "format": "json", "endpoint": f"tcp://127.0.0.1:{sink.port}", "retry": RETRY},
+        {
+            "name": "soc",
+            "backend": "syslog",
+            "format": "json",
+            "endpoint": f"tcp://127.0.0.1:{sink.port}",
+            "retry": RETRY,
+        },
     ]
     given_up(bench, source, *targets)
     path = bench.directory / "retry.prom"
@@ -618,7 +646,16 @@ def test_an_upload_whose_answer_was_lost_is_recognised(
         return answer
 
     proxy.after = withhold
-    arguments: list[str | Path] = ["dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state]
+    arguments: list[str | Path] = [
+        "dead-letters",
+        "retry",
+        "--config",
+        config,
+        "--secrets",
+        bench.secrets,
+        "--state",
+        bench.state,
+    ]
     running = bench.start(*arguments)
     wait_until(lambda: object_keys(moto, bucket) != [], "the object is there")
     running.kill()

@@ -119,9 +119,7 @@ def test_five_kills(bench: Workbench, results: Callable[[int], Path]) -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"gzip": True}], ids=["plain", "gzip"])
-def test_file_over_twenty_kills(
-    bench: Workbench, results: Callable[[int], Path], settings: dict[str, object]
-) -> None:
+def test_file_over_twenty_kills(bench: Workbench, results: Callable[[int], Path], settings: dict[str, object]) -> None:
     """Every uid once, in plain files and in files of gzip members."""
     prove_file(bench, results(20_000), kills=20, **settings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,6 +196,10 @@ def test_without_the_api_server_a_coordinator_waits_and_is_not_ready(
 def test_options_that_contradict_one_another(bench: Workbench) -> None:
     """All at once, each with what to do."""
     config = bench.make_config([bench.file()])
+    kubeconfig = bench.directory / "kubeconfig"
+    names = [{"name": "dev", "context": {"cluster": "dev"}}, {"name": "broken", "context": {"cluster": "gone"}}]
+    clusters = [{"name": "dev", "cluster": {"server": "https://127.0.0.1:1"}}]
+    kubeconfig.write_text(json.dumps({"current-context": "old", "contexts": names, "clusters": clusters}))
     command: list[str | Path] = [
         "coordinator",
         "--config",
@@ -206,7 +211,18 @@ def test_options_that_contradict_one_another(bench: Workbench) -> None:
     ]
     for options, words in (
         ([], ["not in a pod", "--kubeconfig FILE", "--standalone DIR"]),
-        (["--kubeconfig", "/none/such"], ["cannot read the kubeconfig /none/such"]),
+        (["--kubeconfig", "/none/such"], ["cannot read the kubeconfig /none/such", "Is the path right?"]),
+        (["--kubeconfig", str(bench.directory)], ["it is no regular file"]),
+        (["--kubeconfig", str(kubeconfig)], ["current-context asks for", "it has dev, broken"]),
+        (
+            ["--kubeconfig", str(kubeconfig), "--context", "prod"],
+            ["no entry with name prod", "--context", "dev, broken"],
+        ),
+        (
+            ["--kubeconfig", str(kubeconfig), "--context", "broken"],
+            ["no entry with name gone", "the context broken", "dev"],
+        ),
+        (["--kubeconfig", "", "--namespace", ""], ["--kubeconfig is given with nothing", "--namespace is given with"]),
         (["--context", "x"], ["--context x is a context of which file?", "--kubeconfig FILE"]),
         (["--namespace", "Über"], ["--namespace", "1 to 63 lower-case letters"]),
         (["--standalone", "d", "--namespace", "x", "--context", "y"], ["--context and --namespace", "leave out"]),
@@ -216,3 +232,4 @@ def test_options_that_contradict_one_another(bench: Workbench) -> None:
         assert finished.code == BAD_SETUP, finished
         for word in words:
             assert word in finished.stderr, finished.stderr
+        assert all(line.startswith("error: ") for line in finished.stderr.splitlines()), finished.stderr

@@ -20,7 +20,9 @@ def running(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     if why := obstacle():
         if os.environ.get(WAIVER) == "1":
             pytest.skip(f"waived by {WAIVER}=1: {why}")
-        pytest.fail(f"{why}. Run the tests as root in a container that may, or waive these with {WAIVER}=1", pytrace=False)
+        pytest.fail(
+            f"{why}. Run the tests as root in a container that may, or waive these with {WAIVER}=1", pytrace=False
+        )
     made = HostsCluster(program, tmp_path_factory.mktemp("hosts"))
     yield made
     made.close()
@@ -143,7 +145,9 @@ def test_all_workers_cut_from_the_receivers_halt_the_gate(cluster: HostsCluster)
             cluster.network.cut(worker, SIEM)
         wait_until(lambda: not cluster.admits(), "the gate halts", PATIENCE)
         wait_until(lambda: cluster.alerts().keys() > before, "an alert is raised", PATIENCE)
-        assert "attempts in a row failed at" in cluster.gate()["annotations"]["export.sidereal.cloud/gate-reason"], cluster.gate()
+        assert "attempts in a row failed at" in cluster.gate()["annotations"]["export.sidereal.cloud/gate-reason"], (
+            cluster.gate()
+        )
         cluster.network.mend()
 
         def waits() -> bool:

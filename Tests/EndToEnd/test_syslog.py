@@ -17,7 +17,9 @@ Results = Callable[[int], Path]
 Start = Callable[..., Rsyslog]
 
 # `<PRI>1 TIMESTAMP HOSTNAME APP-NAME PROCID MSGID - `: what stands before a line that is no syslog message itself.
-ENVELOPE = re.compile(rb"<(\d{1,3})>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) default sidereal (\S{36}) ([A-Za-z]+) - ")
+ENVELOPE = re.compile(
+    rb"<(\d{1,3})>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) default sidereal (\S{36}) ([A-Za-z]+) - "
+)
 
 
 @pytest.fixture
@@ -204,9 +206,7 @@ def test_revocation_lists(bench: Workbench, authority: Authority, start: Start, 
     assert len(rsyslog.messages) == 200
 
 
-def test_revocation_lists_of_a_chain(
-    bench: Workbench, authority: Authority, start: Start, results: Results
-) -> None:
+def test_revocation_lists_of_a_chain(bench: Workbench, authority: Authority, start: Start, results: Results) -> None:
     """Root and intermediate both in `ca.crt`, a list of each in `crl.pem`: delivered; with a damaged list: refused."""
     middle = Authority(bench.directory, "middle", authority)
     below, key = middle.issue("server", "IP:127.0.0.1")

@@ -21,13 +21,17 @@ public enum KubeConfig {
     public static func load(file: String, context: String? = nil) throws(AccessError) -> ClusterAccess {
         guard let handle = unsafe fopen(file, "re") else {
             let why = systemErrorText(errno)
-            throw AccessError(.unreadable, "cannot read the kubeconfig \(file): \(why)")
+            throw AccessError(
+                .unreadable,
+                "cannot read the kubeconfig \(file): \(why). Is the path right? It is taken from the current directory unless it"
+                    + " begins with a slash")
         }
         defer { unsafe _ = fclose(handle) }
         var bytes = [UInt8](repeating: 0, count: maxBytes + 1)
         let count = unsafe fread(&bytes, 1, bytes.count, handle)
         guard unsafe ferror(handle) == 0 else {
-            throw AccessError(.unreadable, "cannot read the kubeconfig \(file); is it a regular file?")
+            throw AccessError(
+                .unreadable, "cannot read the kubeconfig \(file): it is no regular file; give the file itself")
         }
         guard let text = String(validating: bytes[..<count], as: UTF8.self) else {
             throw AccessError(.malformed, "the kubeconfig \(file) is not UTF-8 text")
@@ -45,18 +49,20 @@ public enum KubeConfig {
         }
         let current = try root.text("current-context")
         guard let name = context ?? current, !name.isEmpty else {
-            throw root.trouble(.missing, "it names no current-context; give --context NAME")
+            throw root.trouble(
+                .missing, "it names no current-context; give --context NAME, one of those below contexts")
         }
-        let chosen = try root.named("contexts", name, "context")
+        let chosen = try root.named("contexts", name, "context", by: context == nil ? "current-context" : "--context")
+        let shown = PlainText.line(name, limit: 100)
         guard let clusterName = try chosen.text("cluster") else { throw chosen.trouble(.missing, "cluster is missing") }
-        let cluster = try root.named("clusters", clusterName, "cluster")
+        let cluster = try root.named("clusters", clusterName, "cluster", by: "the context \(shown)")
         var access = ClusterAccess(
             server: try server(cluster), tls: try trust(cluster), user: .certificateOnly,
             proxy: try cluster.text("proxy-url"),
             namespace: try chosen.text("namespace").flatMap { $0.isEmpty ? nil : $0 },
-            origin: "\(file), context \(PlainText.line(name, limit: 100))")
+            origin: "\(file), context \(shown)")
         if let userName = try chosen.text("user"), !userName.isEmpty {
-            let user = try root.named("users", userName, "user")
+            let user = try root.named("users", userName, "user", by: "the context \(shown)")
             try certificate(user, &access.tls)
             access.user = try identity(user, cluster, access)
             access.impersonation = try impersonation(user)
@@ -76,12 +82,12 @@ public enum KubeConfig {
         do {
             root = try Parser(yaml: text, resolver: .basic, encoding: .utf8).singleRoot()
         } catch let error as YamlError {
-            throw AccessError(.malformed, "the kubeconfig \(file) is no YAML\(place(error))")
+            throw AccessError(.malformed, "the kubeconfig \(file) is no YAML\(place(error)); mend it there")
         } catch {
             throw AccessError(.malformed, "the kubeconfig \(file) is no YAML")
         }
         guard let root, root.mapping != nil else {
-            throw AccessError(.malformed, "the kubeconfig \(file) is empty, or no YAML mapping")
+            throw AccessError(.malformed, "the kubeconfig \(file) is empty, or no YAML mapping; is it the right file?")
         }
         return root
     }

@@ -70,14 +70,33 @@ struct KubeConfigNode {
     }
 
     /// The mapping `inner` of the entry of `list` that is called `name`; the first one, as kubectl has it.
-    func named(_ list: String, _ name: String, _ inner: String) throws(AccessError) -> KubeConfigNode {
-        for entry in try children(list) where try entry.text("name") == name {
-            if let child = try entry.child(inner) { return child }
-            throw entry.trouble(.missing, "\(inner) is missing")
+    ///
+    /// - Parameter source: who says `name`, for an error.
+    func named(
+        _ list: String, _ name: String, _ inner: String, by source: String
+    ) throws(AccessError) -> KubeConfigNode {
+        var known: [String] = []
+        for entry in try children(list) {
+            let found = try entry.text("name") ?? ""
+            if found == name {
+                if let child = try entry.child(inner) { return child }
+                throw entry.trouble(.missing, "\(inner) is missing")
+            }
+            known.append(PlainText.line(found, limit: 60))
         }
         let shown = PlainText.line(name, limit: 100)
-        throw trouble(.missing, "\(list) has no entry with name \(shown)")
+        throw trouble(
+            .missing, "\(list) has no entry with name \(shown), which \(source) asks for; \(Self.words(known))")
     }
+
+    /// What there is instead, for who made a mistake in a name.
+    private static func words(_ names: [String]) -> String {
+        guard !names.isEmpty else { return "it has none at all" }
+        let rest = names.count > mostNames ? " and \(names.count - mostNames) more" : ""
+        return "it has \(names.prefix(mostNames).joined(separator: ", "))\(rest)"
+    }
+
+    private static let mostNames = 10
 
     /// What a base 64 value holds; nil if it is not there.
     func decoded(_ key: String) throws(AccessError) -> [UInt8]? {

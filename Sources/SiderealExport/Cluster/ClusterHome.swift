@@ -28,11 +28,17 @@ enum ClusterHome: Sendable {
         variable: (String) -> String? = ClusterAccess.environment, _ mistakes: inout [String]
     ) {
         let before = mistakes.count
+        // As a variable of a script that was not set makes them.
+        let given = [
+            ("--standalone", options.standalone), ("--kubeconfig", options.kubeconfig), ("--context", options.context),
+            ("--namespace", options.namespace),
+        ]
+        mistakes += given.filter { $0.1 == "" }.map {
+            "\($0.0) is given with nothing behind it: name one, or leave it out"
+        }
+        guard mistakes.count == before else { return nil }
         if let directory = options.standalone {
-            let others = [
-                ("--kubeconfig", options.kubeconfig), ("--context", options.context),
-                ("--namespace", options.namespace),
-            ].filter { $0.1 != nil }.map(\.0)
+            let others = given.dropFirst().filter { $0.1 != nil }.map(\.0)
             if !others.isEmpty {
                 mistakes.append(
                     "--standalone keeps the cluster in a directory, and \(others.joined(separator: " and ")) would have it in"
