@@ -65,7 +65,7 @@ struct StatusSource: Sendable {
         } catch {
             let isMalformed = error.kind == .other(code: 43)
             throw StatusFailure(
-                message: "\(error.message)" + (isMalformed ? "" : " Is a coordinator's endpoint there?"),
+                message: "\(error.message)" + (isMalformed ? "" : ". Is a coordinator's endpoint there?"),
                 exitCode: isMalformed ? Exit.badSetup : Exit.noAnswer)
         }
         guard response.status == 200 else {

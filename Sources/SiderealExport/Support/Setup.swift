@@ -17,7 +17,7 @@ enum Setup {
     static func secrets(_ root: String, for configuration: Configuration) throws(SetupRefusal) -> SecretDirectory {
         let secrets = SecretDirectory(root: root)
         let missing = configuration.secretProblems(root: root, exists: secrets.isThere, state: secrets.state)
-        guard missing.isEmpty else { throw SetupRefusal(lines: missing.map { "\($0)" }) }
+        guard missing.isEmpty else { throw SetupRefusal(lines: missing.flatMap(\.lines)) }
         return secrets
     }
 }
