@@ -4,20 +4,6 @@ import Model
 import Protocol
 import Threading
 
-/// What waits to be written down, in order.
-struct WriteQueue: Sendable {
-    var entries: [StatusEntry] = []
-    /// The number of the last of them.
-    var through: UInt64 = 0
-    /// About how many records they speak of.
-    var records = 0
-    var isWriting = false
-    /// When the first of them came.
-    var since: Tick?
-    /// Nothing is written before; after a failure.
-    var pausedUntil: Tick?
-}
-
 /// Results come in, what became of them is written down.
 extension ClusterCoordinator {
     /// So many bytes of results are read at a time, if there is room for them.
@@ -28,17 +14,10 @@ extension ClusterCoordinator {
     // MARK: Status
 
     func write(_ entries: [StatusEntry], _ number: UInt64) {
-        writes.entries += entries
-        writes.through = number
-        writes.records += Self.records(entries)
+        stores.status.foresee(entries)
+        writes.add(entries, number: number, most: stores.status.manner.mostAtOnce)
         if writes.since == nil { writes.since = SystemClock.now() }
         startWriting()
-    }
-
-    private static func records(_ entries: [StatusEntry]) -> Int {
-        entries.reduce(0) { sum, entry in
-            if case .facts(let facts) = entry { sum + facts.keys.count } else { sum + 1 }
-        }
     }
 
     /// Whether there may soon be more to say about what waits, and time for it.
@@ -49,24 +28,24 @@ extension ClusterCoordinator {
             && writes.records < manner.mostUnwritten / 4
     }
 
-    /// Writes what waits, unless that is being done: what comes meanwhile goes in one piece afterwards.
+    /// Writes what waits, as much as goes at once, unless that is being done.
     func startWriting() {
-        guard let term, !writes.isWriting, !writes.entries.isEmpty, election.isLeading(now: SystemClock.now()) else {
+        guard let term, !writes.isWriting, !writes.isEmpty, election.isLeading(now: SystemClock.now()) else {
             return
         }
         if let pause = writes.pausedUntil, SystemClock.now() < pause { return }
         if isLingering { return }
         writes.isWriting = true
         writes.since = nil
-        let (batch, through) = (writes.entries, writes.through)
-        term.adopt { await self.write(batch, through, term) }
+        let batch = writes.first(stores.status.manner.mostAtOnce)
+        term.adopt { await self.write(batch, term) }
     }
 
-    private func write(_ batch: [StatusEntry], _ through: UInt64, _ term: LedTerm) async {
+    private func write(_ batch: [StatusEntry], _ term: LedTerm) async {
         do throws(StoreError) {
             try await stores.status.write(batch, fence: term.fence)
             guard isCurrent(term) else { return }
-            finishWrite(batch, through)
+            finishWrite(batch)
         } catch {
             guard isCurrent(term) else { return }
             writes.isWriting = false
@@ -75,11 +54,10 @@ extension ClusterCoordinator {
         }
     }
 
-    private func finishWrite(_ batch: [StatusEntry], _ through: UInt64) {
+    private func finishWrite(_ batch: [StatusEntry]) {
         writes.isWriting = false
         writes.pausedUntil = nil
-        writes.entries.removeFirst(batch.count)
-        writes.records -= Self.records(batch)
+        let through = writes.wrote(batch.count)
         for case .finished(let source) in batch { finishedSources.append(source) }
         handle(.written(through: through))
         startWriting()

@@ -18,6 +18,8 @@ final class KubernetesResultsHands: Sendable {
         var revision: UInt64
         /// Targets that were handed it, and at which it is not settled.
         var held = TargetMask(bits: 0)
+        /// Told, and perhaps not written yet.
+        var foretold = ResultStatus.Word()
         /// To be written though nobody tells it.
         var word = ResultStatus.Word()
         /// To be written though it is in nobody's hand.
@@ -159,12 +161,7 @@ final class KubernetesResultsHands: Sendable {
             for entry in entries {
                 switch entry {
                 case .facts(let facts):
-                    var word = ResultStatus.Word()
-                    switch facts.kind {
-                    case .delivered: word.delivered = TargetMask(facts.target)
-                    case .dead: word.dead = TargetMask(facts.target)
-                    case .failed: word.failed = TargetMask(facts.target)
-                    }
+                    let word = Self.word(facts)
                     for key in facts.keys { add(key, word) }
                 case .finished(let source):
                     guard let key = state.toComplete[source] else { continue }
@@ -196,6 +193,39 @@ final class KubernetesResultsHands: Sendable {
         }
         state.strangers[key, default: TargetMask(bits: 0)].bits |= news
         state.hasNewStrangers = true
+    }
+
+    /// What is going to be written.
+    func foresee(_ entries: [StatusEntry]) {
+        state.withLock { state in
+            for case .facts(let facts) in entries {
+                let word = Self.word(facts)
+                for key in facts.keys {
+                    guard let known = state.hands[key]?.foretold else { continue }
+                    state.hands[key]?.foretold = known.adding(word)
+                }
+            }
+        }
+    }
+
+    /// What is told of a result by now.
+    func foretold(_ key: RecordKey) -> ResultStatus.Word {
+        state.withLock { $0.hands[key]?.foretold ?? ResultStatus.Word() }
+    }
+
+    private static func word(_ facts: Dispatch.Facts) -> ResultStatus.Word {
+        var word = ResultStatus.Word()
+        switch facts.kind {
+        case .delivered: word.delivered = TargetMask(facts.target)
+        case .dead: word.dead = TargetMask(facts.target)
+        case .failed: word.failed = TargetMask(facts.target)
+        }
+        return word
+    }
+
+    /// A result is exported, whatever version it has now: nothing follows.
+    func exported(_ key: RecordKey, _ status: ResultStatus) {
+        state.withLock { $0.hands[key]?.seen.status = status }
     }
 
     /// Where a result's object is.

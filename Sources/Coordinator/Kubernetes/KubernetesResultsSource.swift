@@ -328,10 +328,7 @@ public actor KubernetesResultsSource: ResultSource {
         let failing = await objects.failingSince
         let hidden = max(refused.before, refused.now)
         return hands.targets.indices.map { target in
-            var (count, oldest) = feed.backlog(of: target)
-            if !feed.isInStep(target) {
-                count = max(count, UInt64(remaining + (page.map { $0.batch.entries.count - $0.next } ?? 0)))
-            }
+            var (count, oldest) = unhanded(target)
             count += UInt64(hidden)
             if failing != nil { count = max(count, 1) }
             guard count > 0 else { return SourceBacklog(records: 0, oldestMilliseconds: nil) }
@@ -344,10 +341,18 @@ public actor KubernetesResultsSource: ResultSource {
         }
     }
 
+    private func unhanded(_ target: Int) -> (count: UInt64, oldest: Int64?) {
+        var (count, oldest) = feed.backlog(of: target)
+        if !feed.isInStep(target) {
+            count = max(count, UInt64(remaining + (page.map { $0.batch.entries.count - $0.next } ?? 0)))
+        }
+        return (count, oldest)
+    }
+
     /// Results in hand, and those that are known to wait.
     public func inputs() async -> SourceInputs {
         let hidden = max(refused.before, refused.now)
-        let most = hands.targets.indices.map { feed.isInStep($0) ? 0 : feed.backlog(of: $0).count }.max() ?? 0
+        let most = hands.targets.indices.map { unhanded($0).count }.max() ?? 0
         var inputs = SourceInputs(begun: hands.count, waiting: Int(clamping: most) + hidden)
         inputs.unread = hidden
         inputs.trouble = await objects.failingSince == nil ? refused.why : lastTrouble

@@ -54,9 +54,13 @@ public final class KubernetesStatusStore: StatusStore {
         var manner = StatusManner()
         manner.lingerMilliseconds = 300
         manner.mostUnwritten = 16 << 10
+        manner.mostAtOnce = 1 << 10
         manner.forgetsSources = true
         return manner
     }
+
+    /// A patch says all that is told of its result by then.
+    public func foresee(_ entries: [StatusEntry]) { current.withLock { $0 }?.foresee(entries) }
 
     /// What API servers refused, in all terms of this process.
     public var refusals: (count: UInt64, last: String) { troubles.withLock { ($0.refused, $0.last) } }
@@ -89,7 +93,7 @@ public final class KubernetesStatusStore: StatusStore {
             throw StoreError(.busy, "the API server is left alone for a while after a failure")
         }
         let writing = hands.writing(entries)
-        let turn = Turn(writing.round)
+        let turn = Turn(writing.round, hands)
         try await cluster.require(fence)
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<min(concurrency, writing.round.count) {
@@ -124,8 +128,12 @@ public final class KubernetesStatusStore: StatusStore {
         }
 
         private let state: Mutex<State>
+        private let hands: KubernetesResultsHands
 
-        init(_ round: StatusRound) { state = Mutex(State(round: round)) }
+        init(_ round: StatusRound, _ hands: KubernetesResultsHands) {
+            state = Mutex(State(round: round))
+            self.hands = hands
+        }
 
         var isComplete: Bool { state.withLock { $0.round.isComplete } }
         var error: StoreError? { state.withLock { $0.error } }
@@ -136,7 +144,9 @@ public final class KubernetesStatusStore: StatusStore {
             state.withLock { state in
                 // What is there already as it is to be needs no request.
                 var ended: [(RecordKey, StatusRound.End)] = []
-                guard state.error == nil, let step = state.round.next(&ended) else { return nil }
+                guard state.error == nil, let step = state.round.next(&ended, besides: hands.foretold) else {
+                    return nil
+                }
                 state.steps += 1
                 return (step, state.steps % KubernetesStatusStore.fenceSteps == 0)
             }
@@ -227,6 +237,7 @@ public final class KubernetesStatusStore: StatusStore {
                 .probeResults, namespace: place.namespace, name: place.name, patch: body,
                 milliseconds: Self.patchMilliseconds)
             // Nothing follows what is exported, so its version is not looked for.
+            if seen.status.state == .exported { hands.exported(key, seen.status) }
             guard seen.status.state != .exported, let (batch, entry) = Self.read(stored) else {
                 return end(key, .written(version: nil), turn, hands)
             }

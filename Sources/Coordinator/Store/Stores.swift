@@ -115,6 +115,10 @@ public protocol StatusStore: Sendable {
     /// For a new leader: what is settled of the results at `targets`, as far as the store and not its source knows it.
     func takeOver(fence: Fence, targets: [String]) async throws(StoreError) -> SettledSources
 
+    /// What ``write(_:fence:)`` will be asked to write: it may as well be written along with something else before. Of what it
+    /// is not asked to write after all, nothing may be kept for good.
+    func foresee(_ entries: [StatusEntry])
+
     /// Writes entries down, all of them, in order. Kept for good when it returns. After an error nothing counts as
     /// written, though some of it may be: facts are facts, so it does no harm to write them again.
     func write(_ entries: [StatusEntry], fence: Fence) async throws(StoreError)
@@ -126,6 +130,8 @@ public struct StatusManner: Sendable, Equatable {
     public var lingerMilliseconds: UInt64 = 0
     /// Past so many records whose outcome is not written, no more are read.
     public var mostUnwritten = 1 << 20
+    /// Past so many records, one write becomes several.
+    public var mostAtOnce = Int.max
     /// Its source shows with each result what is settled: the leader remembers nothing of those that are not in hand.
     public var forgetsSources = false
 
@@ -136,6 +142,9 @@ public struct StatusManner: Sendable, Equatable {
 extension StatusStore {
     /// As a journal's.
     public var manner: StatusManner { StatusManner() }
+
+    /// Of a journal, which is written in order.
+    public func foresee(_ entries: [StatusEntry]) {}
 
     /// Of a journal, which takes everything.
     public var refusals: (count: UInt64, last: String) { (0, "") }

@@ -97,13 +97,20 @@ public struct StatusRound: Sendable {
 
     /// What is to be asked next; nil: nothing, until an answer comes. Each step is followed by one ``answer(_:_:)``.
     ///
-    /// - Parameter ended: objects about which nothing needs to be asked.
-    public mutating func next(_ ended: inout [(RecordKey, End)]) -> Step? {
+    /// - Parameters:
+    ///   - ended: objects about which nothing needs to be asked.
+    ///   - besides: what is told of an object by now, and goes into the same patch.
+    public mutating func next(
+        _ ended: inout [(RecordKey, End)],
+        besides: (RecordKey) -> ResultStatus.Word = { _ in ResultStatus.Word() }
+    ) -> Step? {
         while !isStopped, head < queue.count {
             let key = queue[head]
             head += 1
-            guard let work = works[key] else { continue }
+            guard var work = works[key] else { continue }
             if work.mustLook { return .read(key) }
+            work.word = work.word.adding(besides(key))
+            works[key] = work
             let status = work.seen.status.told(work.word, targets: targets)
             if status != work.seen.status {
                 return .patch(key, to: Seen(version: work.seen.version, status: status, others: work.seen.others))

@@ -34,8 +34,11 @@ import Testing
         var writing = hands.writing(entries)
         var ended: [(RecordKey, StatusRound.End)] = []
         var steps: [StatusRound.Step] = []
-        while let step = writing.round.next(&ended) {
+        while let step = writing.round.next(&ended, besides: hands.foretold) {
             steps.append(step)
+            if case .patch(let key, let wanted) = step, wanted.status.state == .exported {
+                hands.exported(key, wanted.status)
+            }
             guard case .patch(let key, _) = step, let end = writing.round.answer(key, .written(version: "9")) else {
                 continue
             }
@@ -55,6 +58,26 @@ import Testing
         }
         #expect(wanted.version == "9" && wanted.status.state == .exported, "it goes on where the patch before ended")
         #expect(hands.count == 0 && hands.takeNews().map(\.1) == [TargetMask(1)])
+    }
+
+    /// What comes while the round of another target is under way goes into its patches, and needs none of its own.
+    @Test func whatIsForetoldIsWrittenAlong() throws {
+        try hand(1, to: 3)
+        try hand(2, to: 3)
+        let later = [facts(1, .delivered, 1), facts(1, .failed, 2)]
+        hands.foresee(later)
+        let steps = write([facts(0, .delivered, 1), facts(0, .delivered, 2)])
+        guard case .patch(_, let first)? = steps.first, case .patch(_, let second)? = steps.last else {
+            Issue.record("nothing is written")
+            return
+        }
+        #expect(first.status.state == .exported && second.status.state == .failed)
+        #expect(second.status.word.delivered == TargetMask(0) && second.status.word.failed == TargetMask(1))
+        #expect(hands.count == 2, "what is not asked for yet is not given back")
+        #expect(hands.takeNews().map(\.1) == [TargetMask(0), TargetMask(0)])
+        #expect(write(later).isEmpty && hands.count == 1 && hands.takeNews().map(\.1) == [TargetMask(1)])
+        hands.foresee([facts(0, .delivered, 7)])
+        #expect(hands.count == 1, "of strangers nothing is kept")
     }
 
     @Test func aRoundThatFailsKeepsEverything() throws {
