@@ -119,6 +119,19 @@ import Testing
         for code in 200..<300 { #expect(APIVerdict.failure(Self.patch, HTTPResponse(status: code)) == nil) }
     }
 
+    /// Mistakes of whoever set the coordinator up, in the words of what there is to be set.
+    @Test func whatCanBeMendedIsSaid() throws {
+        let create = APICall(.create, .leases, namespace: "nowhere", body: SealedBytes([]))
+        let nowhere = Self.status(404, "NotFound", #"namespaces \"nowhere\" not found"#)
+        #expect(try #require(APIVerdict.failure(create, nowhere)).description.hasSuffix("with --namespace"))
+        let gone = Self.status(404, "NotFound", #"leases \"x\" not found"#)
+        #expect(try #require(APIVerdict.failure(create, gone)).description.hasSuffix("not found"))
+        let stranger = HTTPFailure(kind: .tls(reason: .unknownAuthority), message: "m", mayHaveReachedServer: false)
+        #expect(APIVerdict.failure(create, stranger).description.contains("certificate-authority-data"))
+        let silent = HTTPFailure(kind: .connect, message: "m", mayHaveReachedServer: false)
+        #expect(!APIVerdict.failure(create, silent).description.contains("kubeconfig"))
+    }
+
     @Test func expiredListsSayWhereToGoOn() {
         let body = Self.status(410, "Expired", "x").body
         let text = String(decoding: body, as: UTF8.self).replacing(

@@ -148,9 +148,9 @@ extension ExecPlugin {
     /// Runs the program on a thread of its own.
     func run(milliseconds: UInt64) async -> Result<ExecCredential, AccessError> {
         guard let path = ExecProcess.find(command, path: ClusterAccess.environment("PATH") ?? "/usr/bin:/bin") else {
-            let hint = installHint.isEmpty ? "" : "; \(installHint)"
+            let hint = installHint.isEmpty ? "install it, or give another --context" : installHint
             return .failure(
-                AccessError(.plugin, "the exec plugin \(command) is not there, or may not be executed\(hint)"))
+                AccessError(.plugin, "the exec plugin \(command) is not there, or may not be executed; \(hint)"))
         }
         let process = ExecProcess(
             path: path, arguments: arguments, environment: environment(), milliseconds: milliseconds)

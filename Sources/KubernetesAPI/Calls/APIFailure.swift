@@ -89,7 +89,7 @@ enum APIVerdict {
         if !status.message.isEmpty { text += ": \(status.message)" }
         let unknown = code >= 500 && call.verb.isWrite
         if unknown { text += "; the server may have carried it out" }
-        if let advice = advice(kind) { text += "; \(advice)" }
+        if let advice = advice(kind, call, status) { text += "; \(advice)" }
         return APIFailure(
             kind, text, mayHaveHappened: unknown, code: code, reason: status.reason, retryAfter: retryAfter)
     }
@@ -115,11 +115,14 @@ enum APIVerdict {
         return code >= 500 ? .serverError : .rejected
     }
 
-    private static func advice(_ kind: APIFailure.Kind) -> String? {
+    private static func advice(_ kind: APIFailure.Kind, _ call: APICall, _ status: APIStatus) -> String? {
         switch kind {
         case .unauthorized:
             "check that the token or certificate is of this cluster and has not expired"
         case .forbidden(let permission): permission.map { "\($0)" }
+        // Of an object it says that it is gone, which is nobody's mistake.
+        case .notFound where call.verb == .create && status.message.hasPrefix("namespaces "):
+            "make that namespace, or name another one with --namespace"
         case .throttled: "the server is overloaded, or its priority and fairness gives this client too few seats"
         default: nil
         }
@@ -136,7 +139,12 @@ enum APIVerdict {
             // It is not sent either, but not for want of a server.
             default: sent ? .noAnswer : .notSent
             }
-        return APIFailure(kind, "\(call): \(failure.message)", mayHaveHappened: sent && call.verb.isWrite)
+        var text = "\(call): \(failure.message)"
+        // The words are of targets, whose settings have other names.
+        if case .tls = failure.kind {
+            text += "; of an API server these are certificate-authority-data and tls-server-name in the kubeconfig"
+        }
+        return APIFailure(kind, text, mayHaveHappened: sent && call.verb.isWrite)
     }
 
     /// `Retry-After` in seconds (RFC 9110, section 10.2.3), which is how API servers write it, or the `Status` in its place;
