@@ -238,9 +238,13 @@ final class KubernetesResultsHands: Sendable {
         state.withLock { state in
             switch end {
             case .written(let seen):
-                if let seen, let hand = state.hands[key], revision >= hand.revision {
+                // What is exported stays so, in whatever version: should the round fail for another's sake, the next one
+                // has nothing to ask about it.
+                if let seen, let hand = state.hands[key],
+                    revision >= hand.revision || seen.status.state == .exported
+                {
                     state.hands[key]?.seen = seen
-                    state.hands[key]?.revision = revision
+                    state.hands[key]?.revision = max(revision, hand.revision)
                 }
             case .gone, .refused: state.hands[key]?.isLost = true
             }

@@ -39,7 +39,7 @@ public struct StatusRound: Sendable {
 
     /// What the server says.
     public enum Answer: Sendable, Equatable {
-        /// The patch was carried out: the object's new version. nil: it cannot be told, and is not needed.
+        /// The patch was carried out: the object's new version. nil: it cannot be told, or nothing follows.
         case written(version: String?)
         /// This is how it is.
         case found(Seen)
@@ -128,7 +128,9 @@ public struct StatusRound: Sendable {
         case .written(let version):
             works[key] = nil
             let status = work.seen.status.told(work.word, targets: targets)
-            return .written(version.map { Seen(version: $0, status: status, others: work.seen.others) })
+            // Of what is exported the version does not matter: no patch follows.
+            guard version != nil || status.state == .exported else { return .written(nil) }
+            return .written(Seen(version: version ?? work.seen.version, status: status, others: work.seen.others))
         case .gone:
             works[key] = nil
             return .gone

@@ -86,6 +86,32 @@ import Testing
         #expect(writing.round.count == 1 && hands.count == 1 && hands.takeNews().isEmpty)
     }
 
+    @Test func whatAFailedRoundHasWrittenIsNotAskedForAgain() throws {
+        for number in UInt64(1)...3 { try hand(number, to: 3) }
+        var told: [StatusEntry] = []
+        for number in UInt64(1)...3 {
+            told += [facts(0, .delivered, number), facts(1, number == 2 ? .failed : .delivered, number)]
+        }
+        var writing = hands.writing(told)
+        var ended: [(RecordKey, StatusRound.End)] = []
+        while let step = writing.round.next(&ended) {
+            guard case .patch(let key, let wanted) = step else { continue }
+            let isExported = wanted.status.state == .exported
+            let answer: StatusRound.Answer =
+                key == self.key(3) ? .failed : .written(version: isExported ? nil : "9")
+            guard let end = writing.round.answer(key, answer) else { continue }
+            hands.ended(key, end, revision: isExported ? 0 : 9)
+        }
+        #expect(writing.round.isStopped && hands.count == 3)
+        let steps = write(told)
+        #expect(steps.count == 1, "\(steps)")
+        guard case .patch(key(3), _)? = steps.first else {
+            Issue.record("\(steps)")
+            return
+        }
+        #expect(hands.count == 1, "one waits for its second target")
+    }
+
     @Test func whatIsGoneIsForgottenOnceItIsSettled() throws {
         try hand(1, to: 3)
         hands.ended(key(1), .gone, revision: 0)
