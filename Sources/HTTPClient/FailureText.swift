@@ -9,7 +9,9 @@ extension CheckedRequest {
     }
 
     func failure(_ kind: HTTPFailure.Kind, _ why: String, mayHaveReachedServer: Bool) -> HTTPFailure {
-        let outcome = mayHaveReachedServer ? "; the server may have carried the request out" : ""
+        // What only asks has nothing carried out.
+        let asks = [HTTPMethod.get, .head].contains(request.method)
+        let outcome = mayHaveReachedServer && !asks ? "; the server may have carried the request out" : ""
         return HTTPFailure(
             kind: kind, message: "\(place): \(why)\(outcome)", mayHaveReachedServer: mayHaveReachedServer)
     }
