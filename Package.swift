@@ -204,7 +204,8 @@ let package = Package(
                 .product(name: "CoreMetrics", package: "swift-metrics"),
             ], swiftSettings: strict),
         .target(
-            name: "Simulation", dependencies: ["ExportCore", "Model", "Protocol"], path: "Tests/Simulation",
+            name: "Simulation", dependencies: ["Coordinator", "ExportCore", "Formats", "KubernetesAPI", "Model", "Protocol"],
+            path: "Tests/Simulation",
             swiftSettings: strict),
         .executableTarget(
             name: "simulate", dependencies: ["Simulation"], path: "Tests/Simulate", swiftSettings: strict),

@@ -1,4 +1,5 @@
 import ExportCore
+import KubernetesAPI
 import Model
 import Protocol
 
@@ -13,7 +14,7 @@ extension World {
     }
 
     private func fault() {
-        let kind = Int(rng.below(20))
+        let kind = Int(rng.below(plan.hasObjects ? 24 : 20))
         guard plan.faults & (1 << UInt64(kind)) != 0 else { return }
         let worker = workers[Int(rng.below(UInt64(workers.count)))]
         let coordinator = coordinators[Int(rng.below(UInt64(coordinators.count)))]
@@ -38,7 +39,10 @@ extension World {
         case 16: store.tamper()
         case 17: worker.stallLinks(until: now + rng.below(8 * World.second))
         case 18: store.tamperWithGate()
-        default: scale()
+        case 19: scale()
+        case 20, 21: store.objects.compact()
+        case 22: for watch in store.objects.watches { watch.end(APIFailure(.noAnswer, "the connection is lost")) }
+        default: store.objects.deleteOne()
         }
     }
 

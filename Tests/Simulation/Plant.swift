@@ -54,4 +54,12 @@ enum Plant: String, CaseIterable {
     case boundlessWindow
     /// A renewal that was answered too late counts from then.
     case lateRenewalCounts
+    /// A watch whose past is forgotten goes on with the present.
+    case watchOnAfterGone
+    /// A list whose moment is forgotten counts as read to its end.
+    case endLongListsAtGone
+    /// Results are patched whatever has become of them since they were read.
+    case patchOverConflicts
+    /// A result is called exported as soon as one target has it.
+    case exportedTooEarly
 }

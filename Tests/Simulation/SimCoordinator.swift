@@ -1,3 +1,4 @@
+import Coordinator
 import ExportCore
 import Model
 @_spi(NextRelease) import Protocol
@@ -13,6 +14,8 @@ final class SimCoordinator: SimNode {
     var schedule = FeedSchedule(starts: [])
     private var writes: [CoordinatorCore.Effect] = []
     private var isWriting = false
+    /// Where results are objects; nil: not leading.
+    private(set) var results: SimResults?
     private var nextTick: UInt64 = 0
 
     var identity: String { "\(name)/\(boot)" }
@@ -55,7 +58,7 @@ final class SimCoordinator: SimNode {
             handle(.tick(leadUntil: until, wallMilliseconds: wall))
             if let due = core?.nextDeadline { world.checks.timer(of: identity, wasHandled: tick, due: due) }
             noteGate()
-            feed()
+            if let results { feedObjects(results) } else { feed() }
         } else if world.plant == .actAfterLease, core != nil {
             handle(.tick(leadUntil: Tick(nanoseconds: .max), wallMilliseconds: wall))
         }
@@ -75,7 +78,7 @@ final class SimCoordinator: SimNode {
 
     // MARK: Election
 
-    private func elect(_ event: LeaderElection.Event) {
+    func elect(_ event: LeaderElection.Event) {
         guard let effects = election?.handle(event, now: tick, rng: &rng) else { return }
         for effect in effects {
             world.note("\(identity): \(effect)")
@@ -124,6 +127,7 @@ final class SimCoordinator: SimNode {
         core = nil
         writes = []
         isWriting = false
+        endResults()
         for link in links.values { link.close(fromWorker: false) }
         links = [:]
     }
@@ -168,12 +172,20 @@ final class SimCoordinator: SimNode {
             gate: SimSettings.gate, bounds: SimSettings.bounds)
         if world.plant == .neverShun { settings.gate.suspicion = 600_000 }
         settings.quietSince = election?.quietSince
+        settings.forgetsSources = world.plan.hasObjects
         core = CoordinatorCore(settings, index: index, leadUntil: until, now: tick)
         writes = []
         isWriting = false
+        endResults()
+        if world.plan.hasObjects { results = SimResults(world: world, node: self) }
         schedule = FeedSchedule(starts: (0..<count).map { _ in ChunkRef(file: 0, offset: 0) })
         world.checks.leads(term, self)
         world.note("\(identity) leads in term \(term)")
+    }
+
+    private func endResults() {
+        results?.objects.close()
+        results = nil
     }
 
     // MARK: Sessions
@@ -256,6 +268,10 @@ final class SimCoordinator: SimNode {
         case .close(let session, let fault):
             links[session]?.send(.error(fault), fromWorker: false)
             links.removeValue(forKey: session)?.close(fromWorker: false)
+        case .write(let number, let facts) where results != nil:
+            results?.entries += facts.map { .facts($0) }
+            results?.through = number
+            if world.plant == .settledBeforeWritten { handle(.written(through: number)) }
         case .write(let number, _), .finished(_, let number):
             writes.append(effect)
             if world.plant == .settledBeforeWritten { handle(.written(through: number)) }

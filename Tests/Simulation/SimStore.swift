@@ -16,6 +16,8 @@ final class SimStore {
     var gateRenewedAt: UInt64 = 0
     var alerts: [String: SystemAlert] = [:]
     var outageUntil: UInt64 = 0
+    /// Results, where they are objects.
+    private(set) lazy var objects = SimObjects(world: world)
     /// The highest term in whose name something was written.
     private var writtenTerm: UInt64 = 0
 

@@ -23,6 +23,8 @@ final class World {
     var receivers: [SimReceiver] = []
     var blocked: Set<Direction> = []
     var sources: [SimSource] = []
+    /// Results that somebody deleted.
+    private(set) var gone: Set<RecordKey> = []
     /// Between these the results cannot be read.
     var feedFailsSince: UInt64?
     var feedFailsUntil: UInt64 = 0
@@ -168,12 +170,24 @@ final class World {
     private func scheduleSource() {
         after(World.second + rng.below(4 * World.second)) {
             guard self.isFaulty else { return }
-            if self.sources.count < 12 { self.addSource() }
+            if self.sources.count < (self.plan.hasObjects ? 60 : 12) { self.addSource() }
             self.scheduleSource()
         }
     }
 
-    func addSource() { sources.append(SimSource(number: sources.count, rng: &rng, bornAt: now)) }
+    func addSource() {
+        guard plan.hasObjects else {
+            return sources.append(SimSource(number: sources.count, rng: &rng, bornAt: now))
+        }
+        for _ in 0..<(3 + rng.below(6)) {
+            let source = SimSource(object: sources.count, rng: &rng, bornAt: now)
+            sources.append(source)
+            for record in source.records { store.objects.create(record.key) }
+        }
+    }
+
+    /// Nothing is owed of a result that was deleted.
+    func forget(_ key: RecordKey) { gone.insert(key) }
 
     // MARK: End
 
@@ -215,7 +229,7 @@ final class World {
     private func owed(_ targets: [Int]) -> String? {
         for source in sources {
             for record in source.records {
-                for target in targets where store.facts[target][record.key] == nil {
+                for target in targets where store.facts[target][record.key] == nil && !gone.contains(record.key) {
                     return "record \(record.key) of target \(target)"
                 }
             }
@@ -225,7 +239,10 @@ final class World {
 
     var unsettled: String {
         if let owed = owed(Array(0..<plan.targetCount)) { return owed }
-        for source in sources {
+        if plan.hasObjects {
+            if let unsettled = store.objects.unsettled { return unsettled }
+        }
+        for source in sources where !plan.hasObjects {
             if !store.finished.contains(source.id) { return "source \(source.id)" }
         }
         let writing = workers.filter { $0.isUp && $0.diskFailsUntil == 0 }
@@ -261,6 +278,10 @@ struct Plan {
     var losesAllDisks: Bool
     /// The store carries requests out late, or twice, and answers late, or twice.
     var isStoreLate: Bool
+    /// Results are objects of the API server: listed, watched, patched.
+    var hasObjects: Bool
+    /// The API server can choose objects by their status.
+    var hasSelector: Bool
 
     init(rng: inout PRNG) {
         targetCount = 1 + Int(rng.below(3))
@@ -279,6 +300,8 @@ struct Plan {
         losesADisk = rng.below(4) == 0 && finalWorkers > 1
         losesAllDisks = rng.below(6) == 0
         isStoreLate = rng.below(3) == 0
+        hasObjects = rng.below(3) == 0
+        hasSelector = rng.below(2) == 0
         deadTarget = rng.below(8) == 0 ? Int(rng.below(UInt64(targetCount))) : nil
     }
 }
@@ -312,6 +335,19 @@ struct SimSource {
                     length: length, isPoison: rng.below(40) == 0))
             end += UInt64(length)
         }
+    }
+
+    /// A result that is an object: one record.
+    init(object number: Int, rng: inout PRNG, bornAt: UInt64) {
+        id = 0x5000 + UInt64(number)
+        self.bornAt = bornAt
+        let key = RecordKey(high: id, low: 0x8000_0000_0000_0000 | UInt64(number))
+        end = key.low + 1
+        records = [
+            Record(
+                key: key, shard: UInt16(rng.below(UInt64(SimSettings.shardCount))), length: 20 + UInt32(rng.below(100)),
+                isPoison: rng.below(40) == 0)
+        ]
     }
 
     /// Page 0 or 1.

@@ -1,6 +1,6 @@
-import ExportCore
+package import ExportCore
 import KubernetesAPI
-import Protocol
+package import Protocol
 import Synchronization
 
 /// What one leader knows of results in its hand, shared between whoever reads them and whoever writes about them.
@@ -9,7 +9,7 @@ import Synchronization
 /// 1. Nothing is kept of results that are not in hand, but of the last ones written (as many as ``ResultFeed`` remembers) where
 ///    they were delivered, and of at most ``mostStrangers`` that are looked for.
 /// 2. A result stays until what is told of it at every target that was handed it is written.
-final class KubernetesResultsHands: Sendable {
+package final class KubernetesResultsHands: Sendable {
     struct Hand: Sendable {
         var name: String
         var namespace: String
@@ -51,7 +51,7 @@ final class KubernetesResultsHands: Sendable {
     let mask: TargetMask
     private let state = Mutex(State())
 
-    init(targets: [String]) {
+    package init(targets: [String]) {
         self.targets = targets
         mask = TargetMask(first: targets.count)
     }
@@ -92,7 +92,7 @@ final class KubernetesResultsHands: Sendable {
     }
 
     /// A later version of a result, if it is in hand.
-    func saw(_ key: RecordKey, _ seen: StatusRound.Seen, _ revision: UInt64) {
+    package func saw(_ key: RecordKey, _ seen: StatusRound.Seen, _ revision: UInt64) {
         state.withLock { state in
             guard let hand = state.hands[key], revision > hand.revision else { return }
             state.hands[key]?.seen = seen
@@ -140,8 +140,8 @@ final class KubernetesResultsHands: Sendable {
     // MARK: For whoever writes
 
     /// What one round is to write.
-    struct Writing: Sendable {
-        var round: StatusRound
+    package struct Writing: Sendable {
+        package var round: StatusRound
         /// What is told of each result.
         var words: [RecordKey: ResultStatus.Word] = [:]
         /// Those that are completed.
@@ -149,7 +149,7 @@ final class KubernetesResultsHands: Sendable {
     }
 
     /// Puts together what is to be written.
-    func writing(_ entries: [StatusEntry]) -> Writing {
+    package func writing(_ entries: [StatusEntry]) -> Writing {
         var words: [RecordKey: ResultStatus.Word] = [:]
         var completed: Set<RecordKey> = []
         var order: [RecordKey] = []
@@ -234,7 +234,7 @@ final class KubernetesResultsHands: Sendable {
     }
 
     /// What became of an object.
-    func ended(_ key: RecordKey, _ end: StatusRound.End, revision: UInt64) {
+    package func ended(_ key: RecordKey, _ end: StatusRound.End, revision: UInt64) {
         state.withLock { state in
             switch end {
             case .written(let seen):
@@ -252,7 +252,7 @@ final class KubernetesResultsHands: Sendable {
     }
 
     /// Everything of a round is written: what is settled leaves the hand.
-    func release(_ writing: Writing) {
+    package func release(_ writing: Writing) {
         state.withLock { state in
             for (key, word) in writing.words {
                 guard var hand = state.hands[key] else { continue }

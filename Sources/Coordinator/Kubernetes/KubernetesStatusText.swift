@@ -1,8 +1,8 @@
-import ExportCore
+package import ExportCore
 import Formats
 import KubernetesAPI
 import Model
-import Protocol
+package import Protocol
 
 /// What the objects of results say of their export, and the patches that change it. Pure.
 ///
@@ -11,9 +11,9 @@ import Protocol
 /// | `spec.audit.exportStatus` | `Pending`, `Failed`, `Exported` (``ResultStatus/State``) |
 /// | `spec.audit.exportedAt` | when it became `Exported`, RFC 3339 |
 /// | annotation `export.sidereal.cloud/targets` | how it stands at each target: `{"soc-splunk":"delivered","archive":"dead"}`; `failed` where an attempt failed and attempts go on, nothing where nothing is known |
-enum KubernetesStatusText {
+package enum KubernetesStatusText {
     /// The annotation.
-    static let annotation = "export.sidereal.cloud/targets"
+    package static let annotation = "export.sidereal.cloud/targets"
     /// Bytes that are kept of what the annotation says of targets that are not today's.
     private static let mostOtherBytes = 4 << 10
     private static let (delivered, dead, failed) = ("delivered", "dead", "failed")
@@ -60,7 +60,7 @@ enum KubernetesStatusText {
     }
 
     /// The annotation's text.
-    static func marks(_ seen: StatusRound.Seen, targets: [String]) -> String {
+    package static func marks(_ seen: StatusRound.Seen, targets: [String]) -> String {
         let word = seen.status.word
         let ours = JSONBody.object { body in
             for (target, name) in targets.enumerated() {
@@ -95,7 +95,7 @@ enum KubernetesStatusText {
     }
 
     /// A uid as API servers write it.
-    static func uid(_ key: RecordKey) -> String {
+    package static func uid(_ key: RecordKey) -> String {
         let digits = Array("0123456789abcdef".utf8)
         var text: [UInt8] = []
         text.reserveCapacity(36)

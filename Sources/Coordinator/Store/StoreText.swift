@@ -4,7 +4,7 @@ import Model
 import Threading
 
 /// The JSON texts of leases, gate and alerts as people see them in the store's directory.
-enum StoreText {
+package enum StoreText {
     /// One member after the other; the braces are the caller's.
     private struct Writer: ~Copyable {
         var out = ByteWriter(capacity: 512)
@@ -61,7 +61,7 @@ enum StoreText {
     }
 
     /// RFC 3339 with microseconds, as Kubernetes writes `MicroTime`.
-    static func time(_ milliseconds: Int64) -> String {
+    package static func time(_ milliseconds: Int64) -> String {
         var out = ByteWriter(capacity: 32)
         let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1_000)
         Timestamp(seconds: seconds, nanoseconds: UInt32(max(0, rest)) * 1_000_000).write(digits: 6, into: &out)

@@ -52,7 +52,7 @@ public struct APIFailure: Error, Sendable, Equatable, CustomStringConvertible {
     /// Verb, resource, object, code, the server's words, and what to do.
     public let description: String
 
-    init(
+    package init(
         _ kind: Kind, _ description: String, mayHaveHappened: Bool = false, code: Int? = nil, reason: String = "",
         retryAfter: UInt64? = nil
     ) {

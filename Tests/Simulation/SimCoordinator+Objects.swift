@@ -1,0 +1,186 @@
+import Coordinator
+import ExportCore
+import KubernetesAPI
+import Model
+import Protocol
+
+/// What a leader has of results that are objects: who reads them, and what it knows of those in its hand.
+final class SimResults {
+    let hands: KubernetesResultsHands
+    let objects: SimObjectFeed
+    var reading: KubernetesResultsReading
+    /// What is to be written, and the number of the last of it.
+    var entries: [StatusEntry] = []
+    var through: UInt64 = 0
+    var isWriting = false
+
+    init(world: World, node: SimCoordinator) {
+        hands = KubernetesResultsHands(targets: (0..<world.plan.targetCount).map { "t\($0)" })
+        objects = SimObjectFeed(world: world, node: node)
+        reading = KubernetesResultsReading(hands, shardCount: UInt16(SimSettings.shardCount), now: node.tick)
+    }
+}
+
+extension SimCoordinator {
+    // MARK: Feed
+
+    /// Reads on as the coordinator's shell does, and writes what has gathered meanwhile.
+    func feedObjects(_ results: SimResults) {
+        for _ in 0..<8 {
+            guard let core, isLeading, self.results === results else { return }
+            var hasRoom = core.dispatch.hasRoom
+            if world.plant == .waitForAllTargets, hasRoom.contains(false) { hasRoom = hasRoom.map { _ in false } }
+            if world.plant == .feedWithoutRoom { hasRoom = hasRoom.map { _ in true } }
+            let events = next(results, hasRoom)
+            for event in events { take(event, results) }
+            if events.isEmpty { break }
+        }
+        guard self.results === results, isLeading else { return }
+        handle(.fed)
+        tellBacklog(results)
+        writeObjects(results)
+    }
+
+    private func next(_ results: SimResults, _ hasRoom: [Bool]) -> [ResultEvent] {
+        var turn = results.reading.begin(
+            hasRoom: hasRoom, bytes: Self.turnBytes, now: tick, unixMilliseconds: Int64(wall))
+        while let ask = results.reading.next(&turn) {
+            switch ask {
+            case .relist: results.objects.relist()
+            case .poll(let pages): results.reading.took(results.objects.poll(pages: pages), &turn)
+            }
+        }
+        return (try? results.reading.end(turn, isFailing: results.objects.failingSince != nil)) ?? []
+    }
+
+    private static let turnBytes = 1_500
+
+    private func take(_ event: ResultEvent, _ results: SimResults) {
+        guard self.results === results, core != nil else { return }
+        switch event {
+        case .page(let page): handle(.page(shortened(page)))
+        case .passed(let target): handle(.passed(target: target))
+        case .settled(let source): results.entries.append(.finished(source: source))
+        case .note(let text): world.note("\(identity): \(text)")
+        }
+    }
+
+    /// The bounds of the simulated cluster are of short lines.
+    private func shortened(_ page: FeedPage) -> FeedPage {
+        guard let record = page.records.first, let source = world.sources.first(where: { $0.id == page.source }),
+            let length = source.records.first?.length
+        else { return page }
+        var bytes = ByteWriter()
+        for _ in 1..<length { bytes.append(UInt8(ascii: "r")) }
+        bytes.append(0x0A)
+        var short = FeedPage(
+            targets: page.targets, source: page.source, range: page.range, sourceSize: page.sourceSize,
+            ageMilliseconds: page.ageMilliseconds, bytes: bytes.seal())
+        short.settled = page.settled
+        short.append(position: record.position, shard: record.shard, start: 0, length: length)
+        return short
+    }
+
+    private func tellBacklog(_ results: SimResults) {
+        let failing = results.objects.failingSince
+        let rests = results.reading.backlog(failing: failing, now: tick, unixMilliseconds: Int64(wall))
+        for (target, rest) in rests.enumerated() {
+            if let failing { world.checks.backlog(rest, failing: tick.milliseconds(since: failing)) }
+            handle(.backlog(target: target, records: rest.records, oldestMilliseconds: rest.oldestMilliseconds))
+        }
+    }
+
+    // MARK: Status
+
+    /// One round at a time: when it is certain that the lease is ours, a patch for each result of which there is news.
+    private func writeObjects(_ results: SimResults) {
+        guard !results.isWriting, !results.entries.isEmpty, let term = core?.term else { return }
+        results.isWriting = true
+        let identity = identity
+        world.store.request(self, isOnce: true, { $0.lease.stored?.record.isLed(by: identity, term) == true ? .done(()) : .refused }) {
+            answer in
+            guard self.results === results, self.core?.term == term else { return }
+            switch answer {
+            case .done: SimRound(self, results, term).goOn()
+            case .refused:
+                self.elect(.changed)
+                results.isWriting = false
+            case .unknown: results.isWriting = false
+            }
+        }
+    }
+
+    /// A round is over.
+    func finishObjects(_ results: SimResults, _ round: SimRound) {
+        results.isWriting = false
+        guard self.results === results, round.isComplete else { return }
+        results.hands.release(round.writing)
+        results.entries.removeFirst(round.count)
+        handle(.written(through: round.through))
+    }
+}
+
+extension LeaseRecord {
+    fileprivate func isLed(by identity: String, _ term: UInt64) -> Bool { holder == identity && self.term == term }
+}
+
+/// Carries out one ``StatusRound``, some requests at a time.
+final class SimRound {
+    private let node: SimCoordinator
+    private let results: SimResults
+    private let term: UInt64
+    private var round: StatusRound
+    private var underWay = 0
+    let writing: KubernetesResultsHands.Writing
+    /// How many entries it writes, and the number of the last of them.
+    let count: Int
+    let through: UInt64
+
+    init(_ node: SimCoordinator, _ results: SimResults, _ term: UInt64) {
+        self.node = node
+        self.results = results
+        self.term = term
+        (count, through) = (results.entries.count, results.through)
+        writing = results.hands.writing(results.entries)
+        round = writing.round
+    }
+
+    var isComplete: Bool { round.isComplete }
+
+    func goOn() {
+        while underWay < 4 {
+            var ended: [(RecordKey, StatusRound.End)] = []
+            guard let step = round.next(&ended) else { break }
+            underWay += 1
+            switch step {
+            case .read(let key):
+                node.world.store.request(node, isOnce: true, { .done($0.objects.look(at: key)) }) { answer in
+                    guard case .done(let seen) = answer else { return self.answer(key, .failed) }
+                    if let seen { self.results.hands.saw(key, seen, UInt64(seen.version) ?? 0) }
+                    self.answer(key, seen.map { .found($0) } ?? .gone)
+                }
+            case .patch(let key, var seen):
+                if node.world.plant == .exportedTooEarly, !seen.status.word.delivered.isEmpty {
+                    seen.status.state = .exported
+                }
+                let term = term
+                node.world.store.request(node, isOnce: true, { [seen] in .done($0.objects.patch(key, to: seen, term: term)) }) {
+                    switch $0 {
+                    case .done(.written(let version, let revision)):
+                        self.answer(key, .written(version: version), revision)
+                    case .done(.conflict): self.answer(key, .conflict)
+                    case .done(.gone): self.answer(key, .gone)
+                    default: self.answer(key, .failed)
+                    }
+                }
+            }
+        }
+        if underWay == 0 { node.finishObjects(results, self) }
+    }
+
+    private func answer(_ key: RecordKey, _ answer: StatusRound.Answer, _ revision: UInt64 = 0) {
+        underWay -= 1
+        if let end = round.answer(key, answer) { results.hands.ended(key, end, revision: revision) }
+        goOn()
+    }
+}
