@@ -131,6 +131,17 @@ import Testing
         #expect(feed.isInStep(0) && feed.isInStep(1) && feed.next(hasRoom: both) == .follow)
     }
 
+    @Test func aListGoesOnPastWhatOnlyAFullTargetWants() {
+        var feed = ResultFeed(targetCount: 2)
+        #expect(feed.next(hasRoom: both) == .begin)
+        let second = TargetMask(1)
+        #expect(feed.list(sight(1, settled: 2), hasRoom: second) == .skip, "the first one has no room, the second has it")
+        #expect(feed.list(sight(2), hasRoom: second) == .hand(second, settled: none))
+        feed.listed()
+        #expect(!feed.isInStep(0) && feed.isInStep(1))
+        #expect(feed.backlog(of: 0) == (2, 1_000))
+    }
+
     @Test func patienceIsATwentiethOfTheTime() {
         var patience = FeedPatience()
         var waited: UInt64 = 0

@@ -220,7 +220,8 @@ public struct ResultFeed: Sendable {
             }
         }
         let handed = TargetMask(bits: wanted.bits & hasRoom.bits)
-        if isListed, handed.isEmpty, !wanted.isEmpty { return .wait }
+        // Somebody else who is listing may have room, and want what comes after it.
+        if isListed, !wanted.isEmpty, listeners.list.bits & hasRoom.bits == 0 { return .wait }
         for target in stands.indices where wanted.contains(target) && !handed.contains(target) {
             stands[target] = stands[target] == .inStep ? .lagging : .passing(isWhole: false)
             miss(sight, target)
