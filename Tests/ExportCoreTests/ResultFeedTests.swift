@@ -135,7 +135,8 @@ import Testing
         var feed = ResultFeed(targetCount: 2)
         #expect(feed.next(hasRoom: both) == .begin)
         let second = TargetMask(1)
-        #expect(feed.list(sight(1, settled: 2), hasRoom: second) == .skip, "the first one has no room, the second has it")
+        #expect(
+            feed.list(sight(1, settled: 2), hasRoom: second) == .skip, "the first one has no room, the second has it")
         #expect(feed.list(sight(2), hasRoom: second) == .hand(second, settled: none))
         feed.listed()
         #expect(!feed.isInStep(0) && feed.isInStep(1))

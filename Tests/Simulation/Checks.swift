@@ -176,7 +176,9 @@ final class Checks {
 
     /// Invariant 6: nobody knows what waits, so nobody knows how old it is.
     private func feedIsKnown(_ world: World) {
-        guard !world.plan.hasObjects, let since = world.feedFailsSince, world.now > max(since, lastLed) + Self.shutWithoutFeed else { return }
+        guard !world.plan.hasObjects, let since = world.feedFailsSince,
+            world.now > max(since, lastLed) + Self.shutWithoutFeed
+        else { return }
         if world.store.isAdmitting {
             violate("6: results cannot be read since \((world.now - since) / World.second) s and probing goes on")
         }

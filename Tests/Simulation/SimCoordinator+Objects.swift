@@ -9,10 +9,7 @@ final class SimResults {
     let hands: KubernetesResultsHands
     let objects: SimObjectFeed
     var reading: KubernetesResultsReading
-    /// What is to be written, and the number of the last of it.
-    var entries: [StatusEntry] = []
-    var through: UInt64 = 0
-    var isWriting = false
+    var writes = WriteQueue()
 
     init(world: World, node: SimCoordinator) {
         hands = KubernetesResultsHands(targets: (0..<world.plan.targetCount).map { "t\($0)" })
@@ -60,7 +57,7 @@ extension SimCoordinator {
         switch event {
         case .page(let page): handle(.page(shortened(page)))
         case .passed(let target): handle(.passed(target: target))
-        case .settled(let source): results.entries.append(.finished(source: source))
+        case .settled(let source): write([.finished(source: source)], results.writes.through, results)
         case .note(let text): world.note("\(identity): \(text)")
         }
     }
@@ -92,31 +89,41 @@ extension SimCoordinator {
 
     // MARK: Status
 
+    /// What became of results is to be written.
+    func write(_ entries: [StatusEntry], _ number: UInt64, _ results: SimResults) {
+        results.hands.foresee(entries)
+        results.writes.add(entries, number: number, most: Self.mostAtOnce)
+    }
+
+    fileprivate static let mostAtOnce = 6
+
     /// One round at a time: when it is certain that the lease is ours, a patch for each result of which there is news.
     private func writeObjects(_ results: SimResults) {
-        guard !results.isWriting, !results.entries.isEmpty, let term = core?.term else { return }
-        results.isWriting = true
+        guard !results.writes.isWriting, !results.writes.isEmpty, let term = core?.term else { return }
+        results.writes.isWriting = true
         let identity = identity
-        world.store.request(self, isOnce: true, { $0.lease.stored?.record.isLed(by: identity, term) == true ? .done(()) : .refused }) {
+        world.store.request(
+            self, isOnce: true, { $0.lease.stored?.record.isLed(by: identity, term) == true ? .done(()) : .refused }
+        ) {
             answer in
             guard self.results === results, self.core?.term == term else { return }
             switch answer {
             case .done: SimRound(self, results, term).goOn()
             case .refused:
                 self.elect(.changed)
-                results.isWriting = false
-            case .unknown: results.isWriting = false
+                results.writes.isWriting = false
+            case .unknown: results.writes.isWriting = false
             }
         }
     }
 
     /// A round is over.
     func finishObjects(_ results: SimResults, _ round: SimRound) {
-        results.isWriting = false
+        results.writes.isWriting = false
         guard self.results === results, round.isComplete else { return }
         results.hands.release(round.writing)
-        results.entries.removeFirst(round.count)
-        handle(.written(through: round.through))
+        handle(.written(through: results.writes.wrote(round.count)))
+        writeObjects(results)
     }
 }
 
@@ -132,16 +139,16 @@ final class SimRound {
     private var round: StatusRound
     private var underWay = 0
     let writing: KubernetesResultsHands.Writing
-    /// How many entries it writes, and the number of the last of them.
+    /// How many entries it writes.
     let count: Int
-    let through: UInt64
 
     init(_ node: SimCoordinator, _ results: SimResults, _ term: UInt64) {
         self.node = node
         self.results = results
         self.term = term
-        (count, through) = (results.entries.count, results.through)
-        writing = results.hands.writing(results.entries)
+        let entries = results.writes.first(SimCoordinator.mostAtOnce)
+        count = entries.count
+        writing = results.hands.writing(entries)
         round = writing.round
     }
 
@@ -150,7 +157,7 @@ final class SimRound {
     func goOn() {
         while underWay < 4 {
             var ended: [(RecordKey, StatusRound.End)] = []
-            guard let step = round.next(&ended) else { break }
+            guard let step = round.next(&ended, besides: results.hands.foretold) else { break }
             underWay += 1
             switch step {
             case .read(let key):
@@ -164,8 +171,13 @@ final class SimRound {
                     seen.status.state = .exported
                 }
                 let term = term
-                node.world.store.request(node, isOnce: true, { [seen] in .done($0.objects.patch(key, to: seen, term: term)) }) {
+                node.world.store.request(
+                    node, isOnce: true, { [seen] in .done($0.objects.patch(key, to: seen, term: term)) }
+                ) {
                     switch $0 {
+                    case .done(.written) where seen.status.state == .exported:
+                        self.results.hands.exported(key, seen.status)
+                        self.answer(key, .written(version: nil))
                     case .done(.written(let version, let revision)):
                         self.answer(key, .written(version: version), revision)
                     case .done(.conflict): self.answer(key, .conflict)

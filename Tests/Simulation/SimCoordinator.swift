@@ -269,8 +269,7 @@ final class SimCoordinator: SimNode {
             links[session]?.send(.error(fault), fromWorker: false)
             links.removeValue(forKey: session)?.close(fromWorker: false)
         case .write(let number, let facts) where results != nil:
-            results?.entries += facts.map { .facts($0) }
-            results?.through = number
+            if let results { write(facts.map { .facts($0) }, number, results) }
             if world.plant == .settledBeforeWritten { handle(.written(through: number)) }
         case .write(let number, _), .finished(_, let number):
             writes.append(effect)

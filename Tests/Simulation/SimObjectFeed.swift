@@ -87,10 +87,13 @@ final class SimObjectFeed {
     }
 
     private func list(_ id: UInt64, _ limit: Int, _ token: String?, _ usesSelector: Bool) {
-        world.store.request(node, isOnce: true, { store in
-            self.world.now < self.world.feedFailsUntil
-                ? .unknown : .done(store.objects.page(limit: limit, token: token, usesSelector: usesSelector))
-        }) { answer in
+        world.store.request(
+            node, isOnce: true,
+            { store in
+                self.world.now < self.world.feedFailsUntil
+                    ? .unknown : .done(store.objects.page(limit: limit, token: token, usesSelector: usesSelector))
+            }
+        ) { answer in
             guard !self.isClosed, self.machine.isCurrentList(id) else { return }
             switch answer {
             case .done(.success(let body)): self.arrived(id, body)
@@ -118,11 +121,14 @@ final class SimObjectFeed {
 
     private func follow(_ id: UInt64, _ version: String, _ seconds: Int, _ usesSelector: Bool) {
         var from = UInt64(version) ?? 0
-        world.store.request(node, isOnce: true, { (store) -> SimStore.Answer<Void> in
-            if self.world.now < self.world.feedFailsUntil { return .unknown }
-            if self.world.plant == .watchOnAfterGone { from = max(from, store.objects.compacted) }
-            return from < store.objects.compacted ? .refused : .done(())
-        }) { answer in
+        world.store.request(
+            node, isOnce: true,
+            { (store) -> SimStore.Answer<Void> in
+                if self.world.now < self.world.feedFailsUntil { return .unknown }
+                if self.world.plant == .watchOnAfterGone { from = max(from, store.objects.compacted) }
+                return from < store.objects.compacted ? .refused : .done(())
+            }
+        ) { answer in
             guard !self.isClosed, self.machine.isCurrentWatch(id) else { return }
             switch answer {
             case .done: self.open(id, from, seconds, usesSelector)

@@ -101,7 +101,8 @@ final class SimObjects {
     /// Each object whose status is not what its marks say, or that somebody still owes something.
     var unsettled: String? {
         let all = TargetMask(first: world.plan.targetCount)
-        for object in objects.values where object.status.word.settled != all || !object.status.isConsistent(targets: all) {
+        for object in objects.values
+        where object.status.word.settled != all || !object.status.isConsistent(targets: all) {
             return "object \(object.name): \(object.status)"
         }
         return nil
@@ -211,7 +212,9 @@ final class SimWatch {
         isSending = false
         guard !isOver else { return }
         let objects = world.store.objects
-        if world.isBlocked("store", node.name) || world.now < world.store.outageUntil || world.now < world.feedFailsUntil {
+        if world.isBlocked("store", node.name) || world.now < world.store.outageUntil
+            || world.now < world.feedFailsUntil
+        {
             return end(APIFailure(.noAnswer, "the connection is lost"))
         }
         // A watcher that is too slow for what the server keeps is dropped, and finds out with the next request.

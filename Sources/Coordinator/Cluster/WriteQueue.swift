@@ -6,7 +6,7 @@ import Protocol
 ///
 /// A store whose writes take long for each record is given a part at a time: what is written counts as soon as it is, and what
 /// comes meanwhile need not wait for all that was there before.
-struct WriteQueue: Sendable {
+package struct WriteQueue: Sendable {
     private struct Piece: Sendable {
         var entry: StatusEntry
         /// The number of the write that it belongs to.
@@ -19,20 +19,23 @@ struct WriteQueue: Sendable {
     /// The number of the last write of which everything was written.
     private var done: UInt64 = 0
     /// The number of the last write that came.
-    private(set) var through: UInt64 = 0
+    package private(set) var through: UInt64 = 0
     /// About how many records it speaks of.
     private(set) var records = 0
-    var isWriting = false
+    package var isWriting = false
     /// When the first of those came that came since something was begun to be written.
     var since: Tick?
     /// Nothing is written before; after a failure.
     var pausedUntil: Tick?
 
+    /// Nothing waits to be written.
+    package init() {}
+
     /// Nothing waits.
-    var isEmpty: Bool { pieces.isEmpty }
+    package var isEmpty: Bool { pieces.isEmpty }
 
     /// Entries of a write, cut into pieces of at most `most` records.
-    mutating func add(_ entries: [StatusEntry], number: UInt64, most: Int) {
+    package mutating func add(_ entries: [StatusEntry], number: UInt64, most: Int) {
         through = number
         for entry in entries {
             for part in Self.cut(entry, most) {
@@ -44,7 +47,7 @@ struct WriteQueue: Sendable {
     }
 
     /// What is written next: about `most` records, at least one entry.
-    func first(_ most: Int) -> [StatusEntry] {
+    package func first(_ most: Int) -> [StatusEntry] {
         var sum = 0
         var entries: [StatusEntry] = []
         for piece in pieces {
@@ -57,7 +60,7 @@ struct WriteQueue: Sendable {
     }
 
     /// The first `count` entries are written. The number of the last write of which everything is.
-    mutating func wrote(_ count: Int) -> UInt64 {
+    package mutating func wrote(_ count: Int) -> UInt64 {
         for piece in pieces.prefix(count) {
             records -= Self.records(piece.entry)
             if piece.isLast { done = piece.number }

@@ -196,7 +196,7 @@ package final class KubernetesResultsHands: Sendable {
     }
 
     /// What is going to be written.
-    func foresee(_ entries: [StatusEntry]) {
+    package func foresee(_ entries: [StatusEntry]) {
         state.withLock { state in
             for case .facts(let facts) in entries {
                 let word = Self.word(facts)
@@ -209,7 +209,7 @@ package final class KubernetesResultsHands: Sendable {
     }
 
     /// What is told of a result by now.
-    func foretold(_ key: RecordKey) -> ResultStatus.Word {
+    package func foretold(_ key: RecordKey) -> ResultStatus.Word {
         state.withLock { $0.hands[key]?.foretold ?? ResultStatus.Word() }
     }
 
@@ -224,7 +224,7 @@ package final class KubernetesResultsHands: Sendable {
     }
 
     /// A result is exported, whatever version it has now: nothing follows.
-    func exported(_ key: RecordKey, _ status: ResultStatus) {
+    package func exported(_ key: RecordKey, _ status: ResultStatus) {
         state.withLock { $0.hands[key]?.seen.status = status }
     }
 

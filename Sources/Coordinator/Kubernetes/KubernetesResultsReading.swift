@@ -88,7 +88,9 @@ package struct KubernetesResultsReading {
         var turn = ended
         watchStands(turn.now)
         if turn.isDrained, trouble == nil, !isFailing { tellPassed(&turn) }
-        while turn.events.isEmpty || turn.sum < turn.bytes, let text = notes.popLast() { turn.events.append(.note(text)) }
+        while turn.events.isEmpty || turn.sum < turn.bytes, let text = notes.popLast() {
+            turn.events.append(.note(text))
+        }
         if turn.events.isEmpty, let error = trouble {
             trouble = nil
             throw error
@@ -274,7 +276,8 @@ package struct KubernetesResultsReading {
     }
 
     /// Whether the object is done with.
-    private mutating func look(at batch: ObjectBatch, _ entry: ObjectEntry, isListed: Bool, _ turn: inout Turn) -> Bool {
+    private mutating func look(at batch: ObjectBatch, _ entry: ObjectEntry, isListed: Bool, _ turn: inout Turn) -> Bool
+    {
         // Gone, or exported and out of the selection: who has it in hand goes on, and finds out when it writes.
         if entry.change == .deleted { return true }
         let key = entry.key
