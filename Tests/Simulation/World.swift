@@ -184,6 +184,10 @@ final class World {
             sources.append(source)
             for record in source.records { store.objects.create(record.key) }
         }
+        // An API server forgets the past all the time, whoever still reads it.
+        if isFaulty, plan.faults & 1 << 20 != 0, rng.below(3) > 0 {
+            after(rng.below(400 * World.millisecond)) { self.store.objects.compact() }
+        }
     }
 
     /// Nothing is owed of a result that was deleted.
