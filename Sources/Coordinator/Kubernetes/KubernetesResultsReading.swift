@@ -205,6 +205,8 @@ package struct KubernetesResultsReading {
             endList()
         case .selectorUnknown:
             searchPause = 600_000
+            // The refusal was of the selector, and nothing is wrong without it.
+            (trouble, lastTrouble) = (nil, "")
             note(
                 "the definition of siderealproberesults offers no selector for spec.audit.exportStatus (selectableFields, Kubernetes"
                     + " 1.31): all results are listed, also those that are exported")
