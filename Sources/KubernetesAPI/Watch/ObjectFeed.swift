@@ -199,6 +199,10 @@ public actor ObjectFeed {
         }
     }
 
+    /// A piece of a watch takes several wake-ups, however small it is: after a small one, what comes is gathered for so long.
+    private static let gatherMilliseconds = 20
+    private static let smallBytes = 64 << 10
+
     /// Reads a watch to its end; nil if that came in good order.
     private static func follow(
         _ client: KubernetesClient, _ quest: WatchQuest, _ offer: (WatchPiece) async -> Bool
@@ -212,6 +216,9 @@ public actor ObjectFeed {
                     guard await offer(piece) else { return nil }
                 }
                 if let status { return APIVerdict.failure(quest.call, status) }
+                if piece.batch.bytes.count < Self.smallBytes {
+                    try? await Task.sleep(for: .milliseconds(Self.gatherMilliseconds))
+                }
             }
             return nil
         } catch {
