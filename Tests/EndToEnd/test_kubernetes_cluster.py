@@ -144,8 +144,13 @@ def test_a_status_that_is_not_taken_is_told_of(
     server.admin.patch("customresourcedefinitions", None, name, {"spec": definition["spec"]})
     cluster.create(40)
     wait_until(lambda: failures("refused", 422) >= 40, lambda: cluster.ask(leader, "/metrics")[-4000:], PATIENCE)
-    feed = cluster.status(leader)["feed"]
-    assert feed["refusedStatuses"] >= 40 and "422" in feed["statusTrouble"], feed
+
+    def feed() -> dict[str, object]:
+        found: dict[str, object] = cluster.status(leader)["feed"]
+        return found
+
+    wait_until(lambda: feed()["refusedStatuses"] == 40, lambda: f"the status says so: {feed()}", PATIENCE)
+    assert "422" in str(feed()["statusTrouble"]), feed()
     told = cluster.said(leader, "is not taken by the API server")
     assert len(told) == 1 and "exportStatus" in told[0]["cause"], told
     assert set(cluster.statuses()) == {"Pending"}
