@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -26,6 +26,7 @@ SYSTEM = "sidereal-system"
 ISSUER = "https://kubernetes.default.svc"
 # Both start in seconds; here eight may share two cores.
 PATIENCE = 120.0
+GRACE_SECONDS = 5.0
 _direct = build_opener(ProxyHandler({}))
 
 
@@ -113,7 +114,12 @@ class ApiServer:
 
     def restart(self) -> None:
         """Stops the API server as an update does, and starts it."""
-        self.stop(signal.SIGTERM)
+        running = self._runs["kube-apiserver"][-1]
+        running.send(signal.SIGTERM)
+        # It would wait for watches and requests for a minute.
+        with suppress(subprocess.TimeoutExpired):
+            running.process.wait(GRACE_SECONDS)
+        self.stop()
         self.start()
 
     def send(self, program: str, number: signal.Signals) -> None:
