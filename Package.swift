@@ -204,7 +204,8 @@ let package = Package(
                 .product(name: "CoreMetrics", package: "swift-metrics"),
             ], swiftSettings: strict),
         .target(
-            name: "Simulation", dependencies: ["Coordinator", "ExportCore", "Formats", "KubernetesAPI", "Model", "Protocol"],
+            name: "Simulation",
+            dependencies: ["Coordinator", "ExportCore", "Formats", "KubernetesAPI", "Model", "Protocol"],
             path: "Tests/Simulation",
             swiftSettings: strict),
         .executableTarget(
