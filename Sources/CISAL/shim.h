@@ -13,6 +13,13 @@ static inline uint32_t sidereal_crc32c(uint32_t state, const void *bytes, size_t
     return crc32_iscsi((unsigned char *)bytes, (int)count, state);
 }
 
+// Has the processor fetch memory that is about to be read.
+static inline void sidereal_prefetch(const void *bytes, size_t count)
+{
+    for (size_t at = 0; at < count; at += 64)
+        __builtin_prefetch((const char *)bytes + at);
+}
+
 // The stream structures hold arrays of 64 KiB, which Swift would import as tuples of as many elements.
 // They stay opaque: never defined, only cast.
 typedef struct sidereal_deflate sidereal_deflate;

@@ -28,51 +28,6 @@ public struct ToldRow: Sendable, Equatable {
     }
 }
 
-extension ToldRow {
-    /// Key, shard and epoch, big-endian.
-    private static let recordBytes = 22
-
-    /// The records as the table has them.
-    var records: [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(keys.count * Self.recordBytes)
-        func append(_ number: some FixedWidthInteger) {
-            for shift in stride(from: number.bitWidth - 8, through: 0, by: -8) {
-                bytes.append(UInt8(truncatingIfNeeded: number >> shift))
-            }
-        }
-        for (key, grant) in zip(keys, grants) {
-            append(key.high)
-            append(key.low)
-            append(grant.shard)
-            append(grant.epoch)
-        }
-        return bytes
-    }
-
-    /// Reads what ``records`` wrote; nil if it is nothing such.
-    init?(number: UInt64, target: String, kind: Int64, reason: String, records: [UInt8]) {
-        guard let code = UInt8(exactly: kind), let kind = Outcomes.Kind(rawValue: code),
-            records.count % Self.recordBytes == 0
-        else { return nil }
-        var at = 0
-        func next<N: FixedWidthInteger>(_: N.Type) -> N {
-            var number: N = 0
-            for _ in 0..<N.bitWidth / 8 {
-                number = number << 8 | N(truncatingIfNeeded: records[at])
-                at += 1
-            }
-            return number
-        }
-        var (keys, grants): ([RecordKey], [ShardGrant]) = ([], [])
-        while at < records.count {
-            keys.append(RecordKey(high: next(UInt64.self), low: next(UInt64.self)))
-            grants.append(ShardGrant(shard: next(UInt16.self), epoch: next(UInt32.self)))
-        }
-        self.init(number: number, target: target, kind: kind, reason: reason, keys: keys, grants: grants)
-    }
-}
-
 /// Told rows. Like all of the store: on the ledger's thread only.
 extension LedgerStore {
     func tell(_ row: ToldRow) throws(LedgerError) {

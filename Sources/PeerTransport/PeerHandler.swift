@@ -40,6 +40,7 @@ final class PeerHandler: ChannelDuplexHandler {
     private var isAnnounced = false
     /// Without TLS; used again once it was written.
     private var outgoing = ByteBuffer()
+    private var checksum = OutgoingFrame.Checksum()
     private var inFlight = 0
     private var isPumping = false
     private var lastHeard = NIODeadline.now()
@@ -208,7 +209,9 @@ final class PeerHandler: ChannelDuplexHandler {
         if let tls { return tls.send(pieces, promise: promise) }
         outgoing.clear(minimumCapacity: count)
         for piece in pieces {
-            unsafe piece.frame.withStretches(of: piece.range) { _ = unsafe outgoing.writeBytes($0) }
+            unsafe piece.frame.withStretches(of: piece.range, checksum: &checksum) { bytes in
+                _ = unsafe outgoing.writeBytes(bytes)
+            }
         }
         context.writeAndFlush(wrapOutboundOut(outgoing), promise: promise)
     }

@@ -60,6 +60,8 @@ public final class TLSHandler: ChannelDuplexHandler {
     private var ciphertext = ByteBuffer()
     /// The beginning of a record whose bytes lie in several places.
     private var gathered = ByteWriter(capacity: 64)
+    /// Of the frame that is being sent.
+    private var checksum = OutgoingFrame.Checksum()
 
     /// A handler for one channel.
     /// - Parameter handshakeLimit: longest time from activation to the end of the handshake.
@@ -245,7 +247,8 @@ public final class TLSHandler: ChannelDuplexHandler {
         ciphertext.clear(minimumCapacity: count + TLSConnection.overhead(of: count))
         do throws(CryptoError) {
             for piece in pieces {
-                try unsafe piece.frame.withStretches(of: piece.range) { bytes throws(CryptoError) in
+                try unsafe piece.frame.withStretches(of: piece.range, checksum: &checksum) {
+                    bytes throws(CryptoError) in
                     try unsafe encrypt(bytes)
                 }
             }

@@ -30,17 +30,11 @@ public struct FrameEncoder: Sendable {
         }
     }
 
-    /// `message` as a frame of its own, the same bytes as ``encode(_:into:)`` writes. Lines that lie together stay where
-    /// they are; those that are scattered are gathered, which costs less than to fetch each twice: once for the checksum
-    /// and, later and on another core, for the encryption.
+    /// `message` as a frame of its own, the same bytes as ``encode(_:into:)`` writes. Lines stay where they are.
     /// - Throws: as ``encode(_:into:)``.
     public mutating func frame(_ message: Message) throws(ProtocolError) -> OutgoingFrame {
-        guard case .records(let records) = message, records.lines.lieTogether else {
-            var capacity = 256
-            if case .records(let records) = message {
-                capacity = Frame.recordsSize(count: records.keys.count, bytes: records.lines.count)
-            }
-            var out = ByteWriter(capacity: capacity)
+        guard case .records(let records) = message else {
+            var out = ByteWriter(capacity: 256)
             try write(message, into: &out)
             return OutgoingFrame(out.seal())
         }
@@ -50,11 +44,6 @@ public struct FrameEncoder: Sendable {
         var tail = ByteWriter(capacity: 64)
         if release.isNext { tail.append(bigEndian: NextRelease.trailer) }
         try setLength(head.count + records.lines.count + tail.count, of: .records, at: 0, in: &head)
-        var sum = CRC32C()
-        unsafe head.span.withUnsafeBytes { unsafe sum.add($0) }
-        unsafe records.lines.withStretches(of: 0..<records.lines.count) { unsafe sum.add($0) }
-        unsafe tail.span.withUnsafeBytes { unsafe sum.add($0) }
-        tail.append(bigEndian: sum.value)
         return OutgoingFrame(head: head.seal(), lines: records.lines, tail: tail.seal())
     }
 

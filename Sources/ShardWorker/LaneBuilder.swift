@@ -144,20 +144,20 @@ final class LaneBuilder {
         batching.reset()
     }
 
-    /// Takes the bytes up to `mark` out of the open batch. A batch that closed far from full, by count or by age, is
-    /// copied to memory of its own size: queues are bounded by bytes that are used, and these are all it may hold.
+    /// Takes the bytes up to `mark` out of the open batch. A batch that fills less than half of its memory, since it closed by
+    /// count or by age, is copied to memory of its own size: queues are bounded by bytes that are used, and these are all it
+    /// may hold. The next one begins with a little more memory than this one took, so that batches like it are not copied.
     private func seal(upTo mark: Int) -> SealedBytes {
-        if mark * 2 < bounds.maxBytes {
+        let isLarge = mark * 2 >= bounds.maxBytes
+        let usual = isLarge ? bounds.maxBytes : min(mark + mark / 4, bounds.maxBytes)
+        var next = ByteWriter(capacity: max(usual, out.count - mark) + (64 << 10))
+        next.append(out.span, mark..<out.count)
+        if !isLarge, mark * 2 < out.reserved {
             var exact = ByteWriter(capacity: mark)
             exact.append(out.span, 0..<mark)
-            var rest = ByteWriter(capacity: max(out.count - mark, 0))
-            rest.append(out.span, mark..<out.count)
-            out.removeAll()
-            out.append(rest.span)
+            swap(&out, &next)
             return exact.seal()
         }
-        var next = ByteWriter(capacity: bounds.maxBytes + (64 << 10))
-        next.append(out.span, mark..<out.count)
         out.truncate(to: mark)
         swap(&out, &next)
         return next.seal()

@@ -35,6 +35,47 @@ import Testing
         }
     }
 
+    /// Packed by how far records lie from one another, and read again as they were; cut anywhere, they are no row.
+    @Test func recordsArePackedAndReadAgain() throws {
+        var rng = PRNG(seed: 3)
+        let far: [UInt64] = [1 << 47, 1 << 48, 1 << 49, 1 << 63, 0 &- (1 << 48), .max]
+        let steps = far + [0, 1, 63, 64, 1_220, 0 &- 1_220]
+        for shape in 0..<60 {
+            var row = ToldRow(number: 1, target: "t", kind: .delivered, reason: "", keys: [], grants: [])
+            var key = RecordKey(high: rng.next(), low: rng.next())
+            var epoch: UInt32 = .max
+            for _ in 0..<Int(rng.below(40)) {
+                if rng.below(6) == 0 { key.high = rng.next() }
+                key.low &+= shape % 2 == 0 ? 1_220 : steps[Int(rng.below(UInt64(steps.count)))]
+                if rng.below(4) == 0 { epoch = UInt32(truncatingIfNeeded: rng.next()) }
+                row.keys.append(key)
+                row.grants.append(ShardGrant(shard: UInt16(truncatingIfNeeded: rng.next()), epoch: epoch))
+            }
+            func read(_ bytes: [UInt8]) -> ToldRow? {
+                ToldRow(number: 1, target: "t", kind: Int64(row.kind.rawValue), reason: "", records: bytes)
+            }
+            let bytes = row.records
+            #expect(read(bytes) == row)
+            #expect(bytes.count <= 23 * row.keys.count)
+            // Where a record ends is no mistake: then it is a shorter row, and the row's checksum is wrong.
+            for count in 0..<bytes.count {
+                if let shorter = read(Array(bytes[..<count])) { #expect(row.keys.starts(with: shorter.keys)) }
+            }
+            #expect(read(bytes + [4]) == nil && read(bytes + [1]) == nil)
+        }
+        #expect(ToldRow(number: 1, target: "t", kind: 0, reason: "", records: [3, 0, 0, 0]) == nil)
+    }
+
+    /// A million of them a day is what a worker's disk writes.
+    @Test func neighboursTakeFiveBytes() {
+        var row = ToldRow(number: 1, target: "t", kind: .delivered, reason: "", keys: [], grants: [])
+        for place in 0..<1_000 as Range<UInt64> {
+            row.keys.append(RecordKey(high: 7, low: place * 1_220))
+            row.grants.append(ShardGrant(shard: UInt16(place % 256), epoch: 3))
+        }
+        #expect(row.records.count < 5_050)
+    }
+
     @Test func noNumberIsUsedAgainAfterEverythingIsForgotten() async throws {
         try await withTemporaryDirectory { directory in
             var ledger = try await Ledger.open(directory: directory)

@@ -185,8 +185,11 @@ func frame(_ count: Int, seed: UInt64 = 1) -> SealedBytes {
 @Suite struct OutboundLanesTests {
     private func takeAll(_ lanes: inout OutboundLanes, _ limit: Int) -> [UInt8] {
         var found: [UInt8] = []
+        var checksum = OutgoingFrame.Checksum()
         for piece in lanes.take(limit) {
-            unsafe piece.frame.withStretches(of: piece.range) { unsafe found.append(contentsOf: $0) }
+            unsafe piece.frame.withStretches(of: piece.range, checksum: &checksum) {
+                unsafe found.append(contentsOf: $0)
+            }
         }
         return found
     }

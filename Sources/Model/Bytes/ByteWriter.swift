@@ -60,6 +60,9 @@
         return unsafe storage
     }
 
+    /// Bytes of the storage, written to or not.
+    public var reserved: Int { capacity }
+
     /// Whether nothing was written yet.
     @inlinable public var isEmpty: Bool { storedCount == 0 }
 
