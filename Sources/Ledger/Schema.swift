@@ -83,7 +83,12 @@ enum Schema {
             sum INTEGER NOT NULL
         ) STRICT;
         """,
+        packedRows,
     ]
+
+    /// From here on records of told rows are packed, and `kind` says so (``ToldRow/packed``); rows from before stay as they are.
+    /// The step itself changes nothing: it keeps programs away that do not know of it.
+    private static let packedRows = "PRAGMA application_id = \(applicationID);"
 
     /// How long a dead letter's record was, and what became of those that are gone.
     private static let removals = """

@@ -7,7 +7,13 @@ import Protocol
 /// record before, whose high half it shares; the shard; the epoch, unless with ``sameEpoch`` it is that of the record before.
 /// Numbers are big-endian; a distance is a zigzag number in groups of seven bits, the lowest first, the last without the
 /// eighth bit.
+///
+/// Until version 4 of the tables a record was its key, its shard and its epoch, 22 bytes.
 extension ToldRow {
+    /// In a row's `kind`: its records are packed.
+    static let packed: Int64 = 16
+    private static let unpackedBytes = 22
+
     private static let near: UInt8 = 1
     private static let sameEpoch: UInt8 = 2
 
@@ -45,11 +51,24 @@ extension ToldRow {
         return bytes
     }
 
-    /// Reads what ``records`` wrote; nil if it is nothing such.
+    /// Reads what ``records`` wrote, now or before version 5; nil if it is nothing such.
     init?(number: UInt64, target: String, kind: Int64, reason: String, records: [UInt8]) {
-        guard let code = UInt8(exactly: kind), let kind = Outcomes.Kind(rawValue: code) else { return nil }
+        guard let code = UInt8(exactly: kind & ~Self.packed), let known = Outcomes.Kind(rawValue: code) else {
+            return nil
+        }
         var reader = Reader(bytes: records[...])
         var (keys, grants): ([RecordKey], [ShardGrant]) = ([], [])
+        if kind & Self.packed == 0 {
+            guard records.count % Self.unpackedBytes == 0 else { return nil }
+            while let key = reader.key(false, nil), let shard = reader.next(UInt16.self),
+                let epoch = reader.next(UInt32.self)
+            {
+                keys.append(key)
+                grants.append(ShardGrant(shard: shard, epoch: epoch))
+            }
+            self.init(number: number, target: target, kind: known, reason: reason, keys: keys, grants: grants)
+            return
+        }
         while let marks = reader.bytes.popFirst() {
             guard marks & ~(Self.near | Self.sameEpoch) == 0, let key = reader.key(marks & Self.near != 0, keys.last),
                 let shard = reader.next(UInt16.self),
@@ -58,7 +77,7 @@ extension ToldRow {
             keys.append(key)
             grants.append(ShardGrant(shard: shard, epoch: epoch))
         }
-        self.init(number: number, target: target, kind: kind, reason: reason, keys: keys, grants: grants)
+        self.init(number: number, target: target, kind: known, reason: reason, keys: keys, grants: grants)
     }
 
     /// What is left of the bytes.

@@ -33,9 +33,10 @@ extension LedgerStore {
     func tell(_ row: ToldRow) throws(LedgerError) {
         let number = Int64(clamping: row.number)
         let records = row.records
-        let sum = RowSum.told(number, row.target, Int64(row.kind.rawValue), row.reason, records)
+        let kind = Int64(row.kind.rawValue) | ToldRow.packed
+        let sum = RowSum.told(number, row.target, kind, row.reason, records)
         try statements.told.add.run([
-            .integer(number), .text(row.target), .integer(Int64(row.kind.rawValue)), .text(row.reason),
+            .integer(number), .text(row.target), .integer(kind), .text(row.reason),
             .blob(records), .integer(sum),
         ])
     }

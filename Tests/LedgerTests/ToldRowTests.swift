@@ -52,7 +52,8 @@ import Testing
                 row.grants.append(ShardGrant(shard: UInt16(truncatingIfNeeded: rng.next()), epoch: epoch))
             }
             func read(_ bytes: [UInt8]) -> ToldRow? {
-                ToldRow(number: 1, target: "t", kind: Int64(row.kind.rawValue), reason: "", records: bytes)
+                ToldRow(
+                    number: 1, target: "t", kind: Int64(row.kind.rawValue) | ToldRow.packed, reason: "", records: bytes)
             }
             let bytes = row.records
             #expect(read(bytes) == row)
@@ -63,7 +64,16 @@ import Testing
             }
             #expect(read(bytes + [4]) == nil && read(bytes + [1]) == nil)
         }
-        #expect(ToldRow(number: 1, target: "t", kind: 0, reason: "", records: [3, 0, 0, 0]) == nil)
+        #expect(ToldRow(number: 1, target: "t", kind: ToldRow.packed, reason: "", records: [3, 0, 0, 0]) == nil)
+    }
+
+    /// A row that a program of before wrote is told as it was written, not as what it would be now.
+    @Test func rowsFromBeforeAreRead() {
+        let old: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 7, 0, 0, 0, 2]
+        let row = ToldRow(number: 3, target: "t", kind: 0, reason: "", records: old + old)
+        #expect(row?.keys == [RecordKey(high: 1, low: 9), RecordKey(high: 1, low: 9)])
+        #expect(row?.grants == [ShardGrant(shard: 7, epoch: 2), ShardGrant(shard: 7, epoch: 2)])
+        #expect(ToldRow(number: 3, target: "t", kind: 0, reason: "", records: old + [1]) == nil)
     }
 
     /// A million of them a day is what a worker's disk writes.
