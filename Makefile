@@ -105,7 +105,7 @@ format: ## Formatting, applied
 
 # Tests of sockets, threads and real time-outs, one after another: beside minutes of computing on two cores they would
 # measure the machine. All others at once.
-TIMED_TESTS := ^(BackendsTests|CoordinatorTests|HTTPClientTests|PeerTransportTests|ShardWorkerTests|StatusEndpointTests)\.
+TIMED_TESTS := ^(BackendsTests|CoordinatorTests|HTTPClientTests|KubernetesAPITests|PeerTransportTests|ShardWorkerTests|StatusEndpointTests)\.
 
 unit: .make/apt kube-assets ## Unit, property and simulation tests
 	export KUBEBUILDER_ASSETS="$$(deploy/local/kube-assets)"; \

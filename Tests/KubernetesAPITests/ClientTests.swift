@@ -154,7 +154,7 @@ import Testing
     }
 
     @Test func cancelledCallsAreNotSent() async throws {
-        try await withServer([.silence(2_000)]) { server, client in
+        try await withServer([.silence(120_000)]) { server, client in
             let task = Task { await patch(client) }
             while server.requests.isEmpty { await Task.yield() }
             task.cancel()

@@ -59,7 +59,9 @@ final class CannedServer: Sendable {
             switch answers.withLock({ $0.isEmpty ? .hangUp : $0.removeFirst() }) {
             case .hangUp: return
             case .silence(let milliseconds):
-                usleep(milliseconds * 1_000)
+                // Or until the client hangs up.
+                var hangUp = pollfd(fd: connection, events: Int16(POLLIN), revents: 0)
+                _ = unsafe poll(&hangUp, 1, Int32(milliseconds))
                 return
             case .token(let token):
                 Self.answer(connection, head.contains("Bearer \(token.value)\r\n") ? 200 : 401, "", "{}")
