@@ -17,7 +17,8 @@ from strangers import Caller, Imposter
 @pytest.fixture
 def cluster(bench: Workbench) -> Iterator[SmallCluster]:
     """Two coordinators and two workers, none of them started."""
-    made = SmallCluster(bench)
+    # Long, so that on a busy machine nobody falls silent for a third of it before its certificate ends.
+    made = SmallCluster(bench, settings={"workerLease": "9s"})
     try:
         yield made
     finally:
