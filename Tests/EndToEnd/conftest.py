@@ -12,6 +12,7 @@ from api_server import ApiServer
 from aws import Moto
 from browser import Browser
 from exporter import Workbench, generate, is_root
+from kube_cluster import PROBES, KubeCluster
 from peers import Stage
 from s3_proxy import S3Proxy
 
@@ -88,6 +89,30 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     server = ApiServer(tmp_path_factory.mktemp("kubernetes"))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module")
+def own_api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A server of one file of tests alone: coordinators read the results of all namespaces."""
+    made = ApiServer(tmp_path_factory.mktemp("kubernetes"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server(own_api_server: ApiServer) -> Iterator[ApiServer]:
+    """The server, with nothing that another test has left."""
+    yield own_api_server
+    own_api_server.wipe(PROBES)
+
+
+@pytest.fixture
+def clusters(server: ApiServer) -> Iterator[list[KubeCluster]]:
+    """What a test puts there is closed with it."""
+    made: list[KubeCluster] = []
+    yield made
+    for cluster in made:
+        cluster.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +10,7 @@ from api_server import SYSTEM, ApiServer
 from chart import Rendered, render
 from exporter import Workbench, wait_until
 from kube_client import Json
-from kube_cluster import GATE, OUTAGE, PROBES, KubeCluster
+from kube_cluster import GATE, OUTAGE, KubeCluster
 from policies import judge
 from small_cluster import PATIENCE
 from value_sets import SPLUNK, targets
@@ -19,30 +18,6 @@ from value_sets import SPLUNK, targets
 THRESHOLD = 5
 JOBS = f"/apis/batch/v1/namespaces/{SYSTEM}/jobs"
 POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server of this file's own: coordinators read the results of all namespaces."""
-    made = ApiServer(tmp_path_factory.mktemp("kubernetes"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(shared: ApiServer) -> Iterator[ApiServer]:
-    """The server, with nothing that another test has left."""
-    yield shared
-    shared.wipe(PROBES)
-
-
-@pytest.fixture
-def clusters(server: ApiServer) -> Iterator[list[KubeCluster]]:
-    """What a test puts there is closed with it."""
-    made: list[KubeCluster] = []
-    yield made
-    for cluster in made:
-        cluster.close()
 
 
 def renewed(lease: Json) -> datetime:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from api_server import SYSTEM, ApiServer
 from exporter import Running, Workbench, is_root, wait_until
 from kube_client import Json
-from kube_cluster import PROBES, KubeCluster
+from kube_cluster import KubeCluster
 from rules import COORDINATOR, Rule, chart_rules, grant
 from small_cluster import PATIENCE
 
@@ -75,30 +74,6 @@ class PodCluster(KubeCluster):
 
     def _account(self, name: str) -> Path:
         return self.directory / f"{name}.account"
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server of this file's own: coordinators read the results of all namespaces."""
-    made = ApiServer(tmp_path_factory.mktemp("kubernetes"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(shared: ApiServer) -> Iterator[ApiServer]:
-    """The server, with nothing that another test has left."""
-    yield shared
-    shared.wipe(PROBES)
-
-
-@pytest.fixture
-def clusters(server: ApiServer) -> Iterator[list[KubeCluster]]:
-    """What a test puts there is closed with it."""
-    made: list[KubeCluster] = []
-    yield made
-    for cluster in made:
-        cluster.close()
 
 
 def is_known(server: ApiServer, token: str) -> bool:

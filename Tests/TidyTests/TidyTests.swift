@@ -33,6 +33,16 @@ import Testing
         }
     }
 
+    /// What belongs at the top: a stray file there is one more thing that a newcomer has to understand.
+    @Test func theTopIsFixed() throws {
+        let known: Set = [
+            "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "Package.resolved", "Package.swift",
+            "README.md", "Sources", "Tests", "benchmarks", "deploy", "docs",
+        ]
+        let found = try FileManager.default.contentsOfDirectory(atPath: Self.root).filter { !$0.hasPrefix(".") }
+        #expect(Set(found).subtracting(known) == [], "name it in known, or put it below one of them")
+    }
+
     @Test func everyTargetHasALayer() throws {
         #expect(Layers.unknown(try Self.directories(in: "Sources")) == [], "add it to Layers.table")
     }
