@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -114,12 +115,7 @@ class ApiServer:
 
     def restart(self) -> None:
         """Stops the API server as an update does, and starts it."""
-        running = self._runs["kube-apiserver"][-1]
-        running.send(signal.SIGTERM)
-        # It would wait for watches and requests for a minute.
-        with suppress(subprocess.TimeoutExpired):
-            running.process.wait(GRACE_SECONDS)
-        self.stop()
+        self._end_gracefully()
         self.start()
 
     def send(self, program: str, number: signal.Signals) -> None:
@@ -152,9 +148,13 @@ class ApiServer:
 
     def compact(self) -> None:
         """Makes every older resourceVersion unknown (410). The server's cache of watches forgets with its restart."""
-        now = self.admin.call("GET", place("namespaces"), limit="1")["metadata"]["resourceVersion"]
-        self._ask_etcd("/v3/kv/compaction", {"revision": now, "physical": True})
-        self.restart()
+        self._end_gracefully()
+        # Whoever has seen the server's last change has missed these.
+        key = base64.b64encode(b"/compacted").decode()
+        for _ in range(10):
+            answer = self._ask_etcd("/v3/kv/put", {"key": key, "value": key})
+        self._ask_etcd("/v3/kv/compaction", {"revision": answer["header"]["revision"], "physical": True})
+        self.start()
 
     # What is in there
 
@@ -315,6 +315,14 @@ class ApiServer:
         running = self._runs[program][-1]
         running.send(number)
         running.process.wait(PATIENCE)
+
+    def _end_gracefully(self) -> None:
+        running = self._runs["kube-apiserver"][-1]
+        running.send(signal.SIGTERM)
+        # It would wait for watches and requests for a minute.
+        with suppress(subprocess.TimeoutExpired):
+            running.process.wait(GRACE_SECONDS)
+        self.stop()
 
     def _works(self) -> bool:
         assert self._runs["kube-apiserver"][-1].is_running, self._complaint("kube-apiserver")
