@@ -56,6 +56,18 @@ def test_pods_are_confined(name: str, rendered: Callable[[str], Rendered]) -> No
         assert template["spec"]["serviceAccountName"] == f"sidereal-export-{role}"
 
 
+def test_a_worker_has_the_time_to_check_a_full_ledger(rendered: Callable[[str], Rendered]) -> None:
+    """It listens only then; killed before, it would begin anew each time."""
+    patience = {
+        role: probe["periodSeconds"] * probe["failureThreshold"]
+        for role, template in pods(rendered("minimal"))
+        for probe in [container(template)["startupProbe"]]
+    }
+    assert patience["worker"] >= 15 * 60
+    # A coordinator has nothing to read.
+    assert patience["coordinator"] <= 120
+
+
 @pytest.mark.parametrize("name", VALID)
 def test_only_coordinators_have_a_token_of_the_api_server(name: str, rendered: Callable[[str], Rendered]) -> None:
     chart = rendered(name)
