@@ -177,11 +177,11 @@ def ports(rule: Json) -> set[int | str]:
     return {port["port"] for port in rule["ports"]}
 
 
-def test_coordinators_reach_the_api_server_and_nothing_else(rendered: Callable[[str], Rendered]) -> None:
+def test_coordinators_reach_the_api_server_and_names_and_nothing_else(rendered: Callable[[str], Rendered]) -> None:
     for name, expected in (("minimal", {443, 6443}), (POD_IDENTITY, {6443})):
         policy = rendered(name).one("NetworkPolicy", "sidereal-export-coordinator")["spec"]
         assert policy["policyTypes"] == ["Ingress", "Egress"]
-        assert [ports(rule) for rule in policy["egress"]] == [expected]
+        assert [ports(rule) for rule in policy["egress"]] == [expected, {53}]
         assert policy["egress"][0].get("to", []) == (
             [{"ipBlock": {"cidr": "10.0.0.1/32"}}] if name == POD_IDENTITY else []
         )
@@ -208,6 +208,25 @@ def test_workers_reach_coordinators_names_and_targets(rendered: Callable[[str], 
     policy = rendered(POD_IDENTITY).one("NetworkPolicy", "sidereal-export-worker")["spec"]
     assert policy["egress"][2]["to"] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
     assert policy["egress"][3]["to"][0] == {"ipBlock": {"cidr": "169.254.170.23/32"}}
+
+
+def test_both_roles_ask_those_for_names_who_answer(rendered: Callable[[str], Rendered]) -> None:
+    own = ("kube-system", {"k8s-app": "kube-dns"}, 53)
+    for name, (namespace, labels, port), addresses in (
+        ("minimal", own, []),
+        (POD_IDENTITY, own, ["169.254.20.10/32", "10.96.0.10/32"]),
+        (SIX, ("openshift-dns", {"dns.operator.openshift.io/daemonset-dns": "default"}, 5353), []),
+    ):
+        for role in ("coordinator", "worker"):
+            policy = rendered(name).one("NetworkPolicy", f"sidereal-export-{role}")["spec"]
+            (rule,) = [rule for rule in policy["egress"] if {"protocol": "UDP", "port": port} in rule["ports"]]
+            assert rule["ports"] == [{"protocol": protocol, "port": port} for protocol in ("UDP", "TCP")]
+            selector, *blocks = rule["to"]
+            assert selector == {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+                "podSelector": {"matchLabels": labels},
+            }
+            assert blocks == [{"ipBlock": {"cidr": address}} for address in addresses]
 
 
 # Options

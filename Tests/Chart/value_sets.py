@@ -100,10 +100,27 @@ VALID: dict[str, Json] = {
     "low, pod identity, existing certificates": targets(EVIDENCE | {"secretRef": None, "credentials": "podIdentity"})
     | {"global": {"impactLevel": "low"}, "aws": {"credentials": "podIdentity"}}
     | {"certificates": {"mode": "existing", "existing": {"coordinatorSecret": "their-c", "workerSecret": "their-w"}}}
-    | {"networkPolicy": {"apiServerCIDRs": ["10.0.0.1/32"], "apiServerPorts": [6443], "targetCIDRs": ["192.0.2.0/24"]}},
+    | {
+        "networkPolicy": {
+            "apiServerCIDRs": ["10.0.0.1/32"],
+            "apiServerPorts": [6443],
+            "targetCIDRs": ["192.0.2.0/24"],
+            # NodeLocal DNSCache.
+            "dns": {"cidrs": ["169.254.20.10/32", "10.96.0.10/32"]},
+        }
+    },
     "six, csi, own issuer, OpenShift": targets(SEARCH, ARCHIVE)
     | {"ipFamily": "IPv6", "security": {"runAsUser": None, "fsGroup": None}}
     | {"certificates": {"mode": "certManagerCSI", "issuer": {"name": "agency", "kind": "ClusterIssuer"}}}
+    | {
+        "networkPolicy": {
+            "dns": {
+                "namespace": "openshift-dns",
+                "podLabels": {"k8s-app": None, "dns.operator.openshift.io/daemonset-dns": "default"},
+                "ports": [5353],
+            }
+        }
+    }
     | {"image": {"digest": "sha256:" + "0" * 64, "pullSecrets": ["registry"]}}
     | {"worker": {"extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}], "minAvailable": "50%"}},
 }
@@ -246,6 +263,12 @@ INVALID: dict[str, Wrong] = {
     "S3 without credentials": Wrong(s3(secretRef=None), "aws.credentials is none", by_program=False),
     "IRSA that is not there": Wrong(s3(credentials="irsa"), "aws.credentials is none", by_program=False),
     "IRSA without a role": Wrong(s3() | {"aws": {"credentials": "irsa"}}, "aws.roleArn is missing", by_program=False),
+    "names from nowhere": Wrong(
+        splunk() | {"networkPolicy": {"dns": {"ports": []}}}, "networkPolicy.dns.ports", by_program=False
+    ),
+    "a name for an address": Wrong(
+        splunk() | {"networkPolicy": {"dns": {"cidrs": ["kube-dns"]}}}, "networkPolicy.dns.cidrs", by_program=False
+    ),
     "no certificates": Wrong(
         splunk() | {"certificates": {"mode": "existing"}}, "certificates.existing", by_program=False
     ),

@@ -238,3 +238,21 @@ readinessProbe:
 {{- end -}}
 {{- $ports | uniq | toJson -}}
 {{- end }}
+
+{{- /* A rule that lets a pod ask for names. Ports are those of the pods that answer: policies do not see the Service's. */}}
+{{- define "sidereal-export.dnsEgress" -}}
+- to:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: {{ .namespace }}
+      podSelector:
+        matchLabels: {{- toYaml .podLabels | nindent 10 }}
+    {{- range .cidrs }}
+    - ipBlock: {cidr: {{ . | quote }}}
+    {{- end }}
+  ports:
+    {{- range .ports }}
+    - {protocol: UDP, port: {{ int . }}}
+    - {protocol: TCP, port: {{ int . }}}
+    {{- end }}
+{{- end }}
