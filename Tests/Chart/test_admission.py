@@ -19,6 +19,7 @@ Json = dict[str, Any]
 COORDINATOR = "system:serviceaccount:sidereal-system:sidereal-export-coordinator"
 COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
 OPERATOR = "system:serviceaccount:sidereal-system:sidereal-operator"
+MIGRATOR = "system:serviceaccount:kube-system:storage-version-migrator"
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 PROBE = {"sidereal.cloud/probe-id": "0b5c6cde-9d4f-4e53-8f8a-1c5f7c0f5d11"}
 
@@ -166,11 +167,43 @@ def test_coordinators_write_the_status_and_their_annotations(results_policy: Jso
 def test_nobody_else_updates(results_policy: Json) -> None:
     for user in ("admin@example.gov", OPERATOR, "system:serviceaccount:other:sidereal-export-coordinator", "nobody"):
         for verdict in (
-            update(results_policy, result(), user),
             update(results_policy, result(), user, spec__audit=EXPORTED),
             update(results_policy, result(), user, metadata__annotations=TOLD),
         ):
             assert any("results are append-only; only the coordinators" in each for each in verdict.refusals), user
+
+
+def test_whoever_changes_nothing_passes(results_policy: Json) -> None:
+    """Objects are migrated to another storage version by writing them as they are."""
+    owners = [{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "b"}]
+    for old in (
+        result(),
+        result("Exported", metadata__annotations=TOLD),
+        result("Failed", metadata__finalizers=["foregroundDeletion"], metadata__ownerReferences=owners),
+        result(metadata__annotations=None, metadata__labels=None),
+    ):
+        assert update(results_policy, old, MIGRATOR).admits
+        # What the API server keeps itself.
+        assert update(results_policy, old, MIGRATOR, metadata__managedFields=[{"manager": "m"}]).admits
+        # An empty list is none.
+        empty = {f"metadata__{key}": old["metadata"].get(key, []) for key in ("finalizers", "ownerReferences")}
+        assert update(results_policy, old, MIGRATOR, **empty).admits
+    full = result("Failed", metadata__finalizers=["foregroundDeletion"], metadata__ownerReferences=owners)
+    for change in (
+        {"spec__audit": EXPORTED},
+        {"spec__audit__exportStatus": "Pending"},
+        {"spec__result__outcome": "Pass"},
+        {"spec__more": "x"},
+        {"metadata__labels": None},
+        {"metadata__labels": PROBE | {"a": "b"}},
+        {"metadata__annotations": None},
+        {"metadata__annotations": TOLD},
+        {"metadata__finalizers": []},
+        {"metadata__finalizers": ["foregroundDeletion", "a/b"]},
+        {"metadata__ownerReferences": None},
+    ):
+        refusals = update(results_policy, full, MIGRATOR, **change).refusals
+        assert any("only the coordinators of sidereal-export write" in each for each in refusals), change
 
 
 def test_nothing_of_the_record_changes(results_policy: Json) -> None:
@@ -260,3 +293,8 @@ def test_the_api_server_enforces_both(api_server: ApiServer, rendered: Callable[
     path = place(RESULTS, "probes", "kept")
     code, document = api_server.admin.request("PATCH", path, relabel, MERGE, dryRun="All")
     assert code == 403 and "append-only" in document["message"], document
+    code, document = api_server.admin.request("GET", path)
+    assert code == 200
+    # As it is, it may be written again, which a migration of storage does.
+    code, document = api_server.admin.request("PUT", path, document, dryRun="All")
+    assert code == 200, document
