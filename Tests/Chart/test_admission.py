@@ -189,7 +189,7 @@ def test_whoever_changes_nothing_passes(results_policy: Json) -> None:
         empty = {f"metadata__{key}": old["metadata"].get(key, []) for key in ("finalizers", "ownerReferences")}
         assert update(results_policy, old, MIGRATOR, **empty).admits
     full = result("Failed", metadata__finalizers=["foregroundDeletion"], metadata__ownerReferences=owners)
-    for change in (
+    changes: list[Json] = [
         {"spec__audit": EXPORTED},
         {"spec__audit__exportStatus": "Pending"},
         {"spec__result__outcome": "Pass"},
@@ -201,7 +201,8 @@ def test_whoever_changes_nothing_passes(results_policy: Json) -> None:
         {"metadata__finalizers": []},
         {"metadata__finalizers": ["foregroundDeletion", "a/b"]},
         {"metadata__ownerReferences": None},
-    ):
+    ]
+    for change in changes:
         refusals = update(results_policy, full, MIGRATOR, **change).refusals
         assert any("only the coordinators of sidereal-export write" in each for each in refusals), change
 
