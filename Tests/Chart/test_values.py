@@ -51,6 +51,18 @@ def test_every_mistake_is_told_at_once() -> None:
         assert part in str(refusal.value)
 
 
+def test_budgets_that_let_one_go_are_taken() -> None:
+    for role, settings in (
+        ("coordinator", {"minAvailable": 2}),
+        ("worker", {"minAvailable": "50%"}),
+        ("worker", {"replicas": 1, "minAvailable": 0}),
+        ("worker", {"replicas": 100, "minAvailable": "99%"}),
+    ):
+        chart = render(VALID["minimal"] | {role: settings})
+        budget = chart.one("PodDisruptionBudget", f"sidereal-export-{role}")["spec"]
+        assert budget["minAvailable"] == settings["minAvailable"] and "maxUnavailable" not in budget
+
+
 def test_an_old_cluster_is_told_that_it_cannot_enforce_the_gate() -> None:
     with pytest.raises(Refused, match=r"Kubernetes 1\.30, and this is v1\.29\.4"):
         render(targets(SPLUNK), kubernetes="v1.29.4")

@@ -279,5 +279,23 @@ INVALID: dict[str, Wrong] = {
     ),
     "a mode": Wrong(splunk() | {"certificates": {"mode": "none"}}, "certificates.mode", by_program=False),
     "scaling backwards": Wrong(splunk() | {"autoscaling": {"minReplicas": 9}}, "minReplicas", by_program=False),
+    "coordinators that never leave": Wrong(
+        splunk() | {"coordinator": {"minAvailable": 3}}, "coordinator.minAvailable is 3 of 3", by_program=False
+    ),
+    "workers that never leave": Wrong(
+        splunk() | {"worker": {"minAvailable": "100%"}}, "worker.minAvailable is 100% of 2", by_program=False
+    ),
+    # 51 % of two is two.
+    "a share that is rounded up": Wrong(
+        splunk() | {"worker": {"minAvailable": "51%"}}, "worker.minAvailable is 51% of 2", by_program=False
+    ),
+    "the only worker": Wrong(
+        splunk() | {"worker": {"replicas": 1, "minAvailable": "1%"}}, "worker.minAvailable is 1% of 1", by_program=False
+    ),
+    "as few as scaling leaves": Wrong(
+        splunk() | {"worker": {"replicas": 9, "minAvailable": 2}, "autoscaling": {"enabled": True}},
+        "worker.minAvailable is 2 of 2",
+        by_program=False,
+    ),
     "a misspelt key": Wrong(splunk() | {"worker": {"replica": 3}}, "replica", by_program=False),
 }

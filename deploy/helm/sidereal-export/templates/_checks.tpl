@@ -83,6 +83,26 @@ All mistakes are told at once.
 {{- if gt (int64 $scaling.minReplicas) (int64 $scaling.maxReplicas) -}}
 {{- include "sidereal-export.mistake" (list $found "autoscaling" "has minReplicas above maxReplicas") -}}
 {{- end -}}
+{{- include "sidereal-export.checkBudget" (list $root $found "coordinator" ($root.Values.coordinator.replicas | int64)) -}}
+{{- include "sidereal-export.checkBudget" (list $root $found "worker" (ternary $scaling.minReplicas $root.Values.worker.replicas $scaling.enabled | int64)) -}}
+{{- end }}
+
+{{- /* That a node can be drained: one replica at least may be missing. Kubernetes rounds percentages up. */}}
+{{- define "sidereal-export.checkBudget" -}}
+{{- $role := index . 2 -}}
+{{- $replicas := index . 3 -}}
+{{- $given := index (index . 0).Values $role "minAvailable" -}}
+{{- if not (kindIs "invalid" $given) -}}
+{{- $least := 0 -}}
+{{- if kindIs "string" $given -}}
+{{- $least = div (add (mul ($given | trimSuffix "%" | int64) $replicas) 99) 100 -}}
+{{- else -}}
+{{- $least = $given | int64 -}}
+{{- end -}}
+{{- if ge ($least | int64) $replicas -}}
+{{- include "sidereal-export.mistake" (list (index . 1) (printf "%s.minAvailable" $role) (printf "is %v of %d replicas: none could ever be evicted, and draining a node would hang; let one be missing, or leave it out" $given $replicas)) -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{- define "sidereal-export.checkCluster" -}}
