@@ -14,7 +14,7 @@ extension World {
     }
 
     private func fault() {
-        let kind = Int(rng.below(plan.hasObjects ? 24 : 20))
+        let kind = Int(rng.below(plan.hasObjects ? 25 : 20))
         guard plan.faults & (1 << UInt64(kind)) != 0 else { return }
         let worker = workers[Int(rng.below(UInt64(workers.count)))]
         let coordinator = coordinators[Int(rng.below(UInt64(coordinators.count)))]
@@ -42,6 +42,7 @@ extension World {
         case 19: scale()
         case 20, 21: store.objects.compact()
         case 22: for watch in store.objects.watches { watch.end(APIFailure(.noAnswer, "the connection is lost")) }
+        case 23: store.objects.failWatches()
         default: store.objects.deleteOne()
         }
     }

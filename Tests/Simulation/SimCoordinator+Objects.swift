@@ -26,6 +26,7 @@ extension SimCoordinator {
         for _ in 0..<8 {
             guard let core, isLeading, self.results === results else { return }
             var hasRoom = core.dispatch.hasRoom
+            if results.writes.records > Self.mostUnwritten { hasRoom = hasRoom.map { _ in false } }
             if world.plant == .waitForAllTargets, hasRoom.contains(false) { hasRoom = hasRoom.map { _ in false } }
             if world.plant == .feedWithoutRoom { hasRoom = hasRoom.map { _ in true } }
             let events = next(results, hasRoom)
@@ -81,7 +82,9 @@ extension SimCoordinator {
     private func tellBacklog(_ results: SimResults) {
         let failing = results.objects.failingSince
         let rests = results.reading.backlog(failing: failing, now: tick, unixMilliseconds: Int64(wall))
-        for (target, rest) in rests.enumerated() {
+        let stuck = results.writes.stuckSince.map { tick.milliseconds(since: $0) }
+        for (target, known) in rests.enumerated() {
+            let rest = known.held(by: stuck)
             if let failing { world.checks.backlog(rest, failing: tick.milliseconds(since: failing)) }
             handle(.backlog(target: target, records: rest.records, oldestMilliseconds: rest.oldestMilliseconds))
         }
@@ -96,6 +99,7 @@ extension SimCoordinator {
     }
 
     fileprivate static let mostAtOnce = 6
+    private static let mostUnwritten = 24
 
     /// One round at a time: when it is certain that the lease is ours, a patch for each result of which there is news.
     private func writeObjects(_ results: SimResults) {
@@ -111,16 +115,17 @@ extension SimCoordinator {
             case .done: SimRound(self, results, term).goOn()
             case .refused:
                 self.elect(.changed)
-                results.writes.isWriting = false
-            case .unknown: results.writes.isWriting = false
+                results.writes.failed(now: self.tick, pause: 0)
+            case .unknown: results.writes.failed(now: self.tick, pause: 0)
             }
         }
     }
 
     /// A round is over.
     func finishObjects(_ results: SimResults, _ round: SimRound) {
-        results.writes.isWriting = false
-        guard self.results === results, round.isComplete else { return }
+        guard self.results === results, round.isComplete else {
+            return results.writes.failed(now: tick, pause: 0)
+        }
         results.hands.release(round.writing)
         handle(.written(through: results.writes.wrote(round.count)))
         writeObjects(results)

@@ -20,7 +20,8 @@ final class SimObjectFeed {
     private var ready: [Ready] = []
     private var watch: SimWatch?
     private var isClosed = false
-    private(set) var failingSince: Tick?
+    private var failing: (list: Tick?, watch: Tick?)
+    var failingSince: Tick? { [failing.list, failing.watch].compactMap { $0 }.min() }
 
     init(world: World, node: SimNode) {
         self.world = world
@@ -38,11 +39,9 @@ final class SimObjectFeed {
             case .output(let output): return output
             case .page(let id, let page):
                 guard machine.isCurrentList(id) else { continue }
-                failingSince = nil
                 handle(.page(id: id, resourceVersion: page.resourceVersion, continueToken: page.continueToken))
                 return .page(page)
             case .piece(let id, let piece, let taken):
-                failingSince = nil
                 if let version = piece.resourceVersion { handle(.progress(id: id, resourceVersion: version)) }
                 taken()
                 if !piece.isOnlyBookmark { return .changes(piece) }
@@ -104,6 +103,7 @@ final class SimObjectFeed {
     }
 
     private func arrived(_ id: UInt64, _ body: [UInt8]) {
+        failing.list = nil
         do throws(APIObjectFault) {
             ready.append(.page(id: id, try ObjectPage(body)))
         } catch {
@@ -112,6 +112,7 @@ final class SimObjectFeed {
     }
 
     private func listFailed(_ id: UInt64, _ failure: APIFailure) {
+        failing.list = failing.list ?? node.tick
         tell(failure)
         if world.plant == .endLongListsAtGone, case .expired = failure.kind {
             return handle(.page(id: id, resourceVersion: "\(world.store.objects.revision)", continueToken: nil))
@@ -124,7 +125,7 @@ final class SimObjectFeed {
         world.store.request(
             node, isOnce: true,
             { (store) -> SimStore.Answer<Void> in
-                if self.world.now < self.world.feedFailsUntil { return .unknown }
+                if self.world.now < max(self.world.feedFailsUntil, store.objects.watchesFailUntil) { return .unknown }
                 if self.world.plant == .watchOnAfterGone { from = max(from, store.objects.compacted) }
                 return from < store.objects.compacted ? .refused : .done(())
             }
@@ -145,6 +146,7 @@ final class SimObjectFeed {
             guard !self.isClosed, self.machine.isCurrentWatch(id) else { return opened.close() }
             do throws(APIObjectFault) {
                 guard let piece = try reader.feed(bytes) else { return taken() }
+                self.failing.watch = nil
                 self.ready.append(.piece(id: id, piece, taken: taken))
             } catch {
                 self.world.checks.violate("the server's watch cannot be read: \(error)")
@@ -156,12 +158,12 @@ final class SimObjectFeed {
 
     private func watchEnded(_ id: UInt64, _ failure: APIFailure?) {
         guard !isClosed, machine.isCurrentWatch(id) else { return }
+        failing.watch = failure == nil ? nil : failing.watch ?? node.tick
         if let failure { tell(failure) }
         handle(.watchEnded(id: id, failure))
     }
 
     private func tell(_ failure: APIFailure) {
-        failingSince = failingSince ?? node.tick
         ready.removeAll { if case .output(.trouble) = $0 { true } else { false } }
         ready.append(.output(.trouble(failure)))
     }

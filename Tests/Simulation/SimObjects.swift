@@ -38,6 +38,8 @@ final class SimObjects {
     /// What happened up to here is forgotten.
     private(set) var compacted: UInt64 = 0
     var watches: [SimWatch] = []
+    /// Lists work, and watches do not, as behind a proxy that swallows streams.
+    private(set) var watchesFailUntil: UInt64 = 0
 
     init(world: World) { self.world = world }
 
@@ -65,6 +67,11 @@ final class SimObjects {
     func compact() {
         compacted = revision - min(revision, world.rng.below(3) == 0 ? world.rng.below(6) : 0)
         world.note("compacted up to \(compacted) of \(revision)")
+    }
+
+    func failWatches() {
+        watchesFailUntil = max(watchesFailUntil, world.now + world.rng.below(12 * World.second))
+        for watch in watches { watch.end(APIFailure(.noAnswer, "the connection is lost")) }
     }
 
     private func put(_ changed: Object, _ kind: ObjectChange) {

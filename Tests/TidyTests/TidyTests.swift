@@ -36,7 +36,8 @@ import Testing
     /// What belongs at the top: a stray file there is one more thing that a newcomer has to understand.
     @Test func theTopIsFixed() throws {
         let known: Set = [
-            "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "Package.resolved", "Package.swift",
+            "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "Package.resolved",
+            "Package.swift",
             "README.md", "Sources", "Tests", "benchmarks", "deploy", "docs",
         ]
         let found = try FileManager.default.contentsOfDirectory(atPath: Self.root).filter { !$0.hasPrefix(".") }

@@ -48,15 +48,12 @@ extension ClusterCoordinator {
             finishWrite(batch)
         } catch {
             guard isCurrent(term) else { return }
-            writes.isWriting = false
-            writes.pausedUntil = SystemClock.now().adding(milliseconds: settings.beatMilliseconds)
+            writes.failed(now: SystemClock.now(), pause: settings.beatMilliseconds)
             refused("outcomes cannot be written, and are kept until they can", error, term)
         }
     }
 
     private func finishWrite(_ batch: [StatusEntry]) {
-        writes.isWriting = false
-        writes.pausedUntil = nil
         let through = writes.wrote(batch.count)
         for case .finished(let source) in batch { finishedSources.append(source) }
         handle(.written(through: through))
@@ -120,9 +117,10 @@ extension ClusterCoordinator {
     private func tellBacklog(_ term: LedTerm, _ source: any ResultSource) async {
         let (backlog, read) = (await source.backlog(), await source.inputs())
         guard isCurrent(term) else { return }
-        self.backlog = backlog
+        let stuck = writes.stuckSince.map { SystemClock.now().milliseconds(since: $0) }
+        self.backlog = backlog.map { $0.held(by: stuck) }
         inputs = read
-        for (target, rest) in backlog.enumerated() {
+        for (target, rest) in self.backlog.enumerated() {
             handle(.backlog(target: target, records: rest.records, oldestMilliseconds: rest.oldestMilliseconds))
         }
     }

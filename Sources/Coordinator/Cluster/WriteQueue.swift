@@ -1,5 +1,5 @@
 import ExportCore
-import Model
+package import Model
 import Protocol
 
 /// What waits to be written down about results, in order. Pure.
@@ -21,12 +21,14 @@ package struct WriteQueue: Sendable {
     /// The number of the last write that came.
     package private(set) var through: UInt64 = 0
     /// About how many records it speaks of.
-    private(set) var records = 0
+    package private(set) var records = 0
     package var isWriting = false
     /// When the first of those came that came since something was begun to be written.
     var since: Tick?
     /// Nothing is written before; after a failure.
-    var pausedUntil: Tick?
+    private(set) var pausedUntil: Tick?
+    /// Since when every write has failed; nil: the last one did not. What is delivered and not written is not exported.
+    package private(set) var stuckSince: Tick?
 
     /// Nothing waits to be written.
     package init() {}
@@ -59,8 +61,16 @@ package struct WriteQueue: Sendable {
         return entries
     }
 
+    /// A write failed; another one is due after a pause.
+    package mutating func failed(now: Tick, pause milliseconds: UInt64) {
+        isWriting = false
+        stuckSince = stuckSince ?? now
+        pausedUntil = now.adding(milliseconds: milliseconds)
+    }
+
     /// The first `count` entries are written. The number of the last write of which everything is.
     package mutating func wrote(_ count: Int) -> UInt64 {
+        (isWriting, stuckSince, pausedUntil) = (false, nil, nil)
         for piece in pieces.prefix(count) {
             records -= Self.records(piece.entry)
             if piece.isLast { done = piece.number }

@@ -28,6 +28,8 @@ enum GateForm {
             before.keys.filter {
                 $0.hasPrefix(LeaseForm.prefix) && $0 != LeaseForm.highestTerm && lease.annotations[$0] == nil
             })
+        // The trace of the leaders' terms was in the one that is gone.
+        if there == nil { lease.annotations[LeaseForm.highestTerm] = "\(record.version.term)" }
         if record.isOpen {
             if record.holder != there?.holder { lease.acquired = microseconds }
             lease.renewed = microseconds

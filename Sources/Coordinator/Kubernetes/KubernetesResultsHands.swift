@@ -146,6 +146,8 @@ package final class KubernetesResultsHands: Sendable {
         var words: [RecordKey: ResultStatus.Word] = [:]
         /// Those that are completed.
         var completed: Set<RecordKey> = []
+        /// What is told of results in nobody's hand.
+        var strangers: [(key: RecordKey, word: ResultStatus.Word)] = []
     }
 
     /// Puts together what is to be written.
@@ -170,15 +172,16 @@ package final class KubernetesResultsHands: Sendable {
                 }
             }
             var round = StatusRound(targets: mask)
+            var strangers: [(RecordKey, ResultStatus.Word)] = []
             for key in order {
                 guard let word = words[key] else { continue }
                 guard let hand = state.hands[key] else {
-                    Self.meet(key, word, &state)
+                    strangers.append((key, word))
                     continue
                 }
                 if !hand.isLost { round.add(key, word, hand.seen) }
             }
-            return Writing(round: round, words: words, completed: completed)
+            return Writing(round: round, words: words, completed: completed, strangers: strangers)
         }
     }
 
@@ -254,6 +257,8 @@ package final class KubernetesResultsHands: Sendable {
     /// Everything of a round is written: what is settled leaves the hand.
     package func release(_ writing: Writing) {
         state.withLock { state in
+            // Not before: a round that is tried again would have everything looked through again for them.
+            for (key, word) in writing.strangers { Self.meet(key, word, &state) }
             for (key, word) in writing.words {
                 guard var hand = state.hands[key] else { continue }
                 var settled = word.settled

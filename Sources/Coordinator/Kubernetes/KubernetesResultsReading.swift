@@ -53,6 +53,7 @@ package struct KubernetesResultsReading {
     /// Objects that could not be used in the list before and in the one under way, since when, and one of them.
     private var refused: (before: Int, now: Int, since: Tick?, why: String) = (0, 0, nil, "")
     private var behindSince: [Tick?]
+    private var listBegan: Tick?
     private var passedAt: [Tick?]
     private var search: (keys: Set<RecordKey>, at: Tick?, isWanted: Bool) = ([], nil, false)
     private var searchPause: UInt64 = 60_000
@@ -189,9 +190,11 @@ package struct KubernetesResultsReading {
             (page, isAtEnd, standsSince, refused.now) = (nil, false, nil, 0)
             if list != .asked { feed.listLost() }
             feed.watchLost()
+            listBegan = now
             list = list == .asked ? .running : .fresh
         case .relisted:
             (page, isAtEnd, standsSince, refused.now) = (nil, false, nil, 0)
+            listBegan = now
             list = .running
         case .page(let found):
             refuse(found.batch, now)
@@ -224,7 +227,12 @@ package struct KubernetesResultsReading {
         remaining = 0
         refused.before = refused.now
         if refused.now == 0 { (refused.since, refused.why) = (nil, "") }
+        let shown = feed.listeners.list
         feed.listed()
+        // What it was not handed is of the time since that list began, or the list would have shown it.
+        for target in behindSince.indices where shown.contains(target) && !feed.isInStep(target) {
+            behindSince[target] = listBegan ?? behindSince[target]
+        }
         hands.forget(search.keys)
         search.keys = []
     }
@@ -239,7 +247,9 @@ package struct KubernetesResultsReading {
 
     private mutating func wantSearch(_ now: Tick) {
         if hands.takeSearch() { search.isWanted = true }
-        guard search.isWanted, list == .idle, !hands.strangers.isEmpty else { return }
+        // What could not be read may be gone or mended by now: only a list shows it.
+        let isWanted = search.isWanted && !hands.strangers.isEmpty || max(refused.before, refused.now) > 0
+        guard isWanted, list == .idle else { return }
         if let at = search.at, now.milliseconds(since: at) < searchPause { return }
         (search.isWanted, search.at) = (false, now)
         feed.search()
@@ -302,7 +312,8 @@ package struct KubernetesResultsReading {
         case .complete: isIncomplete = true
         case .hand(let targets, let settled):
             hands.hand(key, batch, entry, seen, to: targets)
-            let page = feedPage(batch, entry, targets, settled, turn.wall)
+            let page = FeedPage(
+                of: batch, entry, to: targets, settled: settled, wall: turn.wall, shardCount: shardCount)
             turn.sum += page.bytes.count
             turn.events.append(.page(page))
         }
@@ -312,26 +323,6 @@ package struct KubernetesResultsReading {
             turn.events.append(.settled(source: key.high))
         }
         return true
-    }
-
-    private func feedPage(
-        _ batch: ObjectBatch, _ entry: ObjectEntry, _ targets: TargetMask, _ settled: TargetMask, _ wall: Int64
-    ) -> FeedPage {
-        // With its line end. A copy: the batch is hundreds of results, and would stay as long as one of them.
-        let line = entry.record.lowerBound..<entry.record.upperBound + 1
-        var out = ByteWriter(capacity: line.count)
-        out.append(batch.bytes.span, line)
-        let age = wall - entry.createdMilliseconds
-        var page = FeedPage(
-            targets: targets, source: entry.key.high, range: entry.key.low..<entry.key.low + 1,
-            sourceSize: entry.key.low + 1,
-            ageMilliseconds: entry.createdMilliseconds == 0 ? 0 : UInt64(max(0, age)), bytes: out.seal())
-        page.settled = settled
-        var hash = UIDHash()
-        for byte in KubernetesStatusText.uid(entry.key).utf8 { hash.add(byte) }
-        page.append(
-            position: entry.key.low, shard: hash.shard(of: shardCount).number, start: 0, length: UInt32(line.count))
-        return page
     }
 
     // MARK: How far it is
@@ -365,9 +356,8 @@ package struct KubernetesResultsReading {
             count += UInt64(hidden)
             if failing != nil { count = max(count, 1) }
             guard count > 0 else { return SourceBacklog(records: 0, oldestMilliseconds: nil) }
-            var age =
-                oldest.map { UInt64(max(0, wall - $0)) } ?? behindSince[target].map { now.milliseconds(since: $0) } ?? 0
-            for since in [failing, hidden > 0 ? refused.since : nil] {
+            var age = oldest.map { UInt64(max(0, wall - $0)) } ?? 0
+            for since in [behindSince[target], failing, hidden > 0 ? refused.since : nil] {
                 if let since { age = max(age, now.milliseconds(since: since)) }
             }
             return SourceBacklog(records: count, oldestMilliseconds: age)

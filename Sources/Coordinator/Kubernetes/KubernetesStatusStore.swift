@@ -12,8 +12,8 @@ import Threading
 /// merge patch. It is made together with the ``KubernetesResultsSource`` of each term, which knows where the objects are.
 ///
 /// Promises, besides those of ``StatusRound``:
-/// 1. Before a round and before every 64th request of it, so at least every few seconds, it is made certain that the lease is the
-///    writer's; what a request says that was on its way by then is a fact whoever writes it, and an object that somebody else
+/// 1. Before a round and before every request of it, it is made certain that the lease is the writer's, which costs nothing while
+///    it is renewed; what a request says that was on its way by then is a fact whoever writes it, and an object that somebody else
 ///    has changed meanwhile is not touched (invariant 2).
 /// 2. At most `concurrency` requests are under way.
 /// 3. After a failure nothing is asked for a while, longer and longer.
@@ -26,7 +26,6 @@ public final class KubernetesStatusStore: StatusStore {
     private let namespace: String?
     private let current = Mutex<KubernetesResultsHands?>(nil)
     private let pause = Mutex(Pause())
-    private static let fenceSteps = 64
     private static let patchMilliseconds: UInt64 = 15_000
 
     private struct Pause {
@@ -92,9 +91,9 @@ public final class KubernetesStatusStore: StatusStore {
         if pause.withLock({ SystemClock.now() < $0.until }) {
             throw StoreError(.busy, "the API server is left alone for a while after a failure")
         }
+        try await cluster.require(fence)
         let writing = hands.writing(entries)
         let turn = Turn(writing.round, hands)
-        try await cluster.require(fence)
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<min(concurrency, writing.round.count) {
                 group.addTask { await self.work(turn, hands, fence) }
@@ -122,7 +121,6 @@ public final class KubernetesStatusStore: StatusStore {
     private final class Turn: Sendable {
         private struct State {
             var round: StatusRound
-            var steps = 0
             var error: StoreError?
             var retryAfter: UInt64?
         }
@@ -140,15 +138,14 @@ public final class KubernetesStatusStore: StatusStore {
         var retryAfter: UInt64? { state.withLock { $0.retryAfter } }
 
         /// The next step, and whether the lease is to be looked at before it.
-        func next() -> (step: StatusRound.Step, isFence: Bool)? {
+        func next() -> StatusRound.Step? {
             state.withLock { state in
                 // What is there already as it is to be needs no request.
                 var ended: [(RecordKey, StatusRound.End)] = []
                 guard state.error == nil, let step = state.round.next(&ended, besides: hands.foretold) else {
                     return nil
                 }
-                state.steps += 1
-                return (step, state.steps % KubernetesStatusStore.fenceSteps == 0)
+                return step
             }
         }
 
@@ -166,11 +163,11 @@ public final class KubernetesStatusStore: StatusStore {
     }
 
     private func work(_ turn: Turn, _ hands: KubernetesResultsHands, _ fence: Fence) async {
-        while let (step, isFence) = turn.next() {
+        while let step = turn.next() {
             switch step {
             case .read(let key), .patch(let key, _):
                 do throws(StoreError) {
-                    if isFence { try await cluster.require(fence) }
+                    try await cluster.require(fence)
                 } catch {
                     turn.fail(key, error, nil)
                     return
@@ -189,9 +186,12 @@ public final class KubernetesStatusStore: StatusStore {
             var call = APICall(.get, .probeResults, namespace: place.namespace, name: place.name)
             call.milliseconds = Self.patchMilliseconds
             // Another one of this name is not the one that was delivered.
-            guard let (batch, entry) = Self.read(try await cluster.client.send(call)), entry.key == key else {
-                return end(key, .gone, turn, hands)
+            let object = try await cluster.client.send(call)
+            guard let (batch, entry) = Self.read(object) else {
+                refused(APIFailure(.unreadable, "\(call): the answer is no result that can be read"), place.name)
+                return end(key, .refused, turn, hands)
             }
+            guard entry.key == key else { return end(key, .gone, turn, hands) }
             let seen = KubernetesStatusText.seen(batch, entry, targets: hands.targets)
             hands.saw(key, seen, entry.revision)
             end(key, .found(seen), turn, hands)

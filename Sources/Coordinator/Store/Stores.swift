@@ -220,4 +220,11 @@ public struct SourceBacklog: Sendable, Equatable {
         self.records = records
         self.oldestMilliseconds = oldestMilliseconds
     }
+
+    /// The same when nothing can be written for so many milliseconds: then something is not exported for as long, and in the
+    /// end nothing is read either, so that nobody would see what waits.
+    package func held(by stuck: UInt64?) -> SourceBacklog {
+        guard let stuck else { return self }
+        return SourceBacklog(records: max(1, records), oldestMilliseconds: max(oldestMilliseconds ?? 0, stuck))
+    }
 }

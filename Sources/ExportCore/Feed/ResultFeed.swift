@@ -233,6 +233,7 @@ public struct ResultFeed: Sendable {
 
     private mutating func miss(_ sight: Sight, _ target: Int) {
         missed[target].count += sight.isNew ? 1 : 0
+        guard sight.createdAt > 0 else { return }
         missed[target].oldest = min(missed[target].oldest ?? sight.createdAt, sight.createdAt)
     }
 

@@ -27,7 +27,7 @@ public struct APIFailure: Error, Sendable, Equatable, CustomStringConvertible {
         case tooLarge
         /// 429 for longer than the call may take. Nothing was done.
         case throttled
-        /// 5xx.
+        /// 5xx; and what no API server says of a request, such as 302, 408, or 403 without a reason: somebody on the way did.
         case serverError
         /// No answer came, or not all of it: time, connection.
         case noAnswer
@@ -97,6 +97,8 @@ enum APIVerdict {
     private static func kind(_ call: APICall, _ code: Int, _ status: APIStatus) -> APIFailure.Kind {
         switch code {
         case 401: return .unauthorized
+        // Without a `Status` it is not the API server's word, but that of somebody on the way: it may be another in a moment.
+        case 403 where status.reason.isEmpty: return .serverError
         case 403:
             // Policies, quotas and namespaces that end say 403 too; RBAC says what the user cannot do.
             guard status.message.contains(" cannot \(call.verb.rawValue) ") else { return .forbidden(nil) }
@@ -112,7 +114,7 @@ enum APIVerdict {
         }
         // A version from the future of this server: it is of an etcd that was replaced by an older copy of itself.
         if status.message.contains("oo large resource version") { return .expired(continueToken: nil) }
-        return code >= 500 ? .serverError : .rejected
+        return [400, 405, 415, 422].contains(code) ? .rejected : .serverError
     }
 
     private static func advice(_ kind: APIFailure.Kind, _ call: APICall, _ status: APIStatus) -> String? {

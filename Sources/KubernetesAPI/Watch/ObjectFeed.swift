@@ -45,8 +45,11 @@ public actor ObjectFeed {
     private var hasBegun = false
     private var isClosed = false
     private var ring: (@Sendable () -> Void)?
+    /// Since when lists fail, and since when the watch does. One that works says nothing of the other.
+    private var failing: (list: Tick?, watch: Tick?)
+
     /// Since when something fails; nil: nothing does.
-    public private(set) var failingSince: Tick?
+    public var failingSince: Tick? { [failing.list, failing.watch].compactMap { $0 }.min() }
 
     /// - Parameters:
     ///   - namespace: nil: all of them.
@@ -116,11 +119,9 @@ public actor ObjectFeed {
         case .output(let output): return output
         case .page(let id, let page):
             guard machine.isCurrentList(id) else { return nil }
-            failingSince = nil
             handle(.page(id: id, resourceVersion: page.resourceVersion, continueToken: page.continueToken))
             return .page(page)
         case .piece(let id, let piece, let producer):
-            failingSince = nil
             if let version = piece.resourceVersion { handle(.progress(id: id, resourceVersion: version)) }
             producer.resume(returning: true)
             return piece.isOnlyBookmark ? nil : .changes(piece)
@@ -229,7 +230,6 @@ public actor ObjectFeed {
     private func tell(_ output: Output) {
         // Failures that nobody has come to hear of are one.
         if case .trouble = output {
-            failingSince = failingSince ?? SystemClock.now()
             ready.removeAll { if case .output(.trouble) = $0 { true } else { false } }
         }
         ready.append(.output(output))
@@ -238,12 +238,14 @@ public actor ObjectFeed {
 
     private func arrived(_ id: UInt64, _ page: ObjectPage) {
         guard !isClosed, machine.isCurrentList(id) else { return }
+        failing.list = nil
         ready.append(.page(id: id, page))
         wake()
     }
 
     private func listFailed(_ id: UInt64, _ failure: APIFailure) {
         guard !isClosed, machine.isCurrentList(id) else { return }
+        failing.list = failing.list ?? SystemClock.now()
         tell(.trouble(failure))
         handle(.listFailed(id: id, failure))
     }
@@ -251,6 +253,7 @@ public actor ObjectFeed {
     /// Returns when the reader has taken the piece; false if it never will.
     private func offer(_ id: UInt64, _ piece: WatchPiece) async -> Bool {
         guard !isClosed, machine.isCurrentWatch(id) else { return false }
+        failing.watch = nil
         return await withCheckedContinuation { continuation in
             ready.append(.piece(id: id, piece, continuation))
             wake()
@@ -259,6 +262,7 @@ public actor ObjectFeed {
 
     private func watchEnded(_ id: UInt64, _ failure: APIFailure?) {
         guard !isClosed, machine.isCurrentWatch(id) else { return }
+        failing.watch = failure == nil ? nil : failing.watch ?? SystemClock.now()
         if let failure { tell(.trouble(failure)) }
         handle(.watchEnded(id: id, failure))
     }
