@@ -106,7 +106,9 @@ import Testing
             (502, "", "x", .serverError, true), (503, "ServiceUnavailable", "x", .serverError, true),
             (504, "Timeout", "x", .serverError, true),
             (504, "Timeout", "Too large resource version: 9, current: 3", .expired(continueToken: nil), true),
-            (307, "", "x", .rejected, false),
+            // Not an API server's words: a middleman's, who may say something else in a moment.
+            (307, "", "x", .serverError, false), (403, "", "<html>", .serverError, false),
+            (408, "", "x", .serverError, false),
         ]
         for (code, reason, message, kind, unknown) in cases {
             let failure = APIVerdict.failure(Self.patch, Self.status(code, reason, message))

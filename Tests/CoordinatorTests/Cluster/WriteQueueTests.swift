@@ -1,3 +1,4 @@
+import Model
 import Protocol
 import Testing
 
@@ -52,6 +53,24 @@ import Testing
         #expect(told.map(\.count) == [100, 100, 71])
         #expect(told.flatMap { $0 } == Array(0..<260) + [1_000_007] + Array(260..<270))
         #expect(numbers == [0, 0, 3] && queue.records == 0)
+    }
+
+    /// As long as nothing can be written, nothing is exported: the backlog is as old as that at the least.
+    @Test func whatIsStuckIsAged() {
+        var queue = WriteQueue()
+        queue.add([facts(0..<3)], number: 1, most: 100)
+        let start = Tick(nanoseconds: 0)
+        queue.isWriting = true
+        queue.failed(now: start, pause: 500)
+        queue.failed(now: start.adding(milliseconds: 700), pause: 500)
+        #expect(queue.stuckSince == start && !queue.isWriting)
+        #expect(queue.pausedUntil == start.adding(milliseconds: 1_200))
+        let none = SourceBacklog(records: 0, oldestMilliseconds: nil)
+        #expect(none.held(by: 9_000) == SourceBacklog(records: 1, oldestMilliseconds: 9_000))
+        let old = SourceBacklog(records: 7, oldestMilliseconds: 20_000)
+        #expect(old.held(by: 9_000) == old && old.held(by: nil) == old)
+        _ = queue.wrote(1)
+        #expect(queue.stuckSince == nil && queue.pausedUntil == nil)
     }
 
     @Test func oneEntryAtLeast() {
