@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from chart import CHART, ROOT, Refused, Rendered, defaults, merged, render
 from program_check import SECTIONS, mistakes
-from value_sets import INVALID, SPLUNK, VALID, targets
+from value_sets import EVIDENCE, INVALID, SPLUNK, VALID, targets
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -49,6 +49,19 @@ def test_every_mistake_is_told_at_once() -> None:
         render(targets(target) | {"audit": {"ageLimit": "1s"}})
     for part in ("timeout is 2h", "retry.initial is 2h", "batch.maxAge is 2h", "audit.ageLimit is 1s"):
         assert part in str(refusal.value)
+
+
+def test_texts_as_long_as_they_may_be_are_taken(program: Path, tmp_path: Path) -> None:
+    words = {key: "ü" * 127 + "a" for key in ("index", "source", "sourcetype", "host")}
+    context = {f"{index}": "a" * 255 for index in range(8)}
+    entries = (
+        SPLUNK | words | {"format": "cef", "vendor": "ü" * 31 + "a", "product": "ü" * 31 + "a"},
+        # A slash at the end is not of the key.
+        EVIDENCE | {"prefix": "a" * 105 + "/", "kmsContext": context, "kmsKeyId": "a" * 2048},
+    )
+    for cluster in ("a" * 253, "ü" * 126 + "a"):
+        chart = render(targets(*entries) | {"global": {"clusterName": cluster}})
+        assert mistakes(program, tmp_path, chart.config) == []
 
 
 def test_budgets_that_let_one_go_are_taken() -> None:

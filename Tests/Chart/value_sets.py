@@ -250,6 +250,35 @@ INVALID: dict[str, Wrong] = {
         splunk(batch={"maxBytes": "1MB"}) | {"limits": {"maxRecordBytes": "3MiB", "maxQueuedBytesPerTarget": "2MiB"}},
         "a queue must hold at least one record",
     ),
+    # Bytes, where the schema counts characters: an umlaut has two.
+    "bytes of clusterName": Wrong(
+        splunk() | {"global": {"clusterName": "ü" * 127}}, "global.clusterName has 254 bytes, more than 253"
+    ),
+    "bytes of index": Wrong(splunk(index="ü" * 128), "index has 256 bytes, more than 255"),
+    "bytes of source": Wrong(splunk(source="ü" * 128), "source has 256 bytes, more than 255"),
+    "bytes of sourcetype": Wrong(splunk(sourcetype="ü" * 128), "sourcetype has 256 bytes, more than 255"),
+    "bytes of host": Wrong(splunk(host="ü" * 128), "host has 256 bytes, more than 255"),
+    "bytes of vendor": Wrong(splunk(format="cef", vendor="ü" * 32), "vendor has 64 bytes, more than 63"),
+    "bytes of product": Wrong(splunk(format="cef", product="ü" * 32), "product has 64 bytes, more than 63"),
+    "bytes of endpoint": Wrong(
+        splunk(endpoint="https://splunk.example.com/" + "a" * 2022), "endpoint has 2049 bytes, more than 2048"
+    ),
+    "bytes of proxy": Wrong(splunk(proxy=f"http://{'a.' * 1019}a:80"), "proxy has 2049 bytes, more than 2048"),
+    "bytes of prefix": Wrong(s3(prefix="ü" * 257), "prefix has 514 bytes, more than 512"),
+    "bytes of kmsKeyId": Wrong(s3(kmsKeyId="a" * 2049), "kmsKeyId has 2049 bytes, more than 2048"),
+    "bytes of a context": Wrong(s3(kmsContext={"a": "ü" * 129}), "kmsContext.a has 258 bytes, more than 256"),
+    "bytes of all the context": Wrong(
+        s3(kmsContext={f"{index}": "a" * 256 for index in range(8)}), "kmsContext has 2056 bytes in all, more than 2048"
+    ),
+    "no value of a context": Wrong(s3(kmsContext={"a": ""}), "export.targets.0.kmsContext.a"),
+    "two lines": Wrong(splunk(source="a\nb"), "source holds a line break"),
+    "two lines of a context": Wrong(s3(kmsContext={"a": "b\nc"}), "kmsContext.a holds a line break"),
+    "a control character": Wrong(
+        splunk() | {"global": {"clusterName": "a\u0085b"}}, "global.clusterName holds a line break or another control"
+    ),
+    "a long key of S3": Wrong(
+        s3(prefix="a" * 106) | {"global": {"clusterName": "a" * 253}}, "prefix of 106 bytes, with three times the 253"
+    ),
     # What only the chart knows.
     "what the chart sets": Wrong(splunk() | {"cluster": {"listen": "0.0.0.0:1"}}, "listen", by_program=False),
     "a runbook that is no address": Wrong(

@@ -51,6 +51,17 @@ All mistakes are told at once.
 {{- end -}}
 {{- end }}
 
+{{- /* That a text is one line of no more bytes than the program takes; the schema counts characters: (list $found section "path." "key" 255). */}}
+{{- define "sidereal-export.text" -}}
+{{- $text := get (index . 1) (index . 3) -}}
+{{- if and (kindIs "string" $text) (gt (len $text) (int (index . 4))) -}}
+{{- include "sidereal-export.mistake" (list (index . 0) (printf "%s%s" (index . 2) (index . 3)) (printf "has %d bytes, more than %d" (len $text) (int (index . 4)))) -}}
+{{- end -}}
+{{- if and (kindIs "string" $text) (regexMatch "\\p{Cc}" $text) -}}
+{{- include "sidereal-export.mistake" (list (index . 0) (printf "%s%s" (index . 2) (index . 3)) "holds a line break or another control character") -}}
+{{- end -}}
+{{- end }}
+
 {{- /* That one setting is not above another, defaults included: (list $found "path" section "low" "5s" "high" "5m"). */}}
 {{- define "sidereal-export.ordered" -}}
 {{- $section := index . 2 | default dict -}}
@@ -109,6 +120,7 @@ All mistakes are told at once.
 {{- $root := index . 0 -}}
 {{- $found := index . 1 -}}
 {{- $cluster := $root.Values.cluster | default dict -}}
+{{- include "sidereal-export.text" (list $found $root.Values.global "global." "clusterName" 253) -}}
 {{- include "sidereal-export.within" (list $found $root.Values.audit "audit." "ageLimit" "milliseconds" "10s" "7d") -}}
 {{- include "sidereal-export.within" (list $found $cluster "cluster." "workerLease" "milliseconds" "400ms" "2m") -}}
 {{- include "sidereal-export.within" (list $found $cluster "cluster." "releaseDeadline" "milliseconds" "100ms" "5m") -}}
@@ -171,6 +183,11 @@ All mistakes are told at once.
 {{- range $bounds -}}
 {{- include "sidereal-export.within" (list $found $target $dot (index . 0) "milliseconds" (index . 1) (index . 2)) -}}
 {{- end -}}
+{{- $texts := dict
+  "endpoint" 2048 "proxy" 2048 "index" 255 "source" 255 "sourcetype" 255 "host" 255 "prefix" 512 "kmsKeyId" 2048 "vendor" 63 "product" 63 -}}
+{{- range $key, $most := $texts -}}
+{{- include "sidereal-export.text" (list $found $target $dot $key $most) -}}
+{{- end -}}
 {{- include "sidereal-export.within" (list $found $target $dot "maxFileBytes" "bytes" "1MiB" "1024GiB") -}}
 {{- include "sidereal-export.within" (list $found $target $dot "maxMessageBytes" "bytes" "480B" "1MiB") -}}
 {{- include "sidereal-export.within" (list $found $target.batch (printf "%sbatch." $dot) "maxAge" "milliseconds" "1ms" "1h") -}}
@@ -208,6 +225,21 @@ All mistakes are told at once.
 {{- end -}}
 {{- if and (has $mode (list "irsa" "podIdentity")) (ne $mode $source) -}}
 {{- include "sidereal-export.mistake" (list $found (printf "%scredentials" $dot) (printf "is %s, and aws.credentials is %s" $mode $source)) -}}
+{{- end -}}
+{{- $cluster := $root.Values.global.clusterName | default "default" -}}
+{{- $prefix := $target.prefix | default "" | trimAll "/" -}}
+{{- /* A key of 1024 bytes, less 160 for what the program puts behind; each byte of a name that is not plain takes three. */}}
+{{- if gt (add (len $prefix) (mul 3 (len $cluster))) 864 -}}
+{{- include "sidereal-export.mistake" (list $found (printf "%sprefix" $dot) (printf "of %d bytes, with three times the %d of global.clusterName, is more than 864, and a key of S3 holds 1024: shorten one of them" (len $prefix) (len $cluster))) -}}
+{{- end -}}
+{{- $context := $target.kmsContext | default dict -}}
+{{- $sum := 0 -}}
+{{- range $key, $value := $context -}}
+{{- $sum = add $sum (len $key) (len $value) -}}
+{{- include "sidereal-export.text" (list $found $context (printf "%skmsContext." $dot) $key 256) -}}
+{{- end -}}
+{{- if gt (int64 $sum) 2048 -}}
+{{- include "sidereal-export.mistake" (list $found (printf "%skmsContext" $dot) (printf "has %d bytes in all, more than 2048" $sum)) -}}
 {{- end -}}
 {{- $kept := ($root.Values.audit | default dict).retentionDays | default (ternary 180 365 (eq $root.Values.global.impactLevel "low")) | int64 -}}
 {{- if and (hasKey $target "retentionDays") (lt ($target.retentionDays | int64) $kept) -}}
