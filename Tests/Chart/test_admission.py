@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from api_server import SYSTEM, ApiServer
-from chart import Rendered
+from chart import ROOT, Rendered
 from exporter import wait_until
 from kube_client import MERGE, RESULTS, place
 from policies import Verdict, judge
@@ -98,6 +99,21 @@ def test_the_gate_is_bound_to_its_lease_and_to_probes(rendered: Callable[[str], 
     assert constraints["objectSelector"] == {"matchExpressions": [selector]}
     rule = constraints["resourceRules"][0]
     assert (rule["apiGroups"], rule["operations"], rule["resources"]) == (["batch"], ["CREATE"], ["jobs"])
+
+
+def test_the_documented_refusal_is_this_policy_s(rendered: Callable[[str], Rendered], gate: Json) -> None:
+    """In the API server's words around it: policy, binding and message."""
+    found = re.search(
+        r'^Error from server \(Forbidden\): error when creating "STDIN": jobs\.batch "refused" is forbidden: '
+        r"ValidatingAdmissionPolicy '(.+)' with binding '(.+)' denied request: (.+) …$",
+        (ROOT / "docs" / "helm.md").read_text(),
+        re.MULTILINE,
+    )
+    assert found
+    binding = rendered("minimal").one("ValidatingAdmissionPolicyBinding", found[2])
+    assert found[1] == gate["metadata"]["name"] == binding["spec"]["policyName"]
+    (refusal,) = judge(gate, "CREATE", probe_job(), params=gate_lease(holder="")).refusals
+    assert refusal.startswith(found[3])
 
 
 def test_where_failures_do_not_halt_nothing_is_refused(rendered: Callable[[str], Rendered]) -> None:
