@@ -149,6 +149,9 @@ public struct PEMData: Sendable, Equatable, CustomReflectable {
 
 /// One request.
 public struct HTTPRequest: Sendable, CustomStringConvertible, CustomReflectable {
+    /// Whether ``url`` may be this.
+    public static func takes(url: String) -> Bool { URLParts(url) != nil }
+
     /// The method.
     public var method: HTTPMethod
     /// Absolute `http` or `https` URL, already percent-encoded, without credentials. The path is sent as it is.

@@ -185,9 +185,14 @@ import Testing
         }
     }
 
-    @Test(arguments: ["http://10.0.0.1", "10.0.0.1:6443", "https://a/?x", "ftp://x"]) func badServers(url: String) {
+    @Test(arguments: [
+        "http://10.0.0.1", "10.0.0.1:6443", "https://a/?x", "ftp://x", "https://me:hunter2@a",
+        "https://hunter2@a:6443/x", "https://", "https://a:hunter2", "https://a:0", "https://[a", "https://a/hunter 2",
+    ])
+    func badServers(url: String) {
         let text = Self.config().replacing("https://10.0.0.1:6443/", with: url)
-        #expect(throws: AccessError.self) { try Self.read(text) }
+        let error = #expect(throws: AccessError.self) { try Self.read(text) }
+        #expect(error.map { "\($0)".contains("clusters[0].cluster (line ") && !"\($0)".contains("hunter") } == true)
     }
 
     @Test func contextIsChosenByName() {

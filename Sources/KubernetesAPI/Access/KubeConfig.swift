@@ -128,6 +128,12 @@ public enum KubeConfig {
         guard !server.contains("?"), !server.contains("#") else {
             throw cluster.trouble(.malformed, "server must be a URL without a query")
         }
+        guard HTTPRequest.takes(url: server) else {
+            throw cluster.trouble(
+                .malformed,
+                "server must be https://HOST, https://HOST:PORT or one of these with a path, of printable ASCII, and without user"
+                    + " and password: they belong below users, as a token, a certificate or exec")
+        }
         return server
     }
 
