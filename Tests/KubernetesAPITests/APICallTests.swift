@@ -18,7 +18,7 @@ import Testing
     @Test func pathsOfEveryVerb() {
         let namespaced = "/apis/sidereal.cloud/v1alpha1/namespaces/team-a/siderealproberesults"
         for (verb, name, target, method) in [
-            (.get, "r-1", namespaced + "/r-1?timeout=24s", .get), (.list, nil, namespaced + "?timeoutSeconds=24", .get),
+            (.get, "r-1", namespaced + "/r-1?timeout=24s", .get), (.list, nil, namespaced + "?timeout=24s", .get),
             (.watch, nil, namespaced, .get), (.create, nil, namespaced + "?timeout=24s", .post),
             (.update, "r-1", namespaced + "/r-1?timeout=24s", .put),
             (.patch, "r-1", namespaced + "/r-1?timeout=24s", .patch),
@@ -29,7 +29,7 @@ import Testing
         }
         #expect(
             APICall(.list, .probeResults).target
-                == "/apis/sidereal.cloud/v1alpha1/siderealproberesults?timeoutSeconds=24")
+                == "/apis/sidereal.cloud/v1alpha1/siderealproberesults?timeout=24s")
         let core = APIResource(group: "", version: "v1", plural: "nodes", kind: "Node", isNamespaced: false)
         #expect(APICall(.watch, core).target == "/api/v1/nodes" && "\(core)" == "nodes")
         var quest = ListQuest(.probeResults)
@@ -38,7 +38,7 @@ import Testing
         quest.fieldSelector = "spec.audit.exportStatus!=Exported"
         #expect(
             quest.call.target?.contains(
-                "?limit=500&continue=a%2Bb%2Fc%3D&fieldSelector=spec.audit.exportStatus%21%3DExported&timeoutSeconds=48"
+                "?limit=500&continue=a%2Bb%2Fc%3D&fieldSelector=spec.audit.exportStatus%21%3DExported&timeout=48s"
             )
                 == true)
         #expect(

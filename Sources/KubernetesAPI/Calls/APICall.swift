@@ -75,15 +75,11 @@ public struct APICall: Sendable, CustomStringConvertible {
         return parameters.isEmpty ? path : path + "?" + parameters.joined(separator: "&")
     }
 
-    /// A server that gives up before its caller says so, and whether it had begun. Lists and watches have a parameter of
-    /// their own (`timeoutSeconds`); the others take `timeout`.
+    /// A server that gives up before its caller says so, and whether it had begun. `timeout` goes for every request that is
+    /// not long-running (k8s.io/apiserver, `WithRequestDeadline`), lists among them; `timeoutSeconds` is heeded for watches
+    /// only, whose query has it already.
     private var timeLimit: [(name: String, value: String)] {
-        let seconds = max(1, milliseconds * 4 / 5 / 1_000)
-        switch verb {
-        case .watch: return []
-        case .list: return [("timeoutSeconds", "\(seconds)")]
-        default: return [("timeout", "\(seconds)s")]
-        }
+        verb == .watch ? [] : [("timeout", "\(max(1, milliseconds * 4 / 5 / 1_000))s")]
     }
 
     /// Percent-encoded (RFC 3986, section 2.3).
