@@ -99,6 +99,23 @@ import Testing
         }
     }
 
+    /// What a credential took to come is gone from the call's time.
+    @Test func callIsNotSentAfterItsTime() async throws {
+        let scratch = try Scratch()
+        try scratch.write(
+            "plugin",
+            """
+            sleep 1.5
+            echo '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","status":{"token":"t"}}'
+            """)
+        let plugin = ExecPlugin(version: .v1, command: "/bin/sh", arguments: [scratch.path + "/plugin"])
+        try await withServer([.status(200)], user: .plugin(plugin)) { server, client in
+            let failure = await patch(client, milliseconds: 1_000)
+            #expect(failure?.kind == .notSent && failure?.mayHaveHappened == false && server.requests.isEmpty)
+            #expect(await patch(client, milliseconds: 60_000) == nil)
+        }
+    }
+
     /// Refused once, fetched anew, taken; a credential that cannot change is not tried twice.
     @Test func refusedCredentialIsFetchedAnewOnce() async throws {
         let scratch = try Scratch()

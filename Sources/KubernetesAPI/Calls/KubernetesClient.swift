@@ -64,12 +64,10 @@ public final class KubernetesClient: Sendable {
         }
         defer { turnstile.leave() }
         while true {
-            let left = effort.left(now: SystemClock.now())
-            guard left > 0 else {
-                throw APIFailure(
-                    .notSent, "\(call): not sent: its \(call.milliseconds) ms passed before there was a place for it")
-            }
-            let (request, issue) = try await prepared(call, milliseconds: left)
+            _ = try Self.left(effort, call, before: "there was a place for it")
+            let (unlimited, issue) = try await prepared(call)
+            var request = unlimited
+            request.timeouts = Self.timeouts(try Self.left(effort, call, before: "there was a credential for it"))
             let response: HTTPResponse
             do throws(HTTPFailure) {
                 response = try await route.send(request)
@@ -91,13 +89,25 @@ public final class KubernetesClient: Sendable {
         }
     }
 
+    private static func left(_ effort: Effort, _ call: APICall, before what: String) throws(APIFailure) -> UInt64 {
+        let left = effort.left(now: SystemClock.now())
+        guard left > 0 else {
+            throw APIFailure(.notSent, "\(call): not sent: its \(call.milliseconds) ms passed before \(what)")
+        }
+        return left
+    }
+
+    private static func timeouts(_ milliseconds: UInt64) -> HTTPTimeouts {
+        HTTPTimeouts(connect: min(5_000, milliseconds), firstByte: milliseconds, total: milliseconds)
+    }
+
     /// Opens a stream; the answer's status is 2xx.
     func open(
         _ call: APICall, _ bounds: StreamBounds, total: UInt64
     ) async throws(APIFailure) -> HTTPStream {
         var mayRenew = true
         while true {
-            let (prepared, issue) = try await prepared(call, milliseconds: call.milliseconds)
+            let (prepared, issue) = try await prepared(call)
             var request = prepared
             request.timeouts.total = total
             let stream: HTTPStream
@@ -123,9 +133,7 @@ public final class KubernetesClient: Sendable {
         return APIVerdict.failure(call, whole) ?? APIFailure(.unreadable, "\(call): an answer without a meaning")
     }
 
-    private func prepared(
-        _ call: APICall, milliseconds: UInt64
-    ) async throws(APIFailure) -> (request: HTTPRequest, issue: UInt64) {
+    private func prepared(_ call: APICall) async throws(APIFailure) -> (request: HTTPRequest, issue: UInt64) {
         guard let target = call.target else {
             throw APIFailure(
                 .notSent,
@@ -149,7 +157,7 @@ public final class KubernetesClient: Sendable {
         headers += access.impersonation?.headers ?? []
         var request = HTTPRequest(
             method: call.method, url: access.server + target, headers: headers, body: call.body,
-            timeouts: HTTPTimeouts(connect: min(5_000, milliseconds), firstByte: milliseconds, total: milliseconds),
+            timeouts: Self.timeouts(call.milliseconds),
             tls: access.tls, proxy: access.proxy, maxResponseBytes: call.maxBytes)
         if let certificate = issue.credential.certificate {
             request.tls.inMemory.certificate = certificate
