@@ -3,11 +3,12 @@ import HTTPClient
 import Model
 import Testing
 
+@testable import Coordinator
 @testable import KubernetesAPI
 
 @Suite struct ClientTests {
     private func withServer(
-        _ answers: [CannedServer.Answer], user: ClusterUser = .token(Secret("hunter2")),
+        _ answers: [CannedServer.Answer], user: ClusterUser = .token(Secret("hunter2")), concurrency: Int = 8,
         _ body: (CannedServer, KubernetesClient) async throws -> Void
     ) async throws {
         let server = try CannedServer(answers)
@@ -15,7 +16,7 @@ import Testing
         let access = ClusterAccess(
             server: "http://127.0.0.1:\(server.port)/prefix", tls: TLSSettings(), user: user, proxy: "",
             impersonation: Impersonation(user: "auditor"), origin: "a test")
-        let client = KubernetesClient(access, environment: .none, seed: 1)
+        let client = KubernetesClient(access, concurrency: concurrency, environment: .none, seed: 1)
         do {
             try await body(server, client)
         } catch {
@@ -113,6 +114,24 @@ import Testing
             let failure = await patch(client, milliseconds: 1_000)
             #expect(failure?.kind == .notSent && failure?.mayHaveHappened == false && server.requests.isEmpty)
             #expect(await patch(client, milliseconds: 60_000) == nil)
+        }
+    }
+
+    /// The list of alerts does not wait behind results either.
+    @Test func urgentListGoesBeforeOthers() async throws {
+        let empty = #"{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#
+        let answers: [CannedServer.Answer] = [.status(200), .silence(120_000), .status(200, body: empty)]
+        try await withServer(answers, concurrency: 1) { server, client in
+            // Until it has answered, nobody knows whether its connection could be shared.
+            #expect(await patch(client) == nil)
+            let slow = Task { await patch(client, milliseconds: 100_000) }
+            while server.requests.count < 2 { await Task.yield() }
+            let cluster = KubernetesCluster(
+                client: client, namespace: "n", requestMilliseconds: 20_000, confirmedMilliseconds: 60_000)
+            let alerts = try await KubernetesAlerts(cluster).readAlerts()
+            #expect(alerts.isEmpty)
+            slow.cancel()
+            #expect(await slow.value?.kind == .cancelled)
         }
     }
 

@@ -22,6 +22,7 @@ public final class KubernetesAlerts: AlertStore {
         var newest = AlertForm.Newest(limit: Self.most)
         var quest = ListQuest(.systemAlerts, namespace: cluster.namespace)
         quest.milliseconds = cluster.requestMilliseconds
+        quest.isUrgent = true
         do throws(APIFailure) {
             for _ in 0..<Self.mostPages {
                 let page = try await cluster.client.list(quest)

@@ -21,6 +21,8 @@ public struct ListQuest: Sendable, Equatable {
     public var fieldSelector: String?
     /// How long it may take, milliseconds.
     public var milliseconds: UInt64 = 60_000
+    /// As ``APICall/isUrgent``.
+    public var isUrgent = false
 
     /// The first page of everything.
     public init(_ resource: APIResource, namespace: String? = nil) {
@@ -34,6 +36,7 @@ public struct ListQuest: Sendable, Equatable {
         if let continueToken { call.query.append(("continue", continueToken)) }
         if let fieldSelector { call.query.append(("fieldSelector", fieldSelector)) }
         call.milliseconds = milliseconds
+        call.isUrgent = isUrgent
         call.maxBytes = Self.mostBytes
         return call
     }
