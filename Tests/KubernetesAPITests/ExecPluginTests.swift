@@ -135,6 +135,30 @@ import Testing
         #expect(try await credentials.current().credential.token == Secret("t"))
     }
 
+    /// A refusal of what is not held any more says nothing against what is on its way, or came since.
+    @Test func refusedCredentialIsReplacedForAllThatHadIt() async throws {
+        let scratch = try Scratch()
+        let plugin = try Self.plugin(
+            scratch,
+            """
+            cd "$(dirname "$0")"; echo x >> runs
+            token=$(wc -l < runs)
+            printf '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","status":{"token":"t%d"}}' "$token"
+            """)
+        let credentials = Credentials(.plugin(plugin), refusalMilliseconds: 0)
+        let first = try await credentials.current()
+        #expect(first.credential.token == Secret("t1"))
+        async let one = credentials.wasRefused(first.number)
+        async let other = credentials.wasRefused(first.number)
+        let both = await (one, other)
+        #expect(both.0 && both.1)
+        let second = try await credentials.current()
+        #expect(second.credential.token == Secret("t2") && second.number > first.number)
+        // A third, whose answer was slow.
+        #expect(await credentials.wasRefused(first.number))
+        #expect(try await credentials.current().credential.token == Secret("t2"))
+    }
+
     @Test func lifeEndsEarly() {
         func life(_ expires: Int64?) -> CredentialLife {
             CredentialLife(fetched: Tick(nanoseconds: 0), fetchedAt: 1_000_000, expires: expires)

@@ -40,7 +40,9 @@ struct CredentialLife: Sendable {
     func isOver(unixMilliseconds now: Int64) -> Bool { expires.map { now >= $0 } ?? false }
 
     /// Whether a plugin may be run for a refusal.
-    func mayRenew(now: Tick) -> Bool { now.milliseconds(since: fetched) >= Self.refusalMilliseconds }
+    func mayRenew(now: Tick, after milliseconds: UInt64 = Self.refusalMilliseconds) -> Bool {
+        now.milliseconds(since: fetched) >= milliseconds
+    }
 }
 
 /// Holds the credential of a user and fetches it anew: a file's as it rotates, a plugin's before it ends.
@@ -53,13 +55,22 @@ actor Credentials {
 
     private let user: ClusterUser
     private let pluginMilliseconds: UInt64
+    private let refusalMilliseconds: UInt64
     private var held: (issue: Issue, life: CredentialLife)?
+    /// Never given twice, also when nothing is held: a late refusal of the first must not be taken for one of the second.
+    private var lastNumber: UInt64 = 0
     private var running: Task<Result<ExecCredential, AccessError>, Never>?
 
-    /// - Parameter pluginMilliseconds: how long a plugin may take.
-    init(_ user: ClusterUser, pluginMilliseconds: UInt64 = 30_000) {
+    /// - Parameters:
+    ///   - pluginMilliseconds: how long a plugin may take.
+    ///   - refusalMilliseconds: how long after a run of the plugin it is not run again for a refusal.
+    init(
+        _ user: ClusterUser, pluginMilliseconds: UInt64 = 30_000,
+        refusalMilliseconds: UInt64 = CredentialLife.refusalMilliseconds
+    ) {
         self.user = user
         self.pluginMilliseconds = pluginMilliseconds
+        self.refusalMilliseconds = refusalMilliseconds
     }
 
     /// The credential as of now.
@@ -87,23 +98,22 @@ actor Credentials {
 
     /// The server took `number` for nobody's; whether there may be a better one now.
     func wasRefused(_ number: UInt64) -> Bool {
-        guard let held, held.issue.number == number else { return held != nil }
+        // Others had it too, and the first of them has seen to it.
+        if number < lastNumber { return true }
         switch user {
         case .certificateOnly, .token: return false
-        case .tokenFile(let path):
-            let before = held.issue.credential
-            return (try? readToken(path)).map { $0.credential != before } ?? false
+        case .tokenFile(let path): return (try? readToken(path)).map { $0.number != number } ?? false
         case .plugin:
-            guard held.life.mayRenew(now: SystemClock.now()) else { return false }
+            guard let held else { return true }
+            guard held.life.mayRenew(now: SystemClock.now(), after: refusalMilliseconds) else { return false }
             self.held = nil
             return true
         }
     }
 
     private func keep(_ credential: Credential, expires: Int64? = nil) -> Issue {
-        let isSame = held?.issue.credential == credential
-        let last = held?.issue.number ?? 0
-        let issue = Issue(credential: credential, number: isSame ? last : last + 1)
+        if held?.issue.credential != credential { lastNumber += 1 }
+        let issue = Issue(credential: credential, number: lastNumber)
         held = (
             issue,
             CredentialLife(
