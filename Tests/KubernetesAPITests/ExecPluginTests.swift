@@ -58,7 +58,9 @@ import Testing
     }
 
     @Test(arguments: [
-        ("exit 3", "failed with exit code 3"), ("echo no login >&2; exit 1", "it said: no login"),
+        ("exit 3", "failed with exit code 3; run it by hand"),
+        ("set -x; : hunter2; exit 1", "failed with exit code 1; run"),
+        ("echo hunter2 >&2; exit 1", "failed with exit code 1; run"),
         ("kill -9 $$", "was ended by signal 9"), ("echo hunter2", "is not a JSON object"),
         ("true", "is not a JSON object"),
         (answer(#"{"token":"hunter2"}"#, version: "v1beta1"), "is not of client.authentication.k8s.io/v1"),

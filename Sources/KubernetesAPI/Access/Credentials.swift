@@ -102,7 +102,8 @@ actor Credentials {
         if number < lastNumber { return true }
         switch user {
         case .certificateOnly, .token: return false
-        case .tokenFile(let path): return (try? readToken(path)).map { $0.number != number } ?? false
+        case .tokenFile(let path):
+            return (try? readToken(path)).map { $0.number != number } ?? false
         case .plugin:
             guard let held else { return true }
             guard held.life.mayRenew(now: SystemClock.now(), after: refusalMilliseconds) else { return false }
@@ -182,8 +183,7 @@ extension ExecPlugin {
     /// What the run gave. Pure.
     func credential(_ outcome: ExecProcess.Outcome, milliseconds: UInt64) throws(AccessError) -> ExecCredential {
         func trouble(_ what: String) -> AccessError {
-            let said = PlainText.line(String(decoding: outcome.errors, as: UTF8.self), limit: 300)
-            return AccessError(.plugin, "the exec plugin \(command) \(what)\(said.isEmpty ? "" : "; it said: \(said)")")
+            AccessError(.plugin, "the exec plugin \(command) \(what)")
         }
         guard outcome.startError == 0 else {
             throw trouble("cannot be started: \(systemErrorText(outcome.startError))")
@@ -195,7 +195,8 @@ extension ExecPlugin {
         guard let status = outcome.status, status == 0 else {
             let status = outcome.status ?? 0
             throw trouble(
-                status & 0x7F == 0 ? "failed with exit code \(status >> 8)" : "was ended by signal \(status & 0x7F)")
+                (status & 0x7F == 0 ? "failed with exit code \(status >> 8)" : "was ended by signal \(status & 0x7F)")
+                    + "; run it by hand to see why")
         }
         return try ExecCredential(outcome.output, of: self)
     }

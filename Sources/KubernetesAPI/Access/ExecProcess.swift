@@ -8,10 +8,10 @@ import Threading
 /// 1. The program and all that it started in its process group is gone when this returns: what takes longer than it may, or
 ///    writes more, is killed.
 /// 2. It gets no standard input and none of this process's other files.
+/// 3. What it writes to standard error goes nowhere: programs that are asked for more detail print tokens there.
 struct ExecProcess {
     /// Longest accepted standard output, bytes.
     static let maxOutputBytes = 256 << 10
-    private static let maxErrorBytes = 4 << 10
 
     var path: String
     var arguments: [String]
@@ -22,8 +22,6 @@ struct ExecProcess {
     /// How it went.
     struct Outcome {
         var output: [UInt8] = []
-        /// The beginning of its standard error.
-        var errors: [UInt8] = []
         /// As wait(2) has it; nil if the program could not be started.
         var status: Int32?
         /// errno(3) of the start.
@@ -34,26 +32,18 @@ struct ExecProcess {
 
     func run() -> Outcome {
         var outcome = Outcome()
-        var pipes: [Int32] = [-1, -1, -1, -1]
-        defer { for end in pipes where end >= 0 { close(end) } }
-        for at in [0, 2] {
-            var ends: [Int32] = [-1, -1]
-            guard unsafe pipe(&ends) == 0 else {
-                outcome.startError = errno
-                return outcome
-            }
-            for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-            pipes.replaceSubrange(at..<at + 2, with: ends)
+        var ends: [Int32] = [-1, -1]
+        guard unsafe pipe(&ends) == 0 else {
+            outcome.startError = errno
+            return outcome
         }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        defer { close(ends[0]) }
         var pid: pid_t = 0
-        outcome.startError = start(&pid, output: pipes[1], errors: pipes[3])
-        guard outcome.startError == 0 else { return outcome }
-        // Only the program may hold the ends that are written to, or reading would never end.
-        for at in [1, 3] {
-            close(pipes[at])
-            pipes[at] = -1
-        }
-        collect(pid, pipes[0], pipes[2], &outcome)
+        outcome.startError = start(&pid, output: ends[1])
+        // Only the program may hold the end that is written to, or reading would never end.
+        close(ends[1])
+        if outcome.startError == 0 { collect(pid, ends[0], &outcome) }
         return outcome
     }
 
@@ -67,7 +57,7 @@ struct ExecProcess {
         return unsafe unsafeBitCast(symbol, to: CloseFrom.self)
     }
 
-    private func start(_ pid: inout pid_t, output: Int32, errors: Int32) -> Int32 {
+    private func start(_ pid: inout pid_t, output: Int32) -> Int32 {
         var actions = unsafe posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
         unsafe posix_spawn_file_actions_init(&actions)
@@ -78,7 +68,7 @@ struct ExecProcess {
         }
         unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         unsafe posix_spawn_file_actions_adddup2(&actions, output, 1)
-        unsafe posix_spawn_file_actions_adddup2(&actions, errors, 2)
+        unsafe posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
         guard let closeFrom = unsafe Self.closeFrom else { return ENOSYS }
         unsafe _ = closeFrom(&actions, 3)
         // The thread's mask has every signal blocked, and would be inherited.
@@ -101,28 +91,22 @@ struct ExecProcess {
         return code
     }
 
-    private func collect(_ pid: pid_t, _ output: Int32, _ errors: Int32, _ outcome: inout Outcome) {
+    private func collect(_ pid: pid_t, _ output: Int32, _ outcome: inout Outcome) {
         let deadline = SystemClock.now().adding(milliseconds: milliseconds)
-        var open = [true, true]
-        while open[0] || open[1] {
+        var isOpen = true
+        while isOpen {
             let left = deadline.milliseconds(since: SystemClock.now())
             guard left > 0 else {
                 outcome.timedOut = true
                 break
             }
-            var waits = [
-                pollfd(fd: open[0] ? output : -1, events: Int16(POLLIN), revents: 0),
-                pollfd(fd: open[1] ? errors : -1, events: Int16(POLLIN), revents: 0),
-            ]
-            guard unsafe poll(&waits, 2, Int32(clamping: left)) > 0 else { continue }
-            if waits[0].revents != 0 {
-                open[0] = take(output, &outcome.output, Self.maxOutputBytes + 1, goesOn: false)
-                if outcome.output.count > Self.maxOutputBytes {
-                    outcome.tooLong = true
-                    break
-                }
+            var wait = pollfd(fd: output, events: Int16(POLLIN), revents: 0)
+            guard unsafe poll(&wait, 1, Int32(clamping: left)) > 0 else { continue }
+            isOpen = take(output, &outcome.output)
+            if outcome.output.count > Self.maxOutputBytes {
+                outcome.tooLong = true
+                break
             }
-            if waits[1].revents != 0 { open[1] = take(errors, &outcome.errors, Self.maxErrorBytes, goesOn: true) }
         }
         // It may have closed its output and go on; then it has until the deadline, too.
         while !outcome.timedOut, !outcome.tooLong {
@@ -143,13 +127,13 @@ struct ExecProcess {
         outcome.status = status
     }
 
-    /// Reads what there is; false at the end. Past `limit` it is thrown away, or nothing more is read.
-    private func take(_ file: Int32, _ into: inout [UInt8], _ limit: Int, goesOn: Bool) -> Bool {
+    /// Reads what there is; false at the end.
+    private func take(_ file: Int32, _ into: inout [UInt8]) -> Bool {
         var piece = [UInt8](repeating: 0, count: 16 << 10)
         let count = unsafe read(file, &piece, piece.count)
         if count < 0 { return errno == EINTR || errno == EAGAIN }
-        into += piece[..<min(count, max(0, limit - into.count))]
-        return count > 0 && (goesOn || into.count < limit)
+        into += piece[..<count]
+        return count > 0
     }
 
     /// Where a program lies, as execvp(3) looks for it; nil if nowhere. A name with a slash is a path.
