@@ -196,4 +196,19 @@ import Testing
         try await Task.sleep(for: .milliseconds(CredentialLife.fileMilliseconds + 100))
         #expect(try await credentials.current().credential.token == Secret("third"))
     }
+
+    /// A rotation that is not complete costs no call, as long as the server takes the token before.
+    @Test func tokenIsHeldWhileItsFileIsUnreadable() async throws {
+        let scratch = try Scratch()
+        let credentials = Credentials(.tokenFile(scratch.path + "/token"))
+        try scratch.write("token", "first")
+        let first = try await credentials.current()
+        try FileManager.default.removeItem(atPath: scratch.path + "/token")
+        try await Task.sleep(for: .milliseconds(CredentialLife.fileMilliseconds + 100))
+        #expect(try await credentials.current().number == first.number)
+        #expect(await credentials.wasRefused(first.number) == false)
+        await #expect(throws: AccessError.self) { try await credentials.current() }
+        try scratch.write("token", "second")
+        #expect(try await credentials.current().credential.token == Secret("second"))
+    }
 }

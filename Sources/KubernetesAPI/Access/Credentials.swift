@@ -59,6 +59,8 @@ actor Credentials {
     private var held: (issue: Issue, life: CredentialLife)?
     /// Never given twice, also when nothing is held: a late refusal of the first must not be taken for one of the second.
     private var lastNumber: UInt64 = 0
+    /// Of a token file, the last that the server took for nobody's.
+    private var refused: UInt64?
     private var running: Task<Result<ExecCredential, AccessError>, Never>?
 
     /// - Parameters:
@@ -82,7 +84,13 @@ actor Credentials {
             if let held, SystemClock.now().milliseconds(since: held.life.fetched) < CredentialLife.fileMilliseconds {
                 return held.issue
             }
-            return try readToken(path)
+            do throws(AccessError) {
+                return try readToken(path)
+            } catch {
+                // Perhaps in the midst of a rotation; the server takes the token before until it says otherwise.
+                if let held, held.issue.number != refused { return held.issue }
+                throw error
+            }
         case .plugin(let plugin):
             let now = SystemClock.unixMilliseconds()
             if let held, !held.life.isDue(unixMilliseconds: now) { return held.issue }
@@ -103,6 +111,7 @@ actor Credentials {
         switch user {
         case .certificateOnly, .token: return false
         case .tokenFile(let path):
+            refused = number
             return (try? readToken(path)).map { $0.number != number } ?? false
         case .plugin:
             guard let held else { return true }
