@@ -87,5 +87,6 @@ def test_token_that_stays_wrong(bench: Workbench, results: Results, receiver: Re
     assert finished.code == UNDELIVERED, finished
     splunk = finished.targets["splunk"]
     assert (splunk["delivered"], splunk["deadLetters"]) == (0, 0)
-    assert receiver.strangers == splunk["retries"]
+    # The deadline may end an attempt that the receiver has refused by then.
+    assert receiver.strangers - splunk["retries"] in (0, 1)
     assert "check the key token of the secret" in splunk["lastFailure"]
