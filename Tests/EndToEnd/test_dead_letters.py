@@ -23,6 +23,7 @@ from exporter import (
     TOKEN,
     UNDELIVERED,
     Finished,
+    Running,
     Target,
     Workbench,
     wait_until,
@@ -53,6 +54,11 @@ def receiver() -> Iterator[Receiver]:
 def letters(bench: Workbench, command: str, *arguments: str | Path) -> Finished:
     """Runs a command about the dead letters of the bench's state directory."""
     return bench.run("dead-letters", command, *arguments, "--state", bench.state)
+
+
+def start_retry(bench: Workbench, config: Path) -> Running:
+    """A retry that is under way."""
+    return bench.start("dead-letters", "retry", "--config", config, "--secrets", bench.secrets, "--state", bench.state)
 
 
 def listed(bench: Workbench, *arguments: str) -> list[dict[str, Any]]:
@@ -466,17 +472,7 @@ def test_two_retries_at_once(bench: Workbench, results: Results, receiver: Recei
     receiver.poison = set()
     receiver.is_hanging = True
     before = receiver.requests
-    arguments: list[str | Path] = [
-        "dead-letters",
-        "retry",
-        "--config",
-        config,
-        "--secrets",
-        bench.secrets,
-        "--state",
-        bench.state,
-    ]
-    first = bench.start(*arguments)
+    first = start_retry(bench, config)
     wait_until(lambda: receiver.requests > before, "the first retry sends")
     second = retry(bench, config)
     third = letters(bench, "discard", "1", "--yes")
@@ -537,20 +533,10 @@ def test_killed_retries_lose_nothing(bench: Workbench, results: Results, receive
     broken = bench.make_config([bench.splunk(receiver.port, **small)], "broken.yaml")
     assert bench.run_export(broken, source).code == DEAD_LETTERS
     config = bench.make_config([bench.splunk(sandbox.hec_port, **small)])
-    arguments: list[str | Path] = [
-        "dead-letters",
-        "retry",
-        "--config",
-        config,
-        "--secrets",
-        bench.secrets,
-        "--state",
-        bench.state,
-    ]
     moments = random.Random(seed)
     kills = 0
     for _ in range(6):
-        running = bench.start(*arguments)
+        running = start_retry(bench, config)
         time.sleep(0.05 + moments.random() * 0.4)
         kills += running.is_running
         running.kill()
@@ -646,17 +632,7 @@ def test_an_upload_whose_answer_was_lost_is_recognised(
         return answer
 
     proxy.after = withhold
-    arguments: list[str | Path] = [
-        "dead-letters",
-        "retry",
-        "--config",
-        config,
-        "--secrets",
-        bench.secrets,
-        "--state",
-        bench.state,
-    ]
-    running = bench.start(*arguments)
+    running = start_retry(bench, config)
     wait_until(lambda: object_keys(moto, bucket) != [], "the object is there")
     running.kill()
     goes_on.set()
