@@ -25,8 +25,8 @@ OCSF_PACKAGES := pydantic-ocsf==3.0.0 syslog-rfc5424-parser==0.3.2
 OCSF_MODELS_PACKAGES := py-ocsf-models==0.10.0
 FUZZ_CASES ?= 1000000
 COUNT ?= 10000
-# Most end-to-end tests wait for somebody, so two at a time take half as long.
-PROCESSES ?= 2
+# End-to-end tests wait for somebody four fifths of their time.
+PROCESSES ?= 4
 SECONDS ?= 300
 SIMULATE := $(RELEASE_DIR)/release/simulate
 SEEDS ?= 1000
@@ -103,14 +103,16 @@ lint: .venv/ready ## Formatting of the Swift, mistakes and types of the Python, 
 format: ## Formatting, applied
 	$(SWIFT) format --in-place --recursive Sources Tests benchmarks Package.swift
 
-# Tests of sockets, threads and real time-outs, one after another: beside minutes of computing on two cores they would
-# measure the machine. All others at once.
-TIMED_TESTS := ^(BackendsTests|CoordinatorTests|HTTPClientTests|KubernetesAPITests|PeerTransportTests|ShardWorkerTests|StatusEndpointTests)\.
+# Tests of sockets, threads and real time-outs: beside minutes of computing on two cores they would measure the machine, so
+# they follow all others, in streams that take about as long as each other.
+TIMED_STREAMS := KubernetesAPITests BackendsTests|CoordinatorTests|StatusEndpointTests \
+	HTTPClientTests|PeerTransportTests|ShardWorkerTests
+SPACE := $(subst ,, )
+TIMED_TESTS := ^($(subst $(SPACE),|,$(strip $(TIMED_STREAMS))))\.
 
 unit: .make/apt kube-assets ## Unit, property and simulation tests
 	export KUBEBUILDER_ASSETS="$$(deploy/local/kube-assets)"; \
-	$(SWIFT) test --skip '$(TIMED_TESTS)' && \
-	$(SWIFT) test --skip-build --no-parallel --filter '$(TIMED_TESTS)'
+	$(SWIFT) test --skip '$(TIMED_TESTS)' && Tests/timed $(SWIFT) $(foreach stream,$(TIMED_STREAMS),'$(stream)')
 
 simulate: $(SIMULATE) ## SEEDS (1000) histories of a simulated cluster with every kind of fault, or one: SEED=n
 	@$(SIMULATE) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
@@ -127,7 +129,7 @@ $(SIMULATE): $(BINARY) $(SIMULATION_SOURCES)
 
 end-to-end: $(BINARY) .venv/ready .make/apt-peers .make/apt-browser .make/apt-chart kube-assets ## The built program against look-alikes, TLS servers, full disks and kill -9
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -rs -p no:cacheprovider -n $(PROCESSES) --dist loadfile \
-		Tests/EndToEnd
+		--no-loadscope-reorder --durations=15 Tests/EndToEnd
 
 kube-assets: .make/apt ## A kube-apiserver and etcd for the tests: KUBEBUILDER_ASSETS, or built once from Debian's source
 	@deploy/local/kube-assets >/dev/null

@@ -19,6 +19,11 @@ from s3_proxy import S3Proxy
 PROGRAM_VARIABLE = "SIDEREAL_EXPORT"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: at the end, nothing would go on beside them."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def program() -> Path:
     """The program under test."""

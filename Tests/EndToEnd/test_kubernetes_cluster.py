@@ -15,6 +15,8 @@ from kube_cluster import LEADER, OUTAGE, KubeCluster
 from rules import COORDINATOR
 from small_cluster import PATIENCE
 
+pytestmark = pytest.mark.long
+
 THRESHOLD = 5
 
 

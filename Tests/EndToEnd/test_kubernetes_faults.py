@@ -20,6 +20,8 @@ from kube_load import Load
 from rules import COORDINATOR
 from small_cluster import SANDBOX_NAMES, Json
 
+pytestmark = pytest.mark.long
+
 COUNT = 10_000
 BACKLOG = "sidereal_cluster_backlog_records"
 TARGETS = "export.sidereal.cloud/targets"

@@ -15,6 +15,8 @@ from policies import judge
 from small_cluster import PATIENCE
 from value_sets import SPLUNK, targets
 
+pytestmark = pytest.mark.long
+
 THRESHOLD = 5
 JOBS = f"/apis/batch/v1/namespaces/{SYSTEM}/jobs"
 POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from api_server import SYSTEM, ApiServer
 from exporter import Running, Workbench, is_root, wait_until
 from kube_client import Json
 from kube_cluster import KubeCluster
 from rules import COORDINATOR, Rule, chart_rules, grant
 from small_cluster import PATIENCE
+
+pytestmark = pytest.mark.long
 
 # Needed when somebody else changes a result at the same time.
 AFTER_CONFLICT: Rule = ("ClusterRole", "sidereal.cloud", "siderealproberesults", "get")

@@ -18,6 +18,8 @@ from exporter import Workbench, wait_until
 from kube_cluster import KubeCluster
 from small_cluster import IN_FLIGHT, PATIENCE, SmallCluster
 
+pytestmark = pytest.mark.long
+
 # Kubernetes kills what has not ended by then (`terminationGracePeriodSeconds` of a worker).
 GRACE_SECONDS = 45.0
 # The chart's, and the program's own. That of the gate is 45 s then; nothing here is to wait for any of them.
