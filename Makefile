@@ -26,7 +26,7 @@ OCSF_MODELS_PACKAGES := py-ocsf-models==0.10.0
 FUZZ_CASES ?= 1000000
 COUNT ?= 10000
 # End-to-end tests wait for somebody four fifths of their time.
-PROCESSES ?= 4
+PROCESSES ?= 3
 SECONDS ?= 300
 SIMULATE := $(RELEASE_DIR)/release/simulate
 SEEDS ?= 1000

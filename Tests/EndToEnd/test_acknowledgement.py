@@ -95,6 +95,8 @@ def test_a_wish_for_less_is_heeded_before_the_acknowledgement(
     running.process.stdin.write(b"".join(lines[:BATCH]))
     running.process.stdin.flush()
     wait_until(lambda: len(indexer.requests) == 1, "the first request")
+    # Its answer is under way still.
+    time.sleep(0.5)
     running.process.stdin.write(b"".join(lines[BATCH:]))
     running.process.stdin.close()
     time.sleep(1.2)

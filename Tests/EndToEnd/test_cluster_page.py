@@ -54,7 +54,7 @@ def test_what_people_see(program: Path, cluster: SmallCluster, browser: Browser)
         wait_text(light, "#gate-state", "Open")
         wait_text(light, "#figures", "3 of 3")
         wait_text(light, "#figures", "64 of 64")
-        assert "c0" in light.text("#figures") and "term 1" in light.text("#figures")
+        assert f"c0\nterm {cluster.lease()['term']}, " in light.text("#figures")
         owners = light.run("[...new Set([...document.querySelectorAll('#map .cell')].map(c => c.innerText))].sort()")
         assert owners == ["1", "2", "3"]
         targets = light.text("#targets").lower()
