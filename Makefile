@@ -105,8 +105,8 @@ format: ## Formatting, applied
 
 # Tests of sockets, threads and real time-outs: beside minutes of computing on two cores they would measure the machine, so
 # they follow all others, in streams that take about as long as each other.
-TIMED_STREAMS := KubernetesAPITests BackendsTests|CoordinatorTests|StatusEndpointTests \
-	HTTPClientTests|PeerTransportTests|ShardWorkerTests
+TIMED_STREAMS := KubernetesAPITests BackendsTests|CoordinatorTests|HTTPClientTests|StatusEndpointTests \
+	PeerTransportTests|ShardWorkerTests
 SPACE := $(subst ,, )
 TIMED_TESTS := ^($(subst $(SPACE),|,$(strip $(TIMED_STREAMS))))\.
 
