@@ -17,6 +17,9 @@ PY_PACKAGES := pytest==8.3.4 pytest-xdist==3.8.0 "moto[server]==5.2.5" prometheu
 CHECKER_APT := liblognorm-utils rsyslog
 # Real receivers and networks for the end-to-end tests.
 PEER_APT := rsyslog rsyslog-openssl iproute2
+# Other people's exporters, for comparison; the second line is unpacked and not installed.
+RIVAL_APT := rsyslog rsyslog-elasticsearch rsyslog-openssl libivykis0 libnet1 libjson-c5 libglib2.0-0 libwrap0 libpcre3 libcap2 libcurl4
+UNPACKED_APT := syslog-ng-core syslog-ng-mod-http
 # Renders the chart where there is no helm.
 CHART_APT := golang-go golang-github-masterminds-sprig-dev golang-github-ghodss-yaml-dev
 # Sees the status page.
@@ -36,7 +39,7 @@ PLANT_SEEDS ?= 10000
 SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: kube-assets chart help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-coordinator bench-kubernetes bench-encode bench-protocol bench-peers clean
+.PHONY: kube-assets chart help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-capacity bench-peers bench-sweep bench-coordinator bench-kubernetes bench-encode bench-protocol bench-transport clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +102,7 @@ lint: .venv/ready ## Formatting of the Swift, mistakes and types of the Python, 
 	.venv/bin/ruff check --quiet .
 	cd Tests/EndToEnd && ../../.venv/bin/mypy --no-error-summary . ../../deploy/local/clustertools
 	cd Tests/Chart && ../../.venv/bin/mypy --no-error-summary .
+	cd benchmarks && ../.venv/bin/mypy --no-error-summary bench macro members.py
 
 format: ## Formatting, applied
 	$(SWIFT) format --in-place --recursive Sources Tests benchmarks Package.swift
@@ -194,11 +198,29 @@ cluster-chaos: $(BINARY) ## SECONDS (300) of kills, stops, cut links and outages
 acceptance: $(BINARY) .venv/ready .make/apt-peers ## The long proofs: 20 kills over 100 000 results, an outage of a minute
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -s -p no:cacheprovider Tests/EndToEnd -m acceptance
 
-bench: $(BINARY) ## CPU seconds per million results and peak memory, against a null sink
-	@benchmarks/export-to-null $(BINARY)
+bench: $(BINARY) ## What a result costs in one process and in clusters, at every backend: figures, goals and a chart in .artefacts (BENCH=--help)
+	@mkdir -p .artefacts
+	@benchmarks/bench table $(BINARY) --json .artefacts/bench.json --svg .artefacts/bench.svg --markdown .artefacts/bench.md $(BENCH)
+
+bench-capacity: $(BINARY) ## The highest steady rate that a cluster of two workers holds, and what a rate needs (BENCH=--help)
+	@benchmarks/bench capacity $(BINARY) $(BENCH)
+
+bench-peers: $(BINARY) .make/syslog-ng/ready ## The same file through syslog-ng and rsyslog, and Fluent Bit and Vector if they are there (BENCH=--help)
+	@benchmarks/bench peers $(BINARY) $(BENCH)
+
+bench-sweep: $(BINARY) ## How the cost grows with size, batches, targets, workers, and 10 000 000 results that wait (BENCH=--help)
+	@benchmarks/bench sweep $(BINARY) $(BENCH)
+
+# Debian installs only one of rsyslog and syslog-ng: this one is unpacked, and only what it needs is installed.
+.make/syslog-ng/ready: Makefile .make/apt
+	@deploy/local/install-packages $(RIVAL_APT)
+	@rm -rf .make/syslog-ng && mkdir -p .make/syslog-ng
+	@cd .make/syslog-ng && apt-get download -qq $(UNPACKED_APT) && for package in *.deb; do dpkg -x "$$package" .; done && rm -f -- *.deb
+	@touch $@
 
 bench-cluster: $(BINARY) ## What the cluster costs against the single process, how long it stands still, the coordinator's memory; all with goals
-	@failed=0; for bench in cluster-cost hand-over coordinator-memory; do benchmarks/$$bench $(BINARY) || failed=1; done; exit $$failed
+	@failed=0; benchmarks/bench table $(BINARY) --only '^elasticsearch, gzip($$|, . worker)' --steady-seconds 0 $(BENCH) || failed=1; \
+	for bench in hand-over coordinator-memory; do benchmarks/$$bench $(BINARY) || failed=1; done; exit $$failed
 
 bench-coordinator: $(BINARY) ## Memory of a coordinator with 10 000 000 results pending, CPU seconds per million results
 	@benchmarks/coordinator-memory $(BINARY)
@@ -214,7 +236,7 @@ bench-protocol: .make/apt ## Nanoseconds per record and allocations per frame of
 	@$(SWIFT) build -c release --static-swift-stdlib --product protocol-bench --scratch-path $(RELEASE_DIR)
 	@$(RELEASE_DIR)/release/protocol-bench
 
-bench-peers: .make/apt ## Bytes per second and CPU seconds per gigabyte between coordinator and worker, plain and over TLS
+bench-transport: .make/apt ## Bytes per second and CPU seconds per gigabyte between coordinator and worker, plain and over TLS
 	@$(SWIFT) build -c release --static-swift-stdlib --product peer-bench --scratch-path $(RELEASE_DIR)
 	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && deploy/local/peer-certificates "$$directory" && \
 		$(RELEASE_DIR)/release/peer-bench "$$directory"

@@ -7,15 +7,31 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 HERTZ = os.sysconf("SC_CLK_TCK")
+TOKEN = "5a5a5a5a-0000-4000-8000-5a5a5a5a5a5a"
+"""What a sink takes for HEC's token."""
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """What came to a receiver."""
+
+    records: int
+    first: int | None
+    """Nanoseconds of the monotonic clock, as the next."""
+    last: int | None
+    delays: dict[int, int]
+    """How many records came so many microseconds after the time in them, or a little sooner."""
 
 
 def free_port() -> int:
@@ -59,6 +75,8 @@ class Members:
         self.cluster = cluster or {}
         self.addresses: dict[str, str] = {}
         self.endpoints: dict[str, str] = {}
+        self.ports: dict[str, int] = {}
+        self.authority: Path | None = None
         self.home: list[object] = ["--standalone", self.shared]
         """Options that tell a coordinator where the cluster is kept."""
 
@@ -71,12 +89,38 @@ class Members:
 
     # Sink and configuration
 
-    def sink(self) -> None:
+    def sink(self, *, tls: bool = False) -> None:
         """Starts receivers that only count, and writes the configuration for one target, Elasticsearch with gzip."""
+        self.receive(tls=tls)
+        self.configure(self.ports["elasticsearch"])
+
+    def receive(self, *, tls: bool = False) -> None:
+        """Starts receivers that only count, and notes their ports; over TLS their authority is `server/ca.crt`."""
         ready = self.directory / "ready"
-        self.launch("sandbox", ["sandbox", "--null", "--ready-file", ready])
-        self.wait(lambda: ready.exists() and ready.stat().st_size > 0, 20, "the sink did not start")
-        self.configure(json.loads(ready.read_text())["elasticsearchPort"])
+        ready.unlink(missing_ok=True)
+        options: list[object] = []
+        if tls:
+            place = self.directory / "server"
+            place.mkdir(exist_ok=True)
+            options = ["--tls-cert", place / "ca.crt", "--tls-key", place / "key.pem"]
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                            "-days", "2", "-subj", "/CN=null", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
+                            place / "key.pem", "-out", place / "ca.crt"], check=True, stderr=subprocess.DEVNULL)
+        self.launch("sandbox", ["sandbox", "--null", "--token", TOKEN, "--ready-file", ready, *options])
+        self.wait(ready.exists, 20, "the sink did not start", every=0.01)
+        found = json.loads(ready.read_text())
+        self.ports = {name: found[f"{name}Port"] for name in ("hec", "elasticsearch", "s3", "syslog")}
+        self.authority = self.directory / "server" / "ca.crt" if tls else None
+
+    def arrivals(self) -> dict[str, Arrivals]:
+        """What came to each of the receivers so far."""
+        scheme = "https" if self.authority else "http"
+        context = ssl.create_default_context(cafile=self.authority) if self.authority else None
+        url = f"{scheme}://127.0.0.1:{self.ports['hec']}/sandbox/arrivals"
+        with urllib.request.urlopen(url, timeout=10, context=context) as answer:
+            found = json.load(answer)
+        return {name: Arrivals(value["records"], value["firstNanoseconds"], value["lastNanoseconds"],
+                               {limit: count for limit, count in value["delays"]}) for name, value in found.items()}
 
     def configure(self, port: int) -> None:
         """Writes the configuration for a sink at `port`."""
@@ -94,11 +138,12 @@ class Members:
 
     # Processes
 
-    def launch(self, name: str, arguments: list[object]) -> subprocess.Popen[bytes]:
+    def launch(self, name: str, arguments: list[object],
+               stdin: int | IO[bytes] | None = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Starts a process whose output goes to NAME.log."""
         with (self.directory / f"{name}.log").open("ab") as log:
             command = [str(self.program), *map(str, arguments)]
-            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=stdin)
         self.processes[name] = process
         return process
 
@@ -160,7 +205,7 @@ class Members:
         """An answer of a coordinator's endpoint; empty if there is none."""
         try:
             with urllib.request.urlopen(f"http://{self.endpoints[name]}{path}", timeout=5) as answer:
-                return answer.read().decode()
+                return str(answer.read(), "utf-8")
         except OSError:
             return ""
 

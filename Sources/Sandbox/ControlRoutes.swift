@@ -2,9 +2,11 @@ internal import Model
 internal import NIOCore
 internal import NIOHTTP1
 
-/// `/sandbox/…`: what tests ask and tell the sandbox. Served on both ports, never subject to faults.
+/// `/sandbox/…`: what tests ask and tell the sandbox. Served on every port of HTTP, never subject to faults.
 struct ControlRoutes: Sendable {
     let logs: [SandboxTarget: TargetLog]
+    /// Those of the sinks that stand for no target of ``SandboxTarget``, by name; none without ``SandboxOptions/null``.
+    var sinks: [String: TargetLog] = [:]
 
     /// The answer, or nil if the path is not below `/sandbox`.
     func serve(_ request: HTTPRequest) -> HTTPReply? {
@@ -12,10 +14,13 @@ struct ControlRoutes: Sendable {
         switch (request.head.method, request.path) {
         case (.GET, "/sandbox/stats"): return HTTPReply(.ok, json: stats.json + "\n")
         case (.GET, "/sandbox/ids"): return identities(request.query("target"))
+        case (.GET, "/sandbox/arrivals"): return HTTPReply(.ok, json: arrivals + "\n")
         case (.POST, "/sandbox/fault"): return setFaults([UInt8](request.body.readableBytesView))
         default:
-            return Self.failure(
-                .notFound, "there is GET /sandbox/stats, GET /sandbox/ids[?target=] and POST /sandbox/fault")
+            return HTTPReply(
+                .notFound,
+                error: "there is GET /sandbox/stats, GET /sandbox/arrivals, GET /sandbox/ids[?target=]"
+                    + " and POST /sandbox/fault")
         }
     }
 
@@ -23,14 +28,30 @@ struct ControlRoutes: Sendable {
         var stats = SandboxStats()
         if let log = logs[.hec] { stats.hec = log.stats }
         if let log = logs[.elasticsearch] { stats.elasticsearch = log.stats }
+        stats.s3 = sinks["s3"]?.stats
+        stats.syslog = sinks["syslog"]?.stats
         return stats
+    }
+
+    /// When records came, by target: the first and the last one on the monotonic clock, and how long after the times in
+    /// them, as pairs of microseconds and a count.
+    private var arrivals: String {
+        let named = logs.map { ($0.key.rawValue, $0.value) } + sinks.map { ($0.key, $0.value) }
+        let parts = named.sorted { $0.0 < $1.0 }.map { name, log in
+            let (arrivals, records) = log.update { ($0.arrivals, $0.stats.recordsReceived) }
+            let delays = arrivals.delays.entries.map { "[\($0.microseconds),\($0.count)]" }.joined(separator: ",")
+            let times = [arrivals.first, arrivals.last].map { $0.map(String.init) ?? "null" }
+            return "\"\(name)\":{\"records\":\(records),\"firstNanoseconds\":\(times[0]),"
+                + "\"lastNanoseconds\":\(times[1]),\"delays\":[\(delays)]}"
+        }
+        return "{" + parts.joined(separator: ",") + "}"
     }
 
     private func identities(_ name: Substring?) -> HTTPReply {
         var targets = SandboxTarget.allCases
         if let name {
             guard let target = SandboxTarget(rawValue: String(name)) else {
-                return Self.failure(.badRequest, "target is hec or elasticsearch")
+                return HTTPReply(.badRequest, error: "target is hec or elasticsearch")
             }
             targets = [target]
         }
@@ -81,15 +102,8 @@ struct ControlRoutes: Sendable {
             if let mistake { throw SandboxError(mistake) }
             return HTTPReply(.ok, json: "{\"acknowledged\":true}\n")
         } catch {
-            return Self.failure(.badRequest, error.description)
+            return HTTPReply(.badRequest, error: error.description)
         }
-    }
-
-    private static func failure(_ status: HTTPResponseStatus, _ reason: String) -> HTTPReply {
-        var body = ByteBuffer(string: "{\"error\":")
-        body.writeJSON(reason)
-        body.writeStaticString("}\n")
-        return HTTPReply(status, body)
     }
 }
 

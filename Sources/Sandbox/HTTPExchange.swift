@@ -32,6 +32,21 @@ struct HTTPRequest {
         case tooLong
     }
 
+    /// Why records were not counted.
+    enum CountFault: Error {
+        case body(BodyFault)
+        case records(RecordFault)
+
+        var description: String {
+            switch self {
+            case .body(.encoding(let name)): "Content-Encoding \(name) is not known here; gzip is"
+            case .body(.damaged(let why)): why
+            case .body(.tooLong): "the body is too long"
+            case .records(let fault): fault.description
+            }
+        }
+    }
+
     private func isGzip() throws(BodyFault) -> Bool {
         switch header("Content-Encoding")?.lowercased() {
         case nil, "identity": return false
@@ -50,27 +65,29 @@ struct HTTPRequest {
         }
     }
 
-    /// Line feeds and bytes of the body, decompressed if it is gzip, without keeping it.
-    func countLines(limit: Int) throws(BodyFault) -> (lines: Int, bytes: Int) {
-        var lines = 0
-        var bytes = 0
-        let count = { (piece: borrowing Span<UInt8>) in
-            var found = 0
-            for index in piece.indices { found &+= piece[index] == 0x0A ? 1 : 0 }
-            lines += found
-            bytes += piece.count
+    /// Counts the records of the body, decompressed if it is gzip, without keeping them; their delays.
+    func count(with counter: inout RecordCounter, limit: Int) throws(CountFault) -> DelayCounts {
+        var fault: RecordFault?
+        let isPacked: Bool
+        do throws(BodyFault) { isPacked = try isGzip() } catch { throw .body(error) }
+        if isPacked {
+            do throws(CompressionError) {
+                var decompressor = try Gzip.Decompressor()
+                try decompressor.forEachPiece(of: body.readableBytesUInt8Span, limit: limit) { piece in
+                    guard fault == nil else { return }
+                    do throws(RecordFault) { try unsafe counter.feed(piece.bytes) } catch { fault = error }
+                }
+            } catch {
+                throw .body(Self.fault(error))
+            }
         }
-        guard try isGzip() else {
-            count(body.readableBytesUInt8Span)
-            return (lines, bytes)
-        }
-        do {
-            var decompressor = try Gzip.Decompressor()
-            try decompressor.forEachPiece(of: body.readableBytesUInt8Span, limit: limit, count)
+        do throws(RecordFault) {
+            if let fault { throw fault }
+            if !isPacked { try unsafe counter.feed(body.readableBytesUInt8Span.bytes) }
+            return try counter.finish()
         } catch {
-            throw Self.fault(error)
+            throw .records(error)
         }
-        return (lines, bytes)
     }
 
     private static func fault(_ error: CompressionError) -> BodyFault {
@@ -98,6 +115,14 @@ struct HTTPReply {
 
     init(_ status: HTTPResponseStatus, json: String) {
         self.init(status, ByteBuffer(string: json))
+    }
+
+    /// A refusal with its reason, as JSON.
+    init(_ status: HTTPResponseStatus, error: String) {
+        var body = ByteBuffer(string: "{\"error\":")
+        body.writeJSON(error)
+        body.writeStaticString("}\n")
+        self.init(status, body)
     }
 
     init(pieces: @escaping () -> ByteBuffer?) {

@@ -19,6 +19,7 @@ final class HTTPHandler: ChannelInboundHandler {
     private var head: HTTPRequestHead?
     private var body = ByteBuffer()
     private var isTooLong = false
+    private var spare = ByteBuffer()
 
     init(_ lookAlike: any LookAlike, control: ControlRoutes) {
         self.lookAlike = lookAlike
@@ -38,6 +39,8 @@ final class HTTPHandler: ChannelInboundHandler {
             self.head = nil
             body = ByteBuffer()
             answer(request, context)
+            // Its memory serves the next request, unless the answer still waits.
+            spare = request.body
         }
     }
 
@@ -50,7 +53,9 @@ final class HTTPHandler: ChannelInboundHandler {
         let announced = head.headers.first(name: "Content-Length").flatMap { Int($0) } ?? 0
         isTooLong = announced > lookAlike.maxBodyBytes
         // An announced length is only a claim, so not all of a large one is reserved.
-        body = context.channel.allocator.buffer(capacity: isTooLong ? 0 : min(announced, 16 << 20))
+        body = spare
+        spare = ByteBuffer()
+        body.clear(minimumCapacity: isTooLong ? 0 : min(announced, 16 << 20))
         if !isTooLong, head.headers["Expect"].contains(where: { $0.lowercased() == "100-continue" }) {
             let go = HTTPResponseHead(version: head.version, status: .continue)
             context.writeAndFlush(wrapOutboundOut(.head(go)), promise: nil)

@@ -98,9 +98,10 @@ public struct SandboxOptions: Sendable, Equatable {
     public var faults = SandboxFaults()
     /// Longest accepted body, bytes; holds for the compressed and for the decompressed form.
     public var maxBodyBytes = 100 << 20
-    /// Counts lines and answers success, without looking into them: a sink for measuring senders.
+    /// Counts records, remembers none and answers success: a sink for measuring senders. S3 and syslog over TCP are spoken
+    /// as well, at ports of the kernel's choice.
     public var null = false
-    /// Serves HTTPS instead of HTTP.
+    /// Everything is spoken over TLS.
     public var tls: SandboxTLS?
     /// Identities that are remembered per look-alike; past this, records are only counted.
     public var maxIdentities = 5_000_000

@@ -1,7 +1,6 @@
 internal import Crypto
 internal import Model
 internal import NIOCore
-internal import NIOHTTP1
 internal import NIOPosix
 internal import PeerTransport
 
@@ -14,30 +13,26 @@ internal import PeerTransport
 /// 4. Faults are drawn from a seed.
 ///
 /// What they do not promise: to index, to search, to survive a restart. Several may run in one process.
+///
+/// With ``SandboxOptions/null`` there are sinks in their places, and two more for S3 and syslog: ``NullSink``, ``NullSyslog``.
 public final class SandboxServer: Sendable {
     /// Port of the HEC look-alike.
     public let hecPort: Int
     /// Port of the Elasticsearch look-alike.
     public let elasticsearchPort: Int
+    /// Port of the bucket; nil without ``SandboxOptions/null``.
+    public let s3Port: Int?
+    /// Port of the syslog receiver; nil without ``SandboxOptions/null``.
+    public let syslogPort: Int?
     private let scheme: String
     private let host: String
     private let group: MultiThreadedEventLoopGroup
     private let control: ControlRoutes
 
-    /// Starts both and returns once they listen.
+    /// Starts all and returns once they listen.
     /// - Throws: ``SandboxError`` for a bad option, a certificate that cannot be used or a port that is taken.
     public static func start(_ options: SandboxOptions = SandboxOptions()) async throws(SandboxError) -> SandboxServer {
         try options.validate()
-        let now = Tick(nanoseconds: NIODeadline.now().uptimeNanoseconds)
-        let hecLog = TargetLog(options, now: now, seed: options.seed)
-        let elasticLog = TargetLog(options, now: now, seed: ~options.seed)
-        var hec: any LookAlike = SplunkHEC(options, log: hecLog)
-        var elastic: any LookAlike = Elasticsearch(options, log: elasticLog)
-        if options.null {
-            hec = NullSink(options, real: hec, isBulk: false)
-            elastic = NullSink(options, real: elastic, isBulk: true)
-        }
-        let control = ControlRoutes(logs: [.hec: hecLog, .elasticsearch: elasticLog])
         var tls: TLSContext?
         if let files = options.tls {
             do throws(CryptoError) {
@@ -46,60 +41,33 @@ public final class SandboxServer: Sendable {
                 throw SandboxError(error.description)
             }
         }
+        let receivers = Receivers(options)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: options.threads)
-        do {
-            let hecPort = try await listen((options.host, options.hecPort), hec, control, tls, group)
-            let elasticPort = try await listen(
-                (options.host, options.elasticsearchPort), elastic, control, tls, group)
+        let door = Door(host: options.host, tls: tls, group: group, control: receivers.control)
+        do throws(SandboxError) {
             return SandboxServer(
-                hecPort: hecPort, elasticsearchPort: elasticPort, scheme: tls == nil ? "http" : "https",
-                host: options.host,
-                group, control)
+                hecPort: try await door.listen(options.hecPort, receivers.hec),
+                elasticsearchPort: try await door.listen(options.elasticsearchPort, receivers.elasticsearch),
+                s3Port: try await door.listen(receivers.s3), syslogPort: try await door.listen(syslog: receivers),
+                scheme: tls == nil ? "http" : "https", host: options.host, group, receivers.control)
         } catch {
             try? await group.shutdownGracefully()
-            throw SandboxError("\(error)")
+            throw error
         }
     }
 
     private init(
-        hecPort: Int, elasticsearchPort: Int, scheme: String, host: String, _ group: MultiThreadedEventLoopGroup,
-        _ control: ControlRoutes
+        hecPort: Int, elasticsearchPort: Int, s3Port: Int?, syslogPort: Int?, scheme: String, host: String,
+        _ group: MultiThreadedEventLoopGroup, _ control: ControlRoutes
     ) {
         self.hecPort = hecPort
         self.elasticsearchPort = elasticsearchPort
+        self.s3Port = s3Port
+        self.syslogPort = syslogPort
         self.scheme = scheme
         self.host = host
         self.group = group
         self.control = control
-    }
-
-    private static func listen(
-        _ place: (host: String, port: Int), _ lookAlike: any LookAlike, _ control: ControlRoutes, _ tls: TLSContext?,
-        _ group: MultiThreadedEventLoopGroup
-    ) async throws -> Int {
-        let bootstrap = ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 256)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(
-                .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 64 << 10, maximum: 1 << 20)
-            )
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    if let tls { try pipeline.addHandler(TLSHandler(server: tls)) }
-                    try pipeline.configureHTTPServerPipeline()
-                    try pipeline.addHandler(HTTPHandler(lookAlike, control: control))
-                }
-            }
-        do {
-            let channel = try await bootstrap.bind(host: place.host, port: place.port).get()
-            return channel.localAddress?.port ?? place.port
-        } catch {
-            throw SandboxError(
-                "cannot listen on \(place.host):\(place.port): \(error); choose another port, or 0 for a free one")
-        }
     }
 
     /// Where the HEC look-alike is reached, such as `http://127.0.0.1:8088`.
@@ -108,7 +76,7 @@ public final class SandboxServer: Sendable {
     /// Where the Elasticsearch look-alike is reached, such as `http://127.0.0.1:9200`.
     public var elasticsearchURL: String { "\(scheme)://\(host):\(elasticsearchPort)" }
 
-    /// What both have seen so far.
+    /// What all have seen so far.
     public func stats() -> SandboxStats { control.stats }
 
     /// Every identity that `target` remembers, in no particular order.

@@ -49,16 +49,27 @@ public struct SandboxTargetStats: Sendable, Equatable {
     }
 }
 
-/// What both look-alikes have seen.
+/// What the look-alikes have seen.
 public struct SandboxStats: Sendable, Equatable {
     /// The HEC look-alike.
     public var hec = SandboxTargetStats()
     /// The Elasticsearch look-alike.
     public var elasticsearch = SandboxTargetStats()
+    /// The bucket; nil without ``SandboxOptions/null``.
+    public var s3: SandboxTargetStats?
+    /// The syslog receiver; nil without ``SandboxOptions/null``.
+    public var syslog: SandboxTargetStats?
+
+    private var named: [(name: String, stats: SandboxTargetStats)] {
+        let all: [(name: String, stats: SandboxTargetStats?)] = [
+            ("hec", hec), ("elasticsearch", elasticsearch), ("s3", s3), ("syslog", syslog),
+        ]
+        return all.compactMap { entry in entry.stats.map { (entry.name, $0) } }
+    }
 
     /// One line of JSON: an object per look-alike, whose keys are the names of ``SandboxTargetStats``.
     public var json: String {
-        let parts = [("hec", hec), ("elasticsearch", elasticsearch)].map { name, stats in
+        let parts = named.map { name, stats in
             let fields = stats.fields.map { "\"\($0.name)\":\($0.value)" }.joined(separator: ",")
             return "\"\(name)\":{\(fields)}"
         }
@@ -67,13 +78,14 @@ public struct SandboxStats: Sendable, Equatable {
 
     /// A table for people: a line per quantity, a column per look-alike.
     public var table: String {
-        var rows = [("", "hec", "elasticsearch")]
-        for (left, right) in zip(hec.fields, elasticsearch.fields) {
-            rows.append((left.name, String(left.value), String(right.value)))
-        }
         let pad = { (text: String, width: Int) in String(repeating: " ", count: max(0, width - text.count)) }
-        return rows.map { $0.0 + pad($0.0, 20) + pad($0.1, 16) + $0.1 + pad($0.2, 16) + $0.2 }
-            .joined(separator: "\n")
+        let columns = named
+        var lines = [pad("", 20) + columns.map { pad($0.name, 16) + $0.name }.joined()]
+        for (position, field) in hec.fields.enumerated() {
+            let values = columns.map { String($0.stats.fields[position].value) }
+            lines.append(field.name + pad(field.name, 20) + values.map { pad($0, 16) + $0 }.joined())
+        }
+        return lines.joined(separator: "\n")
     }
 }
 

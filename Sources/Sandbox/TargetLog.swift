@@ -1,4 +1,5 @@
 internal import Model
+internal import NIOCore
 internal import Synchronization
 
 /// What one look-alike keeps: counters, identities and the plan of its faults, under one lock.
@@ -10,6 +11,7 @@ final class TargetLog: Sendable {
         var identities: [String: IdentityLog] = [:]
         var remembered = 0
         var acknowledgement = HECAcknowledgement()
+        var arrivals = Arrivals()
         let bound: Int
 
         /// Notes that a record with `identity` was stored, or was there already.
@@ -43,6 +45,16 @@ final class TargetLog: Sendable {
 
     func update<R>(_ body: (inout State) -> sending R) -> sending R {
         state.withLock { body(&$0) }
+    }
+
+    /// Notes records that were counted and not remembered.
+    func count(records: Int, bytes: Int, _ delays: DelayCounts) {
+        let now = NIODeadline.now().uptimeNanoseconds
+        update { state in
+            state.stats.recordsReceived += records
+            state.stats.bytesUncompressed += bytes
+            if records > 0 { state.arrivals.note(delays, at: now) }
+        }
     }
 
     var stats: SandboxTargetStats { update { $0.stats } }

@@ -21,10 +21,15 @@ struct SandboxCommand: AsyncParsableCommand {
               sidereal-export sandbox --outage 10s --outage-after 5s
                   both are down from the 5th to the 15th second
               sidereal-export sandbox --null
-                  accept everything at little cost, to measure a sender
+                  count records at little cost, to measure a sender; also as
+                  an S3 bucket and a syslog receiver (octet counting)
 
-            While it runs, on either port:
-              GET  /sandbox/stats   counters of both, as JSON
+            While it runs, on any port of HTTP:
+              GET  /sandbox/stats   counters of all, as JSON
+              GET  /sandbox/arrivals  with --null: when the first record came
+                                    (monotonic clock), and how long after its
+                                    execution.timestamp each one, as pairs of
+                                    microseconds and a count
               GET  /sandbox/ids     every identity that arrived, with its count,
                                     as NDJSON; ?target=hec for one of the two
               POST /sandbox/fault   {"target":"hec","failRate":0.5} and likewise
@@ -79,7 +84,7 @@ struct SandboxCommand: AsyncParsableCommand {
     @Option(help: "Longest accepted body in bytes, compressed or not.")
     var maxBody = SandboxOptions().maxBodyBytes
 
-    @Flag(help: "Count lines and accept everything, unparsed.")
+    @Flag(help: "Count records, each of which must be a JSON object with an identity, and remember none.")
     var null = false
 
     @Option(help: ArgumentHelp("Serve HTTPS with this PEM certificate chain; needs --tls-key.", valueName: "file"))
@@ -88,7 +93,7 @@ struct SandboxCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("PEM private key of --tls-cert.", valueName: "file"))
     var tlsKey: String?
 
-    @Option(help: ArgumentHelp("Write the ports there as JSON once both listen.", valueName: "file"))
+    @Option(help: ArgumentHelp("Write the ports there as JSON once all listen.", valueName: "file"))
     var readyFile: String?
 
     @Flag(help: "Print JSON lines instead of text.")
@@ -124,7 +129,7 @@ struct SandboxCommand: AsyncParsableCommand {
         let options = self.options
         let signals = StopSignals([SIGINT, SIGTERM])
         let server = try await SandboxServer.start(options)
-        let ready = "{\"hecPort\":\(server.hecPort),\"elasticsearchPort\":\(server.elasticsearchPort)}"
+        let ready = ready(server)
         if let readyFile {
             do throws(ReadyFileError) {
                 try replaceFile(readyFile, with: ready + "\n")
@@ -137,6 +142,13 @@ struct SandboxCommand: AsyncParsableCommand {
         await signals.first()
         await server.stop()
         say(json ? server.stats().json : "\n" + server.stats().table)
+    }
+
+    private func ready(_ server: SandboxServer) -> String {
+        var ports = "\"hecPort\":\(server.hecPort),\"elasticsearchPort\":\(server.elasticsearchPort)"
+        if let port = server.s3Port { ports += ",\"s3Port\":\(port)" }
+        if let port = server.syslogPort { ports += ",\"syslogPort\":\(port)" }
+        return "{\(ports)}"
     }
 
     private var options: SandboxOptions {
@@ -169,8 +181,12 @@ struct SandboxCommand: AsyncParsableCommand {
         say(
             "Elasticsearch  \(server.elasticsearchURL)   "
                 + (access.isEmpty ? "no credentials" : access.joined(separator: " or ")))
+        if let s3 = server.s3Port, let syslog = server.syslogPort {
+            say("S3             \(options.tls == nil ? "http" : "https")://\(options.host):\(s3)")
+            say("syslog         \(options.tls == nil ? "tcp" : "tls")://\(options.host):\(syslog)")
+        }
         say("Statistics     \(server.hecURL)/sandbox/stats")
-        say("Stop with Ctrl-C" + (null ? "; everything is accepted unparsed" : ""))
+        say("Stop with Ctrl-C" + (null ? "; every record is taken for new, and forgotten" : ""))
     }
 
     private func say(_ line: String) {

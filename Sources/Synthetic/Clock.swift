@@ -8,6 +8,15 @@ struct Clock {
     private var seconds = Clock.start
     private var nanoseconds: UInt64 = 0
 
+    /// From the start.
+    init() {}
+
+    /// From a time of the caller's, in nanoseconds since 1970.
+    init(unixNanoseconds: UInt64) {
+        seconds = unixNanoseconds / 1_000_000_000
+        nanoseconds = unixNanoseconds % 1_000_000_000
+    }
+
     mutating func advance(nanoseconds more: UInt64) {
         nanoseconds += more
         seconds += nanoseconds / 1_000_000_000

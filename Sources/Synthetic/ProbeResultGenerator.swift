@@ -20,7 +20,15 @@ public struct ProbeResultGenerator: Sendable {
     }
 
     /// Appends the next record and a line feed.
-    public mutating func next(into out: inout ByteWriter) {
+    public mutating func next(into out: inout ByteWriter) { append(at: nil, into: &out) }
+
+    /// Appends the next record, executed at a time of the caller's in nanoseconds since 1970, and a line feed. The rest of
+    /// it is what the seed says.
+    public mutating func next(at unixNanoseconds: UInt64, into out: inout ByteWriter) {
+        append(at: unixNanoseconds, into: &out)
+    }
+
+    private mutating func append(at unixNanoseconds: UInt64?, into out: inout ByteWriter) {
         let profile = pickProfile()
         let isTampered = rng.below(1_000) == 0
         let scenario = isTampered ? tampered : pickScenario(profile)
@@ -29,6 +37,7 @@ public struct ProbeResultGenerator: Sendable {
         index &+= 1
         resourceVersion += 1 + rng.below(40)
         clock.advance(nanoseconds: 1 + rng.below(900_000_000))
+        if let unixNanoseconds { clock = Clock(unixNanoseconds: unixNanoseconds) }
         let duration = 40 + rng.below(900) + (rng.below(20) == 0 ? rng.below(58_000) : 0)
 
         appendMetadata(profile, scenario, namespace, identity, duration, into: &out)

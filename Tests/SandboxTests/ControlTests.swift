@@ -175,24 +175,6 @@ import Testing
         }
     }
 
-    @Test func nullAcceptsAndCounts() async throws {
-        try await withSandbox({ $0.null = true }) { server in
-            let body = (0..<3).map { ElasticsearchTests.create("\($0)") }.joined()
-            let answer = try await ElasticsearchTests.post(server, body)
-            let item = #"{"create":{"status":201}}"#
-            #expect(answer.text == #"{"errors":false,"items":[\#(item),\#(item),\#(item)]}"#)
-            let packed = try Gzip.compress(Array("{}\n{}\nnonsense\n".utf8).span).array
-            let hec = try await RawHTTP(port: server.hecPort).send(
-                "POST", "/services/collector", headers: ["Content-Encoding": "gzip"], body: packed)
-            #expect(hec.text == #"{"text":"Success","code":0}"#)
-            let empty = try await ElasticsearchTests.post(server, "")
-            #expect(empty.text == #"{"errors":false,"items":[]}"#)
-            #expect(server.stats().hec.recordsReceived == 3)
-            #expect(server.stats().elasticsearch.recordsReceived == 3)
-            #expect(server.identities(of: .hec).isEmpty)
-        }
-    }
-
     @Test func oneConnectionServesManyRequests() async throws {
         try await withSandbox { server in
             let one = "GET /services/collector/health HTTP/1.1\r\nHost: x\r\n\r\n"

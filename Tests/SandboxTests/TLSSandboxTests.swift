@@ -35,7 +35,7 @@ import Testing
                 certificate,
             ], in: directory)
         try #require(made.status == 0)
-        let curl = ["curl", "--silent", "--show-error", "--max-time", "30", "--cacert", certificate]
+        let curl = ["curl", "--silent", "--show-error", "--max-time", "120", "--cacert", certificate]
         try await withSandbox({ $0.tls = SandboxTLS(certificateFile: certificate, keyFile: key) }) { server in
             #expect(server.hecURL.hasPrefix("https://"))
             try await body(server, directory, curl)
@@ -92,7 +92,7 @@ import Testing
             }
             let url = "\(server.hecURL)/services/collector/health"
             // 60: the certificate is not of a known authority.
-            let stranger = try await Self.run(["curl", "--silent", "--max-time", "30", url], in: directory)
+            let stranger = try await Self.run(["curl", "--silent", "--max-time", "120", url], in: directory)
             #expect(stranger.status == 60)
             let good = try await Self.run(curl + [url], in: directory)
             #expect(good.output.contains("HEC is healthy"))

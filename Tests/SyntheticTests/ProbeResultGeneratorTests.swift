@@ -162,4 +162,18 @@ import Testing
             #expect(String(decoding: out.seal().array, as: UTF8.self) == "2026-01-01T00:00:\(text)Z")
         }
     }
+
+    @Test func aTimeOfTheCallersIsTheRecords() throws {
+        var generator = ProbeResultGenerator(seed: 5)
+        var other = ProbeResultGenerator(seed: 5)
+        var timed = ByteWriter()
+        var plain = ByteWriter()
+        generator.next(at: 1_795_714_464_123_000_000, into: &timed)
+        other.next(into: &plain)
+        let text = String(decoding: timed.seal().array, as: UTF8.self)
+        #expect(text.contains(#""timestamp":"2026-11-26T17:34:24.123Z""#))
+        let uid = { (text: String) in text.firstRange(of: #""uid":""#).map { text[$0.upperBound...].prefix(36) } }
+        let untimed = String(decoding: plain.seal().array, as: UTF8.self)
+        #expect(uid(text) == uid(untimed))
+    }
 }

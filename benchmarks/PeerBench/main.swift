@@ -1,5 +1,5 @@
 // Bytes per second and CPU seconds per gigabyte through one connection between peers, both ends in this process, one thread
-// each. Build it with optimization, or the figures mean nothing: `make bench-peers`.
+// each. Build it with optimization, or the figures mean nothing: `make bench-transport`.
 import Glibc
 import Model
 import PeerTransport
