@@ -38,10 +38,11 @@ let package = Package(
         .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CMalloc"),
         .systemLibrary(name: "CTimer"),
+        .systemLibrary(name: "CScan"),
         // Layer 1.
         .target(name: "Model", swiftSettings: strict),
         // Layer 2: pure.
-        .target(name: "Formats", dependencies: ["Model"], swiftSettings: strict),
+        .target(name: "Formats", dependencies: ["CScan", "Model"], swiftSettings: strict),
         .target(
             name: "Protocol", dependencies: ["CISAL", "Model"], exclude: ["PROTOCOL.md"], swiftSettings: strict),
         .target(name: "ExportCore", dependencies: ["Model", "Protocol"], swiftSettings: strict),

@@ -32,6 +32,24 @@ public enum JSONAnswer {
         return result
     }
 
+    /// Whether all of `bytes` is `head`, `count` times `item` with commas in between, and `tail`.
+    public static func isList(
+        _ bytes: Span<UInt8>, _ head: StaticString, _ item: StaticString, count: Int, _ tail: StaticString
+    ) -> Bool {
+        let step = item.utf8CodeUnitCount + 1
+        let (begin, end) = (head.utf8CodeUnitCount, bytes.count - tail.utf8CodeUnitCount)
+        guard count > 0, end - begin == count * step - 1, BytePattern(bytes, 0..<begin).isSpelt(head),
+            BytePattern(bytes, end..<bytes.count).isSpelt(tail)
+        else { return false }
+        var at = begin
+        while at < end {
+            guard BytePattern(bytes, at..<at + step - 1).isSpelt(item), at + step > end || bytes[at + step - 1] == 0x2C
+            else { return false }
+            at += step
+        }
+        return true
+    }
+
     /// Whether a value is written with exactly these bytes.
     public static func isSpelt(_ value: JSONValue, _ text: StaticString, _ bytes: Span<UInt8>) -> Bool {
         JSONScanner(bytes, value.range, maxDepth: 1).equals(value, text)

@@ -28,7 +28,7 @@ public struct Timestamp: Sendable, Equatable, Comparable {
     /// Reads `bytes[range]`; nil if it is not an RFC 3339 time.
     public init?(_ bytes: Span<UInt8>, _ range: Range<Int>) {
         var parser = TimestampParser(at: range.lowerBound, end: range.upperBound)
-        guard let parsed = parser.parse(bytes) else { return nil }
+        guard let parsed = PlainTimestamp.read(bytes, range) ?? parser.parse(bytes) else { return nil }
         self = parsed
     }
 
@@ -135,15 +135,23 @@ private struct TimestampParser {
             let day = digits(2, bytes), take(0x54, bytes, or: 0x74), let hour = digits(2, bytes), take(0x3A, bytes),
             let minute = digits(2, bytes), take(0x3A, bytes), let second = digits(2, bytes)
         else { return nil }
-        guard 1...12 ~= month, 1...Self.daysIn(month, year) ~= day, hour < 24, minute < 60, second < 60 else {
-            return nil
-        }
         guard let nanoseconds = fraction(bytes), let offset = offset(bytes), at == end else { return nil }
-        let days = Timestamp.days(year: year, month: month, day: day)
-        let local = Int64(days) * 86_400 + Int64(hour * 3600 + minute * 60 + second)
+        return Self.time((year, month, day), (hour, minute, second), nanoseconds, offset: offset)
+    }
+
+    /// The time with these parts, `offset` seconds ahead of UTC; nil if there is none.
+    static func time(
+        _ date: (year: Int, month: Int, day: Int), _ clock: (hour: Int, minute: Int, second: Int),
+        _ nanoseconds: UInt32, offset: Int
+    ) -> Timestamp? {
+        guard 1...12 ~= date.month, 1...daysIn(date.month, date.year) ~= date.day, clock.hour < 24, clock.minute < 60,
+            clock.second < 60
+        else { return nil }
+        let days = Timestamp.days(year: date.year, month: date.month, day: date.day)
+        let local = Int64(days) * 86_400 + Int64(clock.hour * 3600 + clock.minute * 60 + clock.second)
         let seconds = local - Int64(offset)
         // An offset may move a time out of the years that can be written again.
-        guard Self.writable ~= seconds else { return nil }
+        guard writable ~= seconds else { return nil }
         return Timestamp(seconds: seconds, nanoseconds: nanoseconds)
     }
 
@@ -200,5 +208,87 @@ private struct TimestampParser {
         else { return nil }
         let seconds = hours * 3600 + minutes * 60
         return sign == 0x2D ? -seconds : seconds
+    }
+}
+
+/// The spelling of nearly every record, `YYYY-MM-DDTHH:MM:SS.nnnnnnnnnZ`, read in words: every character has a fixed place.
+/// It is also how a time is written with nine digits (``Timestamp/write(digits:into:)``).
+enum PlainTimestamp {
+    private static let length = 30
+
+    /// The time that `bytes[range]` spells; nil if it is spelt otherwise, or is none.
+    static func read(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Timestamp? {
+        guard range.count == length else { return nil }
+        let text = BytePattern(bytes, range)
+        guard let date = digits(text.word(0), "0000-00-"), let clock = digits(text.word(8), "00T00:00"),
+            let second = digits(text.word(15), "0:00.000"), let fraction = digits(text.word(20), "00000000"),
+            let end = digits(text.word(22), "0000000Z")
+        else { return nil }
+        let nanoseconds = number(fraction) &* 10 &+ (end >> 48 & 0xFF)
+        return TimestampParser.time(
+            (
+                year: Int(pair(date, 0) &* 100 &+ pair(date, 16)), month: Int(pair(date, 40)),
+                day: Int(pair(clock, 0))
+            ), (hour: Int(pair(clock, 24)), minute: Int(pair(clock, 48)), second: Int(pair(second, 16))),
+            UInt32(truncatingIfNeeded: nanoseconds), offset: 0)
+    }
+
+    /// Whether `value`, which was read as a time, is spelt so.
+    static func isSpelt(_ value: JSONValue, _ bytes: Span<UInt8>) -> Bool {
+        let (start, end) = (value.range.lowerBound, value.range.upperBound)
+        return value.count == length && !value.hasEscapes && bytes[start + 10] == 0x54 && bytes[end - 1] == 0x5A
+    }
+
+    /// `word` with the value of a digit where `shape` has a zero; nil if there is none, or something else than the shape has
+    /// in another place.
+    @inline(__always) private static func digits(_ word: UInt64, _ shape: StaticString) -> UInt64? {
+        let form = unsafe UnsafeRawPointer(shape.utf8Start).loadUnaligned(as: UInt64.self).littleEndian
+        let rest = word ^ form
+        // What is added takes ten, or one where nothing may be left, to the top bit.
+        let isDigit = ByteScan.equal(form, 0x30) & ByteScan.tops
+        let added = ByteScan.ones &* 0x7F &- (isDigit >> 7) &* 9
+        return (rest | (rest &+ added)) & ByteScan.tops == 0 ? rest : nil
+    }
+
+    /// The number of two digits, the first of them `shift` bits from the lowest.
+    @inline(__always) private static func pair(_ digits: UInt64, _ shift: UInt64) -> UInt64 {
+        (digits >> shift & 0xFF) &* 10 &+ (digits >> (shift &+ 8) & 0xFF)
+    }
+
+    /// The number of eight digits: pairs, then fours, then all (Lemire, "Quickly parsing eight digits").
+    @inline(__always) private static func number(_ digits: UInt64) -> UInt64 {
+        let pairs = digits &* 10 &+ (digits >> 8)
+        let mask: UInt64 = 0x0000_00FF_0000_00FF
+        return ((pairs & mask) &* 0x000F_4240_0000_0064 &+ ((pairs >> 16) & mask) &* 0x0000_2710_0000_0001) >> 32
+    }
+}
+
+extension ProbeResult {
+    /// Appends when the probe ran, as ``Timestamp/write(digits:into:)`` does with nine digits.
+    public func writeExecutedAt(of bytes: Span<UInt8>, into out: inout ByteWriter) {
+        let value = self[.timestamp]
+        if PlainTimestamp.isSpelt(value, bytes) {
+            out.append(bytes, value.range)
+        } else {
+            executedAt.write(digits: 9, into: &out)
+        }
+    }
+
+    /// Appends the date at which the probe ran, in UTC, as `YYYY.MM.DD`.
+    public func writeExecutionDate(of bytes: Span<UInt8>, into out: inout ByteWriter) {
+        let value = self[.timestamp]
+        let mark = out.count
+        if PlainTimestamp.isSpelt(value, bytes) {
+            out.append(bytes, value.range.prefix(10))
+        } else {
+            let (year, month, day) = executedAt.date
+            Timestamp.pad(year, 4, &out)
+            out.append(0x2D)
+            Timestamp.pad(month, 2, &out)
+            out.append(0x2D)
+            Timestamp.pad(day, 2, &out)
+        }
+        out.replace(at: mark + 4, with: 0x2E)
+        out.replace(at: mark + 7, with: 0x2E)
     }
 }

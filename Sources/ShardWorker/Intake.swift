@@ -90,14 +90,18 @@ actor Intake {
         var known = judged.removeValue(forKey: chunk.source) ?? PositionSet()
         var fresh: [Range<UInt64>] = []
         var read = 0
-        for (place, target) in targets.enumerated() { builders[target].begin(chunk, skipping: skips?[place]) }
+        // As is the reader.
+        var reader = ProbeResultReader(limits: limits)
+        swap(&reader, &self.reader)
+        defer { swap(&reader, &self.reader) }
+        let builders = targets.map { self.builders[$0] }
+        for (place, builder) in builders.enumerated() { builder.begin(chunk, skipping: skips?[place]) }
         var lines = LineCutter(0..<chunk.bytes.count)
         while let (whole, text) = lines.next(span) {
             let isCut = chunk.isCut && whole.upperBound == chunk.bytes.count
             let stop = isCut ? chunk.end : chunk.start + UInt64(whole.upperBound)
             let place = chunk.start + UInt64(whole.lowerBound)..<stop
-            let wanting = targets.contains { !builders[$0].has(place.lowerBound) }
-            guard wanting else { continue }
+            guard builders.contains(where: { !$0.has(place.lowerBound) }) else { continue }
             let isFresh = !known.contains(place.lowerBound)
             if isFresh { fresh.appendJoining(place) }
             if LineCutter.isBlank(span, text) { continue }
@@ -110,14 +114,14 @@ actor Intake {
                             + " (limits.maxRecordBytes)")
                 }
                 try reader.read(span, text)
-                for target in targets where !builders[target].has(place.lowerBound) {
-                    builders[target].append(reader.record, of: span, at: place, now: now)
+                for builder in builders where !builder.has(place.lowerBound) {
+                    builder.append(reader.record, of: span, at: place, now: now)
                 }
             } catch {
                 if isFresh { bad.append(refused(chunk, place, text, error)) }
             }
         }
-        for target in targets { builders[target].end(chunk) }
+        for builder in builders { builder.end(chunk) }
         if skips == nil {
             for range in fresh { known.insert(range) }
             judged[chunk.source] = known

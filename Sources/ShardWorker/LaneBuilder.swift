@@ -3,9 +3,51 @@ import ExportCore
 import Formats
 import Model
 
-/// Collects one target's records into batches. Confined to the intake that owns it.
+/// One target's open batch, and its lane. Confined to the intake that owns it.
+///
+/// All that changes is one value, so that a record asks once whether it may be changed, and not for each of its parts.
 final class LaneBuilder {
     let lane: TargetLane
+    private var batch: OpenBatch
+
+    init(
+        lane: TargetLane, writer: RecordWriter, bounds: BatchBounds, settled: [Int64: PositionSet],
+        planned: PlannedBatches = PlannedBatches(), lull: Batching.Lull? = nil
+    ) {
+        self.lane = lane
+        batch = OpenBatch(writer: writer, bounds: bounds, settled: settled, planned: planned, lull: lull)
+    }
+
+    /// Starts on a chunk: what it holds will be settled by the batches it goes into.
+    ///
+    /// - Parameter given: what of it is not for the target; nil if that is what was settled before.
+    func begin(_ chunk: Chunk, skipping given: PositionSet? = nil) { batch.begin(chunk, skipping: given) }
+
+    /// Whether the target has the record at `position` already.
+    func has(_ position: UInt64) -> Bool { batch.has(position) }
+
+    /// Appends a record that lies at `place` of the input.
+    func append(
+        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, at place: Range<UInt64>, now: Tick
+    ) {
+        batch.append(record, of: bytes, at: place, now: now)
+    }
+
+    /// Ends a chunk: blank lines and refused records at its end are settled with the rest.
+    func end(_ chunk: Chunk) { batch.end(chunk) }
+
+    /// Closes the open batch if it is too old, or in any case.
+    func closeIfDue(now: Tick, force: Bool) { batch.closeIfDue(now: now, force: force) }
+
+    /// When the open batch is too old; nil if there is none.
+    var dueAt: Tick? { batch.dueAt }
+
+    /// Hands over what is closed.
+    func takeClosed() -> [LaneBatch] { batch.takeClosed() }
+}
+
+/// Collects one target's records into batches.
+private struct OpenBatch: ~Copyable {
     private let writer: RecordWriter
     private let bounds: BatchBounds
     private var batching: Batching
@@ -18,7 +60,7 @@ final class LaneBuilder {
     private var lengths: [UInt32] = []
     private var segments: [LaneBatch.Segment] = []
     /// Batches that are full and have not been handed over.
-    private(set) var closed: [LaneBatch] = []
+    private var closed: [LaneBatch] = []
     /// What the ledger already had of each input when this run began.
     private var settled: [Int64: PositionSet]
     private var skips: PositionSet?
@@ -27,10 +69,9 @@ final class LaneBuilder {
     private var cut = UInt64.max
 
     init(
-        lane: TargetLane, writer: RecordWriter, bounds: BatchBounds, settled: [Int64: PositionSet],
-        planned: PlannedBatches = PlannedBatches(), lull: Batching.Lull? = nil
+        writer: RecordWriter, bounds: BatchBounds, settled: [Int64: PositionSet], planned: PlannedBatches,
+        lull: Batching.Lull?
     ) {
-        self.lane = lane
         self.planned = planned
         self.writer = writer
         self.bounds = bounds
@@ -42,7 +83,7 @@ final class LaneBuilder {
     /// Starts on a chunk: what it holds will be settled by the batches it goes into.
     ///
     /// - Parameter given: what of it is not for the target; nil if that is what was settled before.
-    func begin(_ chunk: Chunk, skipping given: PositionSet? = nil) {
+    mutating func begin(_ chunk: Chunk, skipping given: PositionSet? = nil) {
         let known = given ?? settled[chunk.source]
         let reaches = known?.ranges.last.map { $0.upperBound > chunk.start } ?? false
         skips = reaches ? known : nil
@@ -57,7 +98,7 @@ final class LaneBuilder {
     func has(_ position: UInt64) -> Bool { skips?.contains(position) ?? false }
 
     /// Appends a record that lies at `place` of the input.
-    func append(
+    mutating func append(
         _ record: borrowing ProbeResult, of bytes: Span<UInt8>, at place: Range<UInt64>, now: Tick
     ) {
         if cut <= place.lowerBound { closeAtCuts(upTo: place.lowerBound) }
@@ -78,13 +119,13 @@ final class LaneBuilder {
     }
 
     /// Ends a chunk: blank lines and refused records at its end are settled with the rest.
-    func end(_ chunk: Chunk) {
+    mutating func end(_ chunk: Chunk) {
         if cut <= chunk.end { closeAtCuts(upTo: chunk.end) }
         cover(upTo: chunk.end)
     }
 
     /// Closes the open batch if it is too old, or in any case.
-    func closeIfDue(now: Tick, force: Bool) {
+    mutating func closeIfDue(now: Tick, force: Bool) {
         if let due = batching.dueAt, due <= now, !isPlanned { return close(keepingFrom: out.count) }
         if force, !segments.isEmpty { close(keepingFrom: out.count) }
     }
@@ -93,7 +134,7 @@ final class LaneBuilder {
     var dueAt: Tick? { batching.dueAt }
 
     /// Hands over what is closed.
-    func takeClosed() -> [LaneBatch] {
+    mutating func takeClosed() -> [LaneBatch] {
         let batches = closed
         closed = []
         return batches
@@ -106,7 +147,7 @@ final class LaneBuilder {
         return planned.begins(at: first.range.lowerBound, of: first.source)
     }
 
-    private func closeAtCuts(upTo position: UInt64) {
+    private mutating func closeAtCuts(upTo position: UInt64) {
         let source = segments[segments.count - 1].source
         while cut <= position {
             cover(upTo: cut)
@@ -115,13 +156,13 @@ final class LaneBuilder {
         }
     }
 
-    private func cover(upTo position: UInt64) {
+    private mutating func cover(upTo position: UInt64) {
         let last = segments.count - 1
         segments[last].range = segments[last].range.lowerBound..<max(position, segments[last].range.upperBound)
     }
 
     /// Closes the batch; bytes from `mark` on belong to the next one.
-    private func close(keepingFrom mark: Int) {
+    private mutating func close(keepingFrom mark: Int) {
         let sealed = seal(upTo: mark)
         let last = segments.last
         let used = segments.filter { !$0.range.isEmpty }
@@ -147,7 +188,7 @@ final class LaneBuilder {
     /// Takes the bytes up to `mark` out of the open batch. A batch that fills less than half of its memory, since it closed by
     /// count or by age, is copied to memory of its own size: queues are bounded by bytes that are used, and these are all it
     /// may hold. The next one begins with a little more memory than this one took, so that batches like it are not copied.
-    private func seal(upTo mark: Int) -> SealedBytes {
+    private mutating func seal(upTo mark: Int) -> SealedBytes {
         let isLarge = mark * 2 >= bounds.maxBytes
         let usual = isLarge ? bounds.maxBytes : min(mark + mark / 4, bounds.maxBytes)
         var next = ByteWriter(capacity: max(usual, out.count - mark) + (64 << 10))

@@ -36,6 +36,29 @@ import Testing
         #expect(of(answer(200, text), count: 3) == .delivered(slowDown: false))
     }
 
+    /// The usual answer is told by its bytes. One that differs anywhere is read, as it is with a space at its end.
+    @Test func anyOtherAnswerIsRead() {
+        let usual = Array(body(errors: "false", [item(201), item(201), item(201)]).utf8)
+        for index in usual.indices {
+            for bit in 0..<8 as Range<UInt8> {
+                var changed = usual
+                changed[index] ^= 1 << bit
+                let text = String(decoding: changed, as: UTF8.self)
+                #expect(of(answer(200, text), count: 3) == of(answer(200, text + " "), count: 3), "\(text)")
+            }
+        }
+        let text = String(decoding: usual, as: UTF8.self)
+        for count in [0, 1, 2, 4, 300] {
+            guard case .unknown = of(answer(200, text), count: count) else {
+                Issue.record("three items were taken for \(count) documents")
+                continue
+            }
+        }
+        for status in [0, 199, 201, 301, 429, 500] {
+            #expect(of(answer(status, text), count: 3) != .delivered(slowDown: false))
+        }
+    }
+
     /// 409: a document of that identity is there already, by an earlier request of ours.
     @Test func conflictIsDelivered() {
         let text = body(errors: "true", [item(201), item(409, error: "version_conflict_engine_exception")])

@@ -3,9 +3,10 @@ import Model
 import Testing
 
 @Suite struct TimestampTests {
-    private static func parse(_ text: String) -> Timestamp? {
-        let bytes = Array(text.utf8)
-        return Timestamp(bytes.span, 0..<bytes.count)
+    private static func parse(_ text: String) -> Timestamp? { parse(Array(text.utf8)) }
+
+    private static func parse(_ bytes: [UInt8]) -> Timestamp? {
+        Timestamp(bytes.span, 0..<bytes.count)
     }
 
     private static func written(_ time: Timestamp, digits: Int) -> String {
@@ -104,6 +105,26 @@ import Testing
             }
         }
         #expect(mistakes == [])
+    }
+
+    /// Times in the usual spelling are read in words; with a zero offset in place of the Z they are not.
+    @Test func theUsualSpellingIsReadAsAnyOther() {
+        let usual = Array("2024-02-29T23:59:59.987654321Z".utf8)
+        for index in 0..<usual.count - 1 {
+            for value in UInt8.min...UInt8.max {
+                var changed = usual
+                changed[index] = value
+                let wanted = Self.parse(changed.dropLast() + Array("+00:00".utf8))
+                #expect(Self.parse(changed) == wanted, "byte \(value) at \(index)")
+                guard let wanted else { continue }
+                // What is spelt so is spelt as it would be written, but for a small t.
+                let text = String(decoding: changed, as: UTF8.self).replacing("t", with: "T")
+                #expect(Self.written(wanted, digits: 9) == text)
+            }
+        }
+        for end in UInt8.min...UInt8.max where end != 0x5A && end != 0x7A {
+            #expect(Self.parse(usual.dropLast() + [end]) == nil)
+        }
     }
 
     @Test(arguments: 1...8 as ClosedRange<UInt64>)

@@ -1,7 +1,7 @@
 /// Which target may import which.
 enum Layers {
     static let table: [String: Int] = [
-        "CCurl": 0, "COpenSSL": 0, "CSQLite": 0, "CISAL": 0, "CMalloc": 0, "CTimer": 0,
+        "CCurl": 0, "COpenSSL": 0, "CSQLite": 0, "CISAL": 0, "CMalloc": 0, "CScan": 0, "CTimer": 0,
         "Model": 1,
         "Formats": 2, "Protocol": 2, "ExportCore": 2, "Synthetic": 2, "Telemetry": 2, "Threading": 2,
         "Crypto": 3, "Compression": 3, "HTTPClient": 3, "Ledger": 3, "Secrets": 3, "Configuration": 3,
@@ -16,8 +16,7 @@ enum Layers {
     /// The targets that may import a C module.
     static let owners: [String: Set<String>] = [
         "CCurl": ["HTTPClient"], "COpenSSL": ["Crypto"], "CSQLite": ["Ledger"], "CISAL": ["Compression", "Protocol"],
-        "CMalloc": ["SiderealExport"],
-        "CTimer": ["Threading"],
+        "CMalloc": ["SiderealExport"], "CScan": ["Formats"], "CTimer": ["Threading"],
     ]
 
     /// Directories below Sources that the table does not know.

@@ -35,18 +35,11 @@ public struct ElasticsearchRequestBuilder: Sendable {
         scratch: inout ByteWriter
     ) {
         out.append(actionStart.span)
-        if !isDataStream {
-            let (year, month, day) = record.executedAt.date
-            Timestamp.pad(year, 4, &out)
-            out.append(0x2E)
-            Timestamp.pad(month, 2, &out)
-            out.append(0x2E)
-            Timestamp.pad(day, 2, &out)
-        }
+        if !isDataStream { record.writeExecutionDate(of: bytes, into: &out) }
         out.append("\",\"_id\":")
         JSONText.writeString(record[.probeID], of: bytes, into: &out)
         out.append("}}\n{\"@timestamp\":\"")
-        record.executedAt.write(digits: 9, into: &out)
+        record.writeExecutedAt(of: bytes, into: &out)
         out.append(0x22)
         if encoder.writesJSON {
             // The document's own opening brace becomes the comma after the time stamp.

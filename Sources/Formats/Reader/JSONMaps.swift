@@ -16,12 +16,19 @@ extension JSONScanner {
         let start = at
         at &+= 1
         var first = true
-        while try element(first: &first) {
+        repeat {
+            // One string close behind the other, as everybody writes them.
+            while at < end, byte(at) == 0x22 {
+                _ = try string()
+                first = false
+                guard at &+ 1 < end, byte(at) == 0x2C, byte(at &+ 1) == 0x22 else { break }
+                at &+= 1
+            }
+            guard try element(first: &first) else { break }
             skipSpace()
             guard at < end else { throw fault(.unexpectedEnd) }
             guard byte(at) == 0x22 else { throw fault(reason) }
-            _ = try string()
-        }
+        } while true
         return close(start, .array, outer, sorted: true)
     }
 
@@ -64,16 +71,21 @@ extension JSONScanner {
         return close(start, .object, outer, sorted: sorted)
     }
 
-    /// Compares the bytes of two values: -1, 0 or 1.
+    /// Compares the bytes of two values, which lie in this text: -1, 0 or 1. Eight at a time, as labels begin alike.
     func compare(_ a: JSONValue, _ b: JSONValue) -> Int {
-        var left = Int(a.start)
-        var right = Int(b.start)
-        while left < Int(a.stop), right < Int(b.stop) {
-            let x = byte(left)
-            let y = byte(right)
+        let (left, right) = (Int(a.start), Int(b.start))
+        let common = min(a.count, b.count)
+        var offset = 0
+        while offset &+ 8 <= common {
+            let x = unsafe raw.unsafeLoadUnaligned(fromUncheckedByteOffset: left &+ offset, as: UInt64.self)
+            let y = unsafe raw.unsafeLoadUnaligned(fromUncheckedByteOffset: right &+ offset, as: UInt64.self)
+            if x != y { return x.bigEndian < y.bigEndian ? -1 : 1 }
+            offset &+= 8
+        }
+        while offset < common {
+            let (x, y) = (byte(left &+ offset), byte(right &+ offset))
             if x != y { return x < y ? -1 : 1 }
-            left &+= 1
-            right &+= 1
+            offset &+= 1
         }
         return a.count == b.count ? 0 : (a.count < b.count ? -1 : 1)
     }

@@ -1,3 +1,5 @@
+internal import CScan
+
 /// One pass over JSON text (RFC 8259) that checks everything and copies nothing.
 ///
 /// Promises:
@@ -48,13 +50,23 @@ struct JSONScanner: ~Copyable, ~Escapable {
     }
 
     /// Scans a string; `at` stands on its opening quote.
-    mutating func string() throws(JSONFault) -> JSONValue {
+    @inline(__always) mutating func string() throws(JSONFault) -> JSONValue {
+        let start = at &+ 1
+        at = plainEnd(start)
+        guard at < end, byte(at) == 0x22 else { return try unusualString(start) }
+        let value = JSONValue(
+            start: UInt32(truncatingIfNeeded: start), stop: UInt32(truncatingIfNeeded: at), kind: .string,
+            isCanonical: true, hasEscapes: false, isSorted: true)
         at &+= 1
-        let start = at
+        return value
+    }
+
+    /// Goes on where a string has something other than plain ASCII, or ends with the text.
+    @inline(never) private mutating func unusualString(_ start: Int) throws(JSONFault) -> JSONValue {
         var canonical = true
         var escapes = false
         while true {
-            skipPlain()
+            at = plainEnd(at)
             guard at < end else { throw fault(.unexpectedEnd) }
             let found = byte(at)
             if found == 0x22 { break }
@@ -78,28 +90,28 @@ struct JSONScanner: ~Copyable, ~Escapable {
         return value
     }
 
-    /// Moves to the next byte that is a quote, a backslash, a control character or not ASCII: eight bytes at a time.
-    @inline(__always) private mutating func skipPlain() {
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let tops: UInt64 = 0x8080_8080_8080_8080
-        while at &+ 8 <= end {
-            let word = unsafe raw.unsafeLoadUnaligned(fromUncheckedByteOffset: at, as: UInt64.self).littleEndian
-            let quote = word ^ (ones &* 0x22)
-            let slash = word ^ (ones &* 0x5C)
-            // The lowest marked byte is exact; a borrow can only mark bytes above a true one.
-            let marked =
-                (((quote &- ones) & ~quote) | ((slash &- ones) & ~slash) | ((word &- ones &* 0x20) & ~word) | word)
-                & tops
-            if marked != 0 {
-                at &+= marked.trailingZeroBitCount >> 3
-                return
-            }
-            at &+= 8
+    /// The first place from `start` on of a quote, a backslash, a control character or a byte that is not ASCII; at most
+    /// ``end``. Sixteen bytes at a time.
+    @inline(__always) private func plainEnd(_ start: Int) -> Int {
+        var place = start
+        while place &+ 16 <= end {
+            let found = firstUnusual(place)
+            guard found == 16 else { return place &+ found }
+            place &+= 16
         }
-        while at < end {
-            let next = byte(at)
-            if next == 0x22 || next == 0x5C || next < 0x20 || next >= 0x80 { return }
-            at &+= 1
+        while place < end {
+            let next = byte(place)
+            if next == 0x22 || next == 0x5C || next < 0x20 || next >= 0x80 { return place }
+            place &+= 1
+        }
+        return place
+    }
+
+    /// The same within the sixteen bytes that begin at `start` and end before ``end``; 16 if there is none.
+    @inline(__always) private func firstUnusual(_ start: Int) -> Int {
+        unsafe raw.withUnsafeBytes { text in
+            guard let base = text.baseAddress else { return 0 }
+            return Int(unsafe sidereal_first_not_plain(base + start))
         }
     }
 
@@ -207,6 +219,28 @@ struct JSONScanner: ~Copyable, ~Escapable {
         guard byte(at) == 0x3A else { throw fault(.expectedColon) }
         at &+= 1
         return key
+    }
+
+    /// Steps over the end of an object if it comes next.
+    @inline(__always) mutating func takeEnd() -> Bool {
+        guard at < end, byte(at) == 0x7D else { return false }
+        at &+= 1
+        return true
+    }
+
+    /// Steps over a key, given with its quotes and its colon, and over the comma before it unless it is the first of its
+    /// object, if exactly this comes next. If not, nothing has happened.
+    @inline(__always) mutating func take(_ key: StaticString, first: inout Bool) -> Bool {
+        var from = at
+        if !first {
+            guard from < end, byte(from) == 0x2C else { return false }
+            from &+= 1
+        }
+        let stop = from &+ key.utf8CodeUnitCount
+        guard stop <= end, BytePattern(bytes, from..<stop).isSpelt(key) else { return false }
+        at = stop
+        first = false
+        return true
     }
 
     /// Steps to the next element of a list; false after `]`.

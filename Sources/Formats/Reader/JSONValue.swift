@@ -54,7 +54,7 @@ public struct JSONValue: Sendable, Equatable {
     /// Bytes between start and end.
     @inlinable public var count: Int { Int(stop) - Int(start) }
     /// Whether the value is there and not `null`: the API server treats the two alike for optional fields.
-    @inlinable public var isPresent: Bool { kind != .absent && kind != .null }
+    @inlinable @inline(__always) public var isPresent: Bool { kind != .absent && kind != .null }
 }
 
 /// One key and its value, kept because no field of ours has that name.

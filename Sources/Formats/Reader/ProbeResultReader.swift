@@ -12,7 +12,7 @@ public import Model
 public struct ProbeResultReader: Sendable {
     private let maxDepth: Int
     /// The record last read; its ranges point into the bytes given then.
-    public private(set) var record = ProbeResult()
+    public internal(set) var record = ProbeResult()
 
     /// A reader that keeps inside `limits`.
     public init(limits: Limits = Limits()) {
@@ -41,7 +41,18 @@ public struct ProbeResultReader: Sendable {
     private mutating func readRoot(_ scanner: inout JSONScanner, _ place: inout Field?) throws(JSONFault) {
         try scanner.enterObject()
         var first = true
-        while let key = try scanner.key(first: &first) {
+        try expect("\"apiVersion\":", .apiVersion, &scanner, &first, &place, depth: 1)
+        try expect("\"kind\":", .kind, &scanner, &first, &place, depth: 1)
+        if scanner.take("\"metadata\":", first: &first) {
+            place = .metadata
+            try readMetadata(&scanner, &place)
+        }
+        if scanner.take("\"spec\":", first: &first) {
+            place = .spec
+            try readSpec(&scanner, &place)
+        }
+        place = nil
+        while !scanner.takeEnd(), let key = try scanner.key(first: &first) {
             let field = KnownKeys.find(nil, scanner, key)
             try refuseDuplicate(field, scanner, &place)
             switch field {
@@ -57,7 +68,8 @@ public struct ProbeResultReader: Sendable {
         let start = scanner.at
         try scanner.enterObject()
         var first = true
-        while let key = try scanner.key(first: &first) {
+        try expectMetadata(&scanner, &first, &place)
+        while !scanner.takeEnd(), let key = try scanner.key(first: &first) {
             let field = KnownKeys.find(.metadata, scanner, key)
             try refuseDuplicate(field, scanner, &place)
             switch field {
@@ -80,7 +92,8 @@ public struct ProbeResultReader: Sendable {
         let start = scanner.at
         try scanner.enterObject()
         var first = true
-        while let key = try scanner.key(first: &first) {
+        try expectSpec(&scanner, &first, &place)
+        while !scanner.takeEnd(), let key = try scanner.key(first: &first) {
             let field = KnownKeys.find(.spec, scanner, key)
             try refuseDuplicate(field, scanner, &place)
             switch field {
@@ -97,13 +110,14 @@ public struct ProbeResultReader: Sendable {
 
     /// Reads one of the four objects below `spec`. Without a parent to keep them for, unknown members are passed over:
     /// `spec.audit` is the exporter's own and never leaves.
-    private mutating func readSection(
+    mutating func readSection(
         _ section: Field, _ parent: JSONMember.Parent?, _ scanner: inout JSONScanner, _ place: inout Field?
     ) throws(JSONFault) {
         let start = scanner.at
         try scanner.enterObject()
         var first = true
-        while let key = try scanner.key(first: &first) {
+        try expect(section, &scanner, &first, &place)
+        while !scanner.takeEnd(), let key = try scanner.key(first: &first) {
             let field = KnownKeys.find(section, scanner, key)
             try refuseDuplicate(field, scanner, &place)
             switch field {
