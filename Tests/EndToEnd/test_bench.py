@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
+import time
 import xml.dom.minidom
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from macro.goals import goals
 from macro.inputs import generated
 from macro.measure import Delays, Figure
 from macro.plan import Search, Window, needs
-from macro.rows import Row, markdown_table, text_table
+from macro.rows import Row, grouped, markdown_table, text_table
 from macro.senders import ROUTES, senders
 from macro.sweep import Sample, read
 from members import Members
@@ -72,7 +75,7 @@ def test_percentiles_of_delays_are_of_what_came_since() -> None:
     before, after = Delays({1_000: 5, 9_000_000: 10}), Delays({1_000: 95, 2_000: 9, 5_000_000: 1, 9_000_000: 10})
     since = after.since(before)
     assert since.records == 100
-    assert (since.milliseconds(50), since.milliseconds(99), since.milliseconds(100)) == (1.0, 2.0, 5_000.0)
+    assert [since.milliseconds(part) for part in (50, 95, 99, 99.5)] == [1.0, 1.0, 2.0, 5_000.0]
     assert Delays().milliseconds(50) is None
 
 
@@ -102,7 +105,7 @@ def test_cases_have_names_of_their_own() -> None:
 
 
 def test_tables_align_words_left_and_numbers_right() -> None:
-    heads, rows = ["case", "records/s"], [["a", "1"], ["long", "22 222"]]
+    heads, rows = ["case", "records/s"], [["a", "1"], ["long", grouped(22_221.7)]]
     assert text_table(heads, rows) == "case  records/s\n────  ─────────\na             1\nlong     22 222"
     assert markdown_table(heads, rows) == "| case | records/s |\n| --- | ---: |\n| a | 1 |\n| long | 22 222 |"
 
@@ -169,3 +172,16 @@ def test_a_quick_look_measures_every_kind_of_case(program: Path, tmp_path: Path)
     assert set(cases["elasticsearch, gzip, 1 worker"]["peakMB"]) == {"coordinator", "worker"}
     assert len([line for line in (tmp_path / "markdown").read_text().splitlines() if line.startswith("| ")]) > 12
     xml.dom.minidom.parse(str(tmp_path / "svg"))
+
+
+def test_generated_at_a_rate_results_say_when_they_were_due(program: Path) -> None:
+    before = time.time()
+    made = subprocess.run([program, "generate", "--count", "50", "--rate", "500"], capture_output=True, check=True)
+    after = time.time()
+    due = [datetime.fromisoformat(json.loads(line)["spec"]["execution"]["timestamp"][:26].rstrip("Z") + "+00:00").timestamp()
+           for line in made.stdout.splitlines()]
+    assert [round((later - earlier) * 1000) for earlier, later in itertools.pairwise(due)] == [2] * 49
+    assert before - 0.001 <= due[0] and due[-1] <= after
+    refused = subprocess.run([program, "generate", "--count", "1", "--rate", "0"], capture_output=True, text=True)
+    assert refused.returncode != 0
+    assert "--rate must be 1 to 10000000" in refused.stderr

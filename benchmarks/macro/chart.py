@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 WIDTH, LABELS, RIGHT = 860, 300, 70
 BAR, GAP, TOP = 16, 8, 74
 STYLE = """
+  .page { fill: #ffffff; }
   text { font: 13px system-ui, sans-serif; fill: #1b1f24; }
   .title { font-size: 16px; font-weight: 600; }
   .small { font-size: 11px; fill: #57606a; }
@@ -15,7 +16,7 @@ STYLE = """
   .goal { stroke: #b42318; stroke-width: 2; }
   .k0 { fill: #2563a8; } .k1 { fill: #d08a1d; } .k2 { fill: #5f8a4c; }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3; } .small { fill: #9aa4af; } .rule { stroke: #3d444d; } .goal { stroke: #ff7b72; }
+    .page { fill: #0d1117; } text { fill: #e6edf3; } .small { fill: #9aa4af; } .rule { stroke: #3d444d; } .goal { stroke: #ff7b72; }
     .k0 { fill: #6cb0ff; } .k1 { fill: #f0b453; } .k2 { fill: #8fc47a; }
   }
 """
@@ -46,8 +47,9 @@ def chart(title: str, subtitle: str, unit: str, bars: list[Bar]) -> str:
     height = TOP + len(bars) * (BAR + GAP) + 40
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
            f'role="img" aria-label="{_quoted(title)}">',
-           f"<style>{STYLE}</style>", f'<text class="title" x="0" y="18">{escape(title)}</text>',
-           f'<text class="small" x="0" y="36">{escape(subtitle)}</text>']
+           f"<style>{STYLE}</style>", f'<rect class="page" width="{WIDTH}" height="{height}"/>',
+           f'<text class="title" x="8" y="20">{escape(title)}</text>',
+           f'<text class="small" x="8" y="38">{escape(subtitle)}</text>']
     out += _legend(kinds, any(bar.goal is not None for bar in bars))
     bottom = TOP + len(bars) * (BAR + GAP)
     for tick in range(ticks + 1):

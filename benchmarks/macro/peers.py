@@ -15,6 +15,7 @@ from .cases import Case
 from .inputs import Input
 from .measure import median, single
 from .progress import say
+from .rows import grouped
 from .senders import ROUTES, Route, Sender, senders
 
 PATIENCE = 600.0
@@ -37,7 +38,7 @@ class Result:
     def cells(self) -> list[str]:
         """As `HEADS` says."""
         return [self.route.name, self.sender, f"{self.cost:.2f}", f"{self.ratio:.2f}",
-                f"{self.rate:,.0f}".replace(",", " "), f"{self.peak_mb:.0f}"]
+                grouped(self.rate), f"{self.peak_mb:.0f}"]
 
     @property
     def json(self) -> dict[str, Any]:

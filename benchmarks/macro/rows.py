@@ -26,6 +26,8 @@ class Row:
     records: int
     megabytes: float
     delays: Delays
+    steady: int = 0
+    """Results a second while delays were measured."""
 
     @property
     def cost(self) -> float:
@@ -47,7 +49,7 @@ class Row:
             "cpuSecondsPerMillionByRole": {role: round(value / million, 3) for role, value in self.figure.cpu.items()},
             "recordsPerSecond": round(self.records / self.figure.seconds),
             "megabytesPerSecond": round(self.megabytes / self.figure.seconds, 1),
-            "p50Milliseconds": self.delays.milliseconds(50), "p99Milliseconds": self.delays.milliseconds(99),
+            "steadyRate": self.steady, "p50Milliseconds": self.delays.milliseconds(50), "p99Milliseconds": self.delays.milliseconds(99),
             "peakMB": {role: round(value / 1e6, 1) for role, value in self.figure.peak.items()},
             "startCPUSeconds": round(self.figure.start, 3),
             "sinkCPUSecondsPerMillion": round(self.figure.sink / million, 3),
@@ -60,14 +62,20 @@ class Row:
         parts = "" if not self.case.workers else ", ".join(
             f"{role} {value / million:.2f}" for role, value in self.figure.cpu.items())
         p50, p99 = (span(self.delays.milliseconds(part)) for part in (50, 99))
+        steady = grouped(self.steady) if self.delays.records else "–"
         peaks = " / ".join(f"{value / 1e6:.0f}" for value in self.figure.peak.values())
-        return [self.case.name, f"{self.cost:.2f}", f"{self.records / self.figure.seconds:,.0f}".replace(",", " "),
-                f"{self.megabytes / self.figure.seconds:.0f}", p50, p99, peaks, f"{self.figure.sink / million:.2f}", parts]
+        return [self.case.name, f"{self.cost:.2f}", grouped(self.records / self.figure.seconds),
+                f"{self.megabytes / self.figure.seconds:.0f}", p50, p99, steady, peaks, f"{self.figure.sink / million:.2f}", parts]
 
 
-HEADS = ["case", "CPU-s/million", "records/s", "MB/s", "p50", "p99", "peak MB", "sink's CPU-s/million", "of these"]
-LEFT = {"case", "of these", "sender", ""}
+HEADS = ["case", "CPU-s/million", "records/s", "MB/s", "p50", "p99", "at records/s", "peak MB", "sink's CPU-s/million", "of these"]
+LEFT = {"case", "route", "targets", "of these", "sender", ""}
 """Columns of words; all others are numbers."""
+
+
+def grouped(number: float) -> str:
+    """Rounded, its digits in groups."""
+    return f"{number:,.0f}".replace(",", " ")
 
 
 def span(milliseconds: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -170,8 +171,8 @@ sinks:
 
 def _version(program: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
     said = subprocess.run([program, *arguments], capture_output=True, text=True, env=os.environ | (environment or {}))
-    words = (said.stdout or said.stderr).split()
-    return next((word.strip(",()v") for word in words if word.strip(",()v")[:1].isdigit()), "?")
+    found = re.search(r"\d+(\.\d+)+", said.stdout or said.stderr)
+    return found.group() if found else "?"
 
 
 def senders() -> list[Sender]:

@@ -13,8 +13,9 @@ from members import Members
 
 from .cases import THREE, Case, configure
 from .inputs import Input, generated
-from .measure import Figure, check, cluster, ended, launched, median, single
+from .measure import Figure, check, cluster, launched, median, single
 from .progress import say
+from .rows import grouped
 
 PADDINGS = (0, 1_200, 3_600, 8_400)
 BATCHES = (100, 500, 2_000, 10_000)
@@ -41,7 +42,7 @@ class Point:
     @property
     def cells(self) -> list[str]:
         """As `HEADS` says."""
-        return [self.value, f"{self.cost:.2f}", f"{self.rate:,.0f}".replace(",", " "), f"{self.megabytes:.0f}",
+        return [self.value, f"{self.cost:.2f}", grouped(self.rate), f"{self.megabytes:.0f}",
                 f"{self.peak_mb:.0f}"]
 
 
@@ -136,14 +137,12 @@ def backlog(program: Path, directory: Path, records: int) -> Backlog:
         process = launched(members, place)
         samples: list[Sample] = []
         began = time.monotonic()
-        every = 0.2
-        while samples == [] or samples[-1].records < files * FILE_RECORDS:
-            if process.poll() is not None:
-                raise SystemExit(f"backlog: {(members.directory / 'run.log').read_text()}")
+        while process.poll() is None:
             samples.append(Sample(time.monotonic() - began, members.arrivals()["elasticsearch"].records,
                                   resident(process.pid)))
-            time.sleep(every)
-        ended(members, process)
+            time.sleep(0.1)
+        if members.processes.pop("run").returncode != 0:
+            raise SystemExit(f"backlog: {(members.directory / 'run.log').read_text()}")
         check(members, Case(), files * FILE_RECORDS)
     return read(samples, files * FILE_RECORDS)
 
