@@ -206,15 +206,17 @@ import Testing
 @Suite struct TurnstileTests {
     @Test func urgentOnesHavePlacesOfTheirOwn() async {
         let turnstile = Turnstile(places: 2, reserved: 1)
-        #expect(await turnstile.enter(isUrgent: false) == .inside)
-        #expect(await turnstile.enter(isUrgent: false) == .inside)
-        #expect(await turnstile.enter(isUrgent: true) == .inside)
+        #expect(await turnstile.enter(isUrgent: false, within: 600_000) == .inside)
+        #expect(await turnstile.enter(isUrgent: false, within: 600_000) == .inside)
+        #expect(await turnstile.enter(isUrgent: true, within: 600_000) == .inside)
         let order = Mutexed<[String]>([])
         await withTaskGroup(of: Void.self) { group in
             for (name, isUrgent) in [("a", false), ("b", false), ("u", true), ("never", false)] {
                 let before = turnstile.waiting
                 group.addTask {
-                    if await turnstile.enter(isUrgent: isUrgent) == .inside { order.change { $0.append(name) } }
+                    if await turnstile.enter(isUrgent: isUrgent, within: 600_000) == .inside {
+                        order.change { $0.append(name) }
+                    }
                 }
                 while turnstile.waiting == before { await Task.yield() }
             }
@@ -235,9 +237,11 @@ import Testing
 
     @Test func tooManyAreTurnedAway() async {
         let turnstile = Turnstile(places: 1, reserved: 1)
-        #expect(await turnstile.enter(isUrgent: false) == .inside)
+        #expect(await turnstile.enter(isUrgent: false, within: 600_000) == .inside)
         let entries = await withTaskGroup(of: Turnstile.Entry.self) { group in
-            for _ in 0...Turnstile.mostWaiting { group.addTask { await turnstile.enter(isUrgent: false) } }
+            for _ in 0...Turnstile.mostWaiting {
+                group.addTask { await turnstile.enter(isUrgent: false, within: 600_000) }
+            }
             let first = await group.next()
             group.cancelAll()
             return await group.reduce(into: [first]) { $0.append($1) }

@@ -117,6 +117,39 @@ import Testing
         }
     }
 
+    /// Whoever finds no place, or no credential, in the time it has is told so then, and not when there is one.
+    @Test func nobodyWaitsLongerThanItMay() async throws {
+        try await withServer([.silence(300_000)], concurrency: 1) { server, client in
+            let slow = Task { await patch(client, milliseconds: 200_000) }
+            while server.requests.isEmpty { await Task.yield() }
+            let hasEnded = Mutexed(false)
+            let watcher = Task {
+                _ = await slow.value
+                hasEnded.change { $0 = true }
+            }
+            let failure = await patch(client, milliseconds: 300)
+            #expect(failure?.kind == .notSent && failure?.description.contains("300 ms passed") == true)
+            #expect(!hasEnded.value, "the place is still taken")
+            slow.cancel()
+            await watcher.value
+        }
+        let scratch = try Scratch()
+        try scratch.write(
+            "plugin",
+            """
+            while [ ! -e \(scratch.path)/go ]; do sleep 0.05; done
+            echo '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","status":{"token":"t"}}'
+            """)
+        let plugin = ExecPlugin(version: .v1, command: "/bin/sh", arguments: [scratch.path + "/plugin"])
+        try await withServer([.status(200)], user: .plugin(plugin)) { server, client in
+            let failure = await patch(client, milliseconds: 300)
+            #expect(failure?.kind == .notSent, "\(failure?.description ?? "")")
+            #expect(failure?.description.contains("/bin/sh has not answered") == true && server.requests.isEmpty)
+            try scratch.write("go", "")
+            #expect(await patch(client, milliseconds: 60_000) == nil, "what it gives then is for whoever asks next")
+        }
+    }
+
     /// The list of alerts does not wait behind results either.
     @Test func urgentListGoesBeforeOthers() async throws {
         let empty = #"{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#

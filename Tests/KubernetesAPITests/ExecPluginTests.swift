@@ -116,7 +116,7 @@ import Testing
             scratch, counting + Self.answer(#"{"token":"t","expirationTimestamp":"2999-01-01T00:00:00Z"}"#))
         let credentials = Credentials(.plugin(plugin))
         let numbers = try await withThrowingTaskGroup(of: UInt64.self) { group in
-            for _ in 0..<20 { group.addTask { try await credentials.current().number } }
+            for _ in 0..<20 { group.addTask { try await credentials.current(within: 600_000).number } }
             return try await group.reduce(into: Set()) { $0.insert($1) }
         }
         let runs = try scratch.read("runs")
@@ -129,12 +129,12 @@ import Testing
             "plugin",
             counting + Self.answer(#"{"token":"t","expirationTimestamp":"2001-01-01T00:00:00Z"}"#))
         let short = Credentials(.plugin(plugin))
-        _ = try await short.current()
-        _ = try await short.current()
+        _ = try await short.current(within: 600_000)
+        _ = try await short.current(within: 600_000)
         #expect(try scratch.read("runs") == "x\nx\nx\n")
         try scratch.write("plugin", "exit 1")
-        await #expect(throws: AccessError.self) { try await short.current() }
-        #expect(try await credentials.current().credential.token == Secret("t"))
+        await #expect(throws: AccessError.self) { try await short.current(within: 600_000) }
+        #expect(try await credentials.current(within: 600_000).credential.token == Secret("t"))
     }
 
     /// A refusal of what is not held any more says nothing against what is on its way, or came since.
@@ -148,17 +148,17 @@ import Testing
             printf '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","status":{"token":"t%d"}}' "$token"
             """)
         let credentials = Credentials(.plugin(plugin), refusalMilliseconds: 0)
-        let first = try await credentials.current()
+        let first = try await credentials.current(within: 600_000)
         #expect(first.credential.token == Secret("t1"))
         async let one = credentials.wasRefused(first.number)
         async let other = credentials.wasRefused(first.number)
         let both = await (one, other)
         #expect(both.0 && both.1)
-        let second = try await credentials.current()
+        let second = try await credentials.current(within: 600_000)
         #expect(second.credential.token == Secret("t2") && second.number > first.number)
         // A third, whose answer was slow.
         #expect(await credentials.wasRefused(first.number))
-        #expect(try await credentials.current().credential.token == Secret("t2"))
+        #expect(try await credentials.current(within: 600_000).credential.token == Secret("t2"))
     }
 
     @Test func lifeEndsEarly() {
@@ -182,19 +182,19 @@ import Testing
     @Test func tokenFilesAreReadAsTheyRotate() async throws {
         let scratch = try Scratch()
         let credentials = Credentials(.tokenFile(scratch.path + "/token"))
-        await #expect(throws: AccessError.self) { try await credentials.current() }
+        await #expect(throws: AccessError.self) { try await credentials.current(within: 600_000) }
         try scratch.write("token", "first\n")
-        let first = try await credentials.current()
+        let first = try await credentials.current(within: 600_000)
         #expect(first.credential.token == Secret("first"))
         #expect(await credentials.wasRefused(first.number) == false)
         try scratch.write("token", "second")
         // Refused: read at once, not when its time comes.
         #expect(await credentials.wasRefused(first.number) == true)
-        let second = try await credentials.current()
+        let second = try await credentials.current(within: 600_000)
         #expect(second.credential.token == Secret("second") && second.number == first.number + 1)
         try scratch.write("token", "third")
         try await Task.sleep(for: .milliseconds(CredentialLife.fileMilliseconds + 100))
-        #expect(try await credentials.current().credential.token == Secret("third"))
+        #expect(try await credentials.current(within: 600_000).credential.token == Secret("third"))
     }
 
     /// A rotation that is not complete costs no call, as long as the server takes the token before.
@@ -202,13 +202,13 @@ import Testing
         let scratch = try Scratch()
         let credentials = Credentials(.tokenFile(scratch.path + "/token"))
         try scratch.write("token", "first")
-        let first = try await credentials.current()
+        let first = try await credentials.current(within: 600_000)
         try FileManager.default.removeItem(atPath: scratch.path + "/token")
         try await Task.sleep(for: .milliseconds(CredentialLife.fileMilliseconds + 100))
-        #expect(try await credentials.current().number == first.number)
+        #expect(try await credentials.current(within: 600_000).number == first.number)
         #expect(await credentials.wasRefused(first.number) == false)
-        await #expect(throws: AccessError.self) { try await credentials.current() }
+        await #expect(throws: AccessError.self) { try await credentials.current(within: 600_000) }
         try scratch.write("token", "second")
-        #expect(try await credentials.current().credential.token == Secret("second"))
+        #expect(try await credentials.current(within: 600_000).credential.token == Secret("second"))
     }
 }

@@ -14,6 +14,10 @@ public struct AccessError: Error, Sendable, Equatable, CustomStringConvertible {
         case unsupported
         /// An exec plugin did not give a credential.
         case plugin
+        /// An exec plugin has not answered in the time that there was.
+        case late
+        /// The task was cancelled while an exec plugin ran.
+        case cancelled
     }
 
     /// What went wrong.

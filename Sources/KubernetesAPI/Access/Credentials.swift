@@ -61,7 +61,10 @@ actor Credentials {
     private var lastNumber: UInt64 = 0
     /// Of a token file, the last that the server took for nobody's.
     private var refused: UInt64?
-    private var running: Task<Result<ExecCredential, AccessError>, Never>?
+    private var isRunning = false
+    /// Who waits for the plugin.
+    private var waiters: [UInt64: CheckedContinuation<Result<Issue, AccessError>, Never>] = [:]
+    private var lastWaiter: UInt64 = 0
 
     /// - Parameters:
     ///   - pluginMilliseconds: how long a plugin may take.
@@ -75,8 +78,8 @@ actor Credentials {
         self.refusalMilliseconds = refusalMilliseconds
     }
 
-    /// The credential as of now.
-    func current() async throws(AccessError) -> Issue {
+    /// The credential as of now. A plugin is waited for no longer than `within` says; it may be done for the next who asks.
+    func current(within milliseconds: UInt64) async throws(AccessError) -> Issue {
         switch user {
         case .certificateOnly: return Issue(credential: Credential(), number: 0)
         case .token(let token): return Issue(credential: Credential(token: token), number: 0)
@@ -95,7 +98,7 @@ actor Credentials {
             let now = SystemClock.unixMilliseconds()
             if let held, !held.life.isDue(unixMilliseconds: now) { return held.issue }
             do throws(AccessError) {
-                return try await runPlugin(plugin)
+                return try await ask(plugin, within: milliseconds)
             } catch {
                 // It is good for a little longer, and the plugin may work then.
                 if let held, !held.life.isOver(unixMilliseconds: now) { return held.issue }
@@ -145,22 +148,51 @@ actor Credentials {
     }
 
     /// One run for all who ask meanwhile.
-    private func runPlugin(_ plugin: ExecPlugin) async throws(AccessError) -> Issue {
-        let task: Task<Result<ExecCredential, AccessError>, Never>
-        let isFirst = running == nil
-        if let running {
-            task = running
-        } else {
-            let milliseconds = pluginMilliseconds
-            task = Task { await plugin.run(milliseconds: milliseconds) }
-            running = task
+    private func ask(_ plugin: ExecPlugin, within milliseconds: UInt64) async throws(AccessError) -> Issue {
+        if !isRunning {
+            isRunning = true
+            let most = pluginMilliseconds
+            Task { self.ran(await plugin.run(milliseconds: most)) }
         }
-        let outcome = await task.value
-        if isFirst { running = nil }
-        let fresh = try outcome.get()
-        let credential = Credential(
-            token: fresh.token, certificate: fresh.certificate.map { SealedBytes($0) }, key: fresh.key)
-        return keep(credential, expires: fresh.expires)
+        lastWaiter += 1
+        let id = lastWaiter
+        let timer = Task {
+            guard (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil else { return }
+            self.giveUp(
+                id,
+                AccessError(
+                    .late,
+                    "the exec plugin \(plugin.command) has not answered within the \(milliseconds) ms that there were for it;"
+                        + " does it wait for somebody?"))
+        }
+        defer { timer.cancel() }
+        let outcome = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                waiters[id] = continuation
+                if Task.isCancelled { giveUp(id, Self.cancelled) }
+            }
+        } onCancel: {
+            Task { await self.giveUp(id, Self.cancelled) }
+        }
+        return try outcome.get()
+    }
+
+    private static let cancelled = AccessError(.cancelled, "the task was cancelled while an exec plugin ran")
+
+    private func giveUp(_ id: UInt64, _ error: AccessError) {
+        waiters.removeValue(forKey: id)?.resume(returning: .failure(error))
+    }
+
+    private func ran(_ outcome: Result<ExecCredential, AccessError>) {
+        isRunning = false
+        let issue = outcome.map { fresh in
+            keep(
+                Credential(
+                    token: fresh.token, certificate: fresh.certificate.map { SealedBytes($0) }, key: fresh.key),
+                expires: fresh.expires)
+        }
+        for waiter in waiters.values { waiter.resume(returning: issue) }
+        waiters = [:]
     }
 }
 

@@ -7,7 +7,7 @@ import Threading
 ///
 /// Promises:
 /// 1. At most `concurrency` calls are under way, and two more if they are urgent; they share few connections (one, where the
-///    server speaks HTTP/2). What comes beyond waits here, in order.
+///    server speaks HTTP/2). What comes beyond waits here, in order, and for a credential, both no longer than the call may take.
 /// 2. 429 is obeyed: the call waits as long as the server says, as long as its time lasts. Nothing else is sent again, except
 ///    once with a fresh credential when one was refused.
 /// 3. An error says whether the server may have done what it was asked for (``APIFailure/mayHaveHappened``); false is certain.
@@ -54,8 +54,13 @@ public final class KubernetesClient: Sendable {
     /// Sends a call and gives the body of its answer.
     public func send(_ call: APICall) async throws(APIFailure) -> [UInt8] {
         var effort = Effort(call, now: SystemClock.now())
-        switch await turnstile.enter(isUrgent: call.isUrgent) {
+        switch await turnstile.enter(isUrgent: call.isUrgent, within: call.milliseconds) {
         case .inside: break
+        case .late:
+            throw APIFailure(
+                .notSent,
+                "\(call): not sent: its \(call.milliseconds) ms passed before there was a place for it; \(turnstile.waiting) more"
+                    + " calls wait, and the API server is slow to answer those before them")
         case .cancelled: throw APIFailure(.cancelled, "\(call): not sent: the task was cancelled")
         case .full:
             throw APIFailure(
@@ -64,8 +69,8 @@ public final class KubernetesClient: Sendable {
         }
         defer { turnstile.leave() }
         while true {
-            _ = try Self.left(effort, call, before: "there was a place for it")
-            let (unlimited, issue) = try await prepared(call)
+            let left = try Self.left(effort, call, before: "there was a place for it")
+            let (unlimited, issue) = try await prepared(call, within: left)
             var request = unlimited
             request.timeouts = Self.timeouts(try Self.left(effort, call, before: "there was a credential for it"))
             let response: HTTPResponse
@@ -107,7 +112,7 @@ public final class KubernetesClient: Sendable {
     ) async throws(APIFailure) -> HTTPStream {
         var mayRenew = true
         while true {
-            let (prepared, issue) = try await prepared(call)
+            let (prepared, issue) = try await prepared(call, within: call.milliseconds)
             var request = prepared
             request.timeouts.total = total
             let stream: HTTPStream
@@ -133,7 +138,9 @@ public final class KubernetesClient: Sendable {
         return APIVerdict.failure(call, whole) ?? APIFailure(.unreadable, "\(call): an answer without a meaning")
     }
 
-    private func prepared(_ call: APICall) async throws(APIFailure) -> (request: HTTPRequest, issue: UInt64) {
+    private func prepared(
+        _ call: APICall, within milliseconds: UInt64
+    ) async throws(APIFailure) -> (request: HTTPRequest, issue: UInt64) {
         guard let target = call.target else {
             throw APIFailure(
                 .notSent,
@@ -142,9 +149,13 @@ public final class KubernetesClient: Sendable {
         }
         let issue: Credentials.Issue
         do throws(AccessError) {
-            issue = try await credentials.current()
+            issue = try await credentials.current(within: milliseconds)
         } catch {
-            throw APIFailure(.noCredential, "\(call): not sent: \(error)")
+            switch error.kind {
+            case .late: throw APIFailure(.notSent, "\(call): not sent: \(error)")
+            case .cancelled: throw APIFailure(.cancelled, "\(call): not sent: \(error)")
+            default: throw APIFailure(.noCredential, "\(call): not sent: \(error)")
+            }
         }
         var headers = [
             HTTPHeader("Accept", "application/json"),

@@ -37,18 +37,22 @@ final class Turnstile: Sendable {
         /// Inside; the place is to be given back by ``Turnstile/leave()``.
         case inside
         case cancelled
+        /// No place became free in time.
+        case late
         /// Too many wait already.
         case full
     }
 
-    /// Returns when there is a place, or when it is certain that there will be none.
-    func enter(isUrgent: Bool) async -> Entry {
+    /// Returns when there is a place, when it is certain that there will be none, or after a time.
+    func enter(isUrgent: Bool, within milliseconds: UInt64) async -> Entry {
         let id = state.withLock { state in
             state.nextID += 1
             return state.nextID
         }
         return await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
+            var timer: Task<Void, Never>?
+            defer { timer?.cancel() }
+            return await withCheckedContinuation { continuation in
                 let answer = state.withLock { state -> Entry? in
                     // Asked under the lock: a cancellation that comes later finds the waiter.
                     if Task.isCancelled { return .cancelled }
@@ -63,16 +67,25 @@ final class Turnstile: Sendable {
                     if isUrgent { state.urgent.append(waiter) } else { state.others.append(waiter) }
                     return nil
                 }
-                if let answer { continuation.resume(returning: answer) }
+                if let answer { return continuation.resume(returning: answer) }
+                timer = Task {
+                    guard (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil else { return }
+                    self.turnAway(id, .late)
+                }
             }
         } onCancel: {
-            let waiter = state.withLock { state -> Waiter? in
-                if let index = state.urgent.firstIndex(where: { $0.id == id }) { return state.urgent.remove(at: index) }
-                if let index = state.others.firstIndex(where: { $0.id == id }) { return state.others.remove(at: index) }
-                return nil
-            }
-            waiter?.continuation.resume(returning: .cancelled)
+            turnAway(id, .cancelled)
         }
+    }
+
+    /// Whoever still waits goes without.
+    private func turnAway(_ id: UInt64, _ entry: Entry) {
+        let waiter = state.withLock { state -> Waiter? in
+            if let index = state.urgent.firstIndex(where: { $0.id == id }) { return state.urgent.remove(at: index) }
+            if let index = state.others.firstIndex(where: { $0.id == id }) { return state.others.remove(at: index) }
+            return nil
+        }
+        waiter?.continuation.resume(returning: entry)
     }
 
     /// How many wait.
