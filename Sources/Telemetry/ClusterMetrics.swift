@@ -19,7 +19,7 @@ extension ExportMetrics {
     /// Whether somebody has to act.
     public static let clusterAcknowledgement = MetricDefinition(
         .gauge, "sidereal_cluster_gate_acknowledgement_needed",
-        "1 if the gate opens only after a person has acknowledged the alert.")
+        "1 if an episode ends only after a person has acknowledged its alert.")
     /// Workers.
     public static let clusterWorkers = MetricDefinition(
         .gauge, "sidereal_cluster_workers", labels: ["state"], "Workers by how they stand to the cluster.")

@@ -136,7 +136,7 @@ public struct GateStatus: Sendable, Equatable, Codable {
     public var episode: String?
     /// Name of the `SiderealSystemAlert` of that episode; nil if there is none.
     public var alert: String?
-    /// Whether a person has to acknowledge the alert before the gate opens.
+    /// Whether a person has to acknowledge the alert before the episode ends, whether or not probes are admitted meanwhile.
     public var needsAcknowledgement = false
     /// The last changes of state that this coordinator decided while it led, oldest first; nil from an older release.
     public var changes: [GateChange]?

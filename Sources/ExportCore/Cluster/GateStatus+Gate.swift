@@ -24,8 +24,7 @@ extension GateStatus {
         episode = gate.episode.map { "\($0.id.term)-\($0.id.number)" }
         alert = gate.alertName
         needsAcknowledgement =
-            gate.episode != nil && gate.settings.failClosed && gate.settings.resumeOn == .acknowledgement
-            && !gate.isAcknowledged
+            gate.episode != nil && gate.settings.resumeOn == .acknowledgement && !gate.isAcknowledged
     }
 
     /// The gate as a standby reads it from the store.
@@ -50,6 +49,7 @@ extension GateStatus {
             reason = "nobody renews the gate's record, so no probe is admitted; look for the leader"
         } else if record.isOpen {
             state = record.state == .open ? .open : .degraded
+            needsAcknowledgement = record.episode != nil && settings.resumeOn == .acknowledgement
         } else {
             let isBetter = record.state == .recovering || record.state == .awaitingAcknowledgement
             state = isBetter ? .recovering : .halted

@@ -236,7 +236,7 @@ public final class ClusterWorker: Sendable {
         if isOpen {
             parts.log.info("the gate is open: probes are admitted")
         } else {
-            parts.log.warning("the gate is closed, no probe is admitted\(reason.isEmpty ? "" : ": \(reason)")")
+            parts.log.warning("the gate is closed: \(reason.isEmpty ? "no probe is admitted" : reason)")
         }
     }
 

@@ -374,6 +374,17 @@ struct GateBench {
         bench.pass(20_000)
         #expect(bench.gate.state == .awaitingAcknowledgement && bench.gate.isAdmitting(now: bench.now))
         #expect(bench.states == [.open, .degraded, .recovering, .awaitingAcknowledgement])
+        // Somebody has to be told so, whoever is asked.
+        var status = GateStatus(bench.gate, now: bench.now)
+        #expect(status.state == .degraded && status.needsAcknowledgement)
+        status = GateStatus(bench.stored, isRenewed: true, settings: bench.settings, sinceMilliseconds: 0)
+        #expect(status.state == .degraded && status.needsAcknowledgement)
+        bench.acknowledge()
+        bench.pass(20_000)
+        status = GateStatus(bench.gate, now: bench.now)
+        #expect(status.state == .open && !status.needsAcknowledgement)
+        status = GateStatus(bench.stored, isRenewed: true, settings: bench.settings, sinceMilliseconds: 0)
+        #expect(status.state == .open && !status.needsAcknowledgement)
     }
 
     @Test func atLowTheEpisodeEndsByItself() {
