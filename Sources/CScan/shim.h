@@ -51,25 +51,4 @@ static inline int sidereal_first_not_plain(const void *bytes)
 #endif
 }
 
-/* The first of 16 bytes that is a quote or a backslash; 16 if none is. */
-static inline int sidereal_first_quote(const void *bytes)
-{
-#if defined(__SSE2__)
-    __m128i text = _mm_loadu_si128((const __m128i *)bytes);
-    __m128i quote = _mm_cmpeq_epi8(text, _mm_set1_epi8(0x22));
-    __m128i slash = _mm_cmpeq_epi8(text, _mm_set1_epi8(0x5C));
-    return sidereal_first(_mm_or_si128(quote, slash));
-#elif defined(__aarch64__)
-    uint8x16_t text = vld1q_u8((const uint8_t *)bytes);
-    return sidereal_first(vorrq_u8(vceqq_u8(text, vdupq_n_u8(0x22)), vceqq_u8(text, vdupq_n_u8(0x5C))));
-#else
-    for (int at = 0; at < 16; at++) {
-        uint8_t byte = ((const uint8_t *)bytes)[at];
-        if (byte == 0x22 || byte == 0x5C)
-            return at;
-    }
-    return 16;
-#endif
-}
-
 #endif

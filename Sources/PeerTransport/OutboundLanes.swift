@@ -22,7 +22,8 @@ struct OutboundLanes {
     private var position = 0
 
     private struct Lane {
-        private var frames: [OutgoingFrame] = []
+        /// Those before the first one are gone: a frame that was taken must not keep its lines in memory.
+        private var frames: [OutgoingFrame?] = []
         private var first = 0
         var bytes = 0
 
@@ -35,7 +36,7 @@ struct OutboundLanes {
 
         mutating func pop() -> OutgoingFrame? {
             guard first < frames.count else { return nil }
-            let frame = frames[first]
+            let frame = frames[first].take()
             first += 1
             if first > 64, first * 2 > frames.count {
                 frames.removeFirst(first)

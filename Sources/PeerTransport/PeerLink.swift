@@ -30,7 +30,8 @@ final class PeerLink: Sendable {
         var waiters: [Waiter] = []
         var lastWaiter: UInt64 = 0
         var isPumpPosted = false
-        var inbound: [SealedBytes] = []
+        /// Those before the first one are gone.
+        var inbound: [SealedBytes?] = []
         var firstInbound = 0
         var unreadBytes = 0
         var isPaused = false
@@ -245,8 +246,9 @@ final class PeerLink: Sendable {
     }
 
     private func popInbound(_ state: inout State) -> SealedBytes? {
-        guard state.firstInbound < state.inbound.count else { return nil }
-        let frame = state.inbound[state.firstInbound]
+        guard state.firstInbound < state.inbound.count, let frame = state.inbound[state.firstInbound].take() else {
+            return nil
+        }
         state.firstInbound += 1
         if state.firstInbound == state.inbound.count || state.firstInbound > 256 {
             state.inbound.removeFirst(state.firstInbound)

@@ -221,6 +221,23 @@ func frame(_ count: Int, seed: UInt64 = 1) -> SealedBytes {
         #expect(lanes.hasRoom(16 << 20, limit: 1))
     }
 
+    /// A coordinator's frames hold whole pages of results: those that left must not, however few came after them.
+    @Test func whatLeftIsNotKept() {
+        var lanes = OutboundLanes()
+        weak var taken: SealedBytes?
+        weak var waiting: SealedBytes?
+        do {
+            let (first, second) = (frame(100, seed: 2), frame(100, seed: 3))
+            (taken, waiting) = (first, second)
+            lanes.append(OutgoingFrame(first), isUrgent: false)
+            lanes.append(OutgoingFrame(second), isUrgent: false)
+        }
+        _ = lanes.take(104)
+        #expect(taken == nil && waiting != nil)
+        _ = lanes.take(104)
+        #expect(waiting == nil && lanes.isEmpty)
+    }
+
     @Test func manySmallFramesLeaveInOrderAndTogether() {
         var lanes = OutboundLanes()
         let frames = (0..<1_000).map { frame(3, seed: $0 + 1) }

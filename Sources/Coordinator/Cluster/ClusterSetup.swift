@@ -51,7 +51,7 @@ public struct CoordinatorSettings: Sendable {
 
     /// Bytes that all targets together may have in hand when each reads for itself. With frames on their way to workers
     /// as much again may be in memory.
-    private static let windowBytes = 24 << 20
+    private static let windowBytes = 40 << 20
 
     private static func bounds(targetCount: Int) -> Dispatch.Bounds {
         var bounds = Dispatch.Bounds()

@@ -22,7 +22,8 @@ final class Outbox: Sendable {
     }
 
     private struct State {
-        var messages: [Message] = []
+        /// Those before the head are gone: they would keep results in memory.
+        var messages: [Message?] = []
         var head = 0
         var bytes = 0
         var limit: Int
@@ -59,7 +60,7 @@ final class Outbox: Sendable {
                 return .last(message)
             case .gone: return .ended
             }
-            let message = messages[head]
+            guard let message = messages[head].take() else { return nil }
             bytes -= Outbox.size(of: message)
             head += 1
             if head == messages.count || head > 64 {

@@ -19,7 +19,7 @@ public struct Dispatch: Sendable {
     /// Bounds.
     public struct Bounds: Sendable, Equatable {
         /// Bytes of pages that one target may have open.
-        public var windowBytes = 16 << 20
+        public var windowBytes = 32 << 20
         /// Bytes of records in one frame; a single longer record goes alone.
         public var frameBytes = 512 << 10
         /// Records in one frame.

@@ -26,6 +26,24 @@ import Testing
         #expect(other.put(records(6_000)))
     }
 
+    /// Messages hold whole pages of results: those that were said must not.
+    @Test func whatWasSaidIsNotKept() async {
+        let outbox = Outbox(limit: 1 << 20)
+        weak var said: SealedBytes?
+        do {
+            let bytes = SealedBytes([UInt8](repeating: 0x0A, count: 100))
+            said = bytes
+            let frame = RecordsFrame(
+                term: 1, targets: 1, keys: [RecordKey(high: 1, low: 2)], grants: [ShardGrant(shard: 0, epoch: 1)],
+                lengths: [100], bytes: bytes)
+            #expect(outbox.put(.records(frame)))
+        }
+        #expect(outbox.put(.settled(term: 1, through: 1)))
+        #expect(said != nil)
+        _ = await outbox.next()
+        #expect(said == nil)
+    }
+
     @Test func messagesKeepTheirOrderAndTheLastWordDropsTheRest() async {
         let outbox = Outbox(limit: 1 << 20)
         for term in 1...200 as ClosedRange<UInt64> { #expect(outbox.put(.settled(term: term, through: 0))) }
