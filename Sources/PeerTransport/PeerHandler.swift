@@ -26,7 +26,7 @@ final class PeerHandler: ChannelDuplexHandler {
     }
 
     /// Bytes given to TLS at a time, and how many may be on their way to the kernel.
-    private static let pieceBytes = 128 << 10
+    private static let pieceBytes = 256 << 10
     private static let windowBytes = 512 << 10
 
     private let link: PeerLink

@@ -21,7 +21,7 @@ public struct Dispatch: Sendable {
         /// Bytes of pages that one target may have open.
         public var windowBytes = 32 << 20
         /// Bytes of records in one frame; a single longer record goes alone.
-        public var frameBytes = 512 << 10
+        public var frameBytes = 1 << 20
         /// Records in one frame.
         public var frameRecords = 4_096
         /// Facts that are kept about records that were not read yet. Rows with more stay with their worker.
@@ -255,11 +255,12 @@ public struct Dispatch: Sendable {
         return workers.indices.flatMap { pump(WorkerID(UInt32($0))) }
     }
 
-    /// Pages are shared out together when there is a quarter of a frame of them for each worker: a frame costs the worker
-    /// several wake-ups, however small it is. Half a frame for a single one, far from where it would be cut. A quarter of the window at the most, or workers would wait for what they could have.
+    /// Pages are shared out together when there is half a frame of them for each worker, far from where it would be cut: a
+    /// frame costs its worker several wake-ups, however small it is. A quarter of the window at the most, or workers would
+    /// wait for what they could have.
     private var burstBytes: Int {
         let open = workers.count { $0.isOpen && !$0.shards.isEmpty }
-        return min(max(open * bounds.frameBytes / 4, bounds.frameBytes / 2), bounds.windowBytes / 4)
+        return min(max(open, 1) * bounds.frameBytes / 2, bounds.windowBytes / 4)
     }
 
     /// Every record that `target` had to see was shown to it: what is known only by hearsay was settled before.

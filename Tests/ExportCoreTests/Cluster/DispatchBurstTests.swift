@@ -43,15 +43,15 @@ import Testing
         }
     }
 
-    @Test func workersGetWhatWasReadInQuartersOfFramesAtLeast() {
+    @Test func workersGetWhatWasReadInHalvesOfFramesAtLeast() {
         var dispatch = dispatch()
-        for number in 0..<3 {
+        for number in 0..<7 {
             #expect(frames(dispatch.take(page(UInt64(number)), now: now).effects).isEmpty)
         }
-        // A quarter of a frame for each of the four is there with the fourth page.
-        let sent = frames(dispatch.take(page(3), now: now).effects)
+        // Half a frame for each of the four is there with the eighth page.
+        let sent = frames(dispatch.take(page(7), now: now).effects)
         #expect(sent.map(\.worker.number).sorted() == [0, 1, 2, 3])
-        #expect(sent.allSatisfy { $0.frame.keys.count == 5 })
+        #expect(sent.allSatisfy { $0.frame.keys.count == 10 })
         #expect(dispatch.flush().isEmpty)
     }
 
