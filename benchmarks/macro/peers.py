@@ -12,7 +12,7 @@ from typing import Any
 from members import Members, cpu_seconds, peak_bytes
 
 from .cases import Case
-from .inputs import Input
+from .inputs import Input, for_targets
 from .measure import median, single
 from .progress import say
 from .rows import grouped
@@ -55,11 +55,12 @@ def ours(route: Route) -> Case:
     return Case((route.service,), packed=route.packed, tls=route.tls)
 
 
-def measured(program: Path, results: Input, rounds: int) -> tuple[list[Result], list[str]]:
+def measured(program: Path, whole: Input, short: Input, rounds: int) -> tuple[list[Result], list[str]]:
     """Every sender that is there on every route that it knows; and the names of those that are not."""
     everybody = senders()
     found: list[Result] = []
     for route in ROUTES:
+        results = for_targets((route.service,), whole, short)
         say(f"sidereal-export: {route.name}")
         figure = median([single(program, ours(route), results) for _ in range(rounds)])
         mine = figure.total / results.records * 1e6
