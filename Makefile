@@ -219,7 +219,7 @@ bench-sweep: $(BINARY) ## How the cost grows with size, batches, targets, worker
 	@touch $@
 
 bench-cluster: $(BINARY) ## What the cluster costs against the single process, how long it stands still, the coordinator's memory; all with goals
-	@failed=0; benchmarks/bench table $(BINARY) --only '^elasticsearch, gzip($$|, . worker)' --steady-seconds 0 $(BENCH) || failed=1; \
+	@failed=0; benchmarks/bench table $(BINARY) --only '^elasticsearch, gzip($$|, . worker)' --steady-seconds 0 --count 500000 --warm-up 200000 $(BENCH) || failed=1; \
 	for bench in hand-over coordinator-memory; do benchmarks/$$bench $(BINARY) || failed=1; done; exit $$failed
 
 bench-coordinator: $(BINARY) ## Memory of a coordinator with 10 000 000 results pending, CPU seconds per million results
