@@ -215,7 +215,9 @@ bench-sweep: $(BINARY) ## How the cost grows with size, batches, targets, worker
 .make/syslog-ng/ready: Makefile .make/apt
 	@deploy/local/install-packages $(RIVAL_APT)
 	@rm -rf .make/syslog-ng && mkdir -p .make/syslog-ng
-	@cd .make/syslog-ng && apt-get download -qq -o APT::Sandbox::User=root $(UNPACKED_APT) && for package in *.deb; do dpkg -x "$$package" .; done && rm -f -- *.deb
+	@cd .make/syslog-ng && download="apt-get download -qq -o APT::Sandbox::User=root $(UNPACKED_APT)" && \
+		{ $$download 2>/dev/null || { apt-get update -qq && $$download; }; } && \
+		for package in *.deb; do dpkg -x "$$package" .; done && rm -f -- *.deb
 	@touch $@
 
 bench-cluster: $(BINARY) ## What the cluster costs against the single process, how long it stands still, the coordinator's memory; all with goals
