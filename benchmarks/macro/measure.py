@@ -85,11 +85,13 @@ def check(members: Members, case: Case, issued: int) -> None:
 # One process
 
 def single(program: Path, case: Case, results: Input) -> Figure:
-    """Exports by `run`: what the counted results need beyond those before them."""
+    """Exports by `run`: what the counted results need beyond those before them; of the time, their share of all of it, for a
+    difference between two times is mostly what else happened on the machine."""
     first = exported(program, case, results.warm, results.warm_records)
     whole = exported(program, case, results.both, results.warm_records + results.records)
-    return Figure({"run": whole.total - first.total}, whole.peak, max(whole.seconds - first.seconds, 0.001),
-                  first.total, whole.sink - first.sink)
+    share = results.records / (results.warm_records + results.records)
+    return Figure({"run": whole.total - first.total}, whole.peak, whole.seconds * share, first.total,
+                  whole.sink - first.sink)
 
 
 def exported(program: Path, case: Case, results: Path, records: int) -> Figure:

@@ -65,7 +65,7 @@ class Row:
         steady = grouped(self.steady) if self.delays.records else "–"
         peaks = " / ".join(f"{value / 1e6:.0f}" for value in self.figure.peak.values())
         return [self.case.name, f"{self.cost:.2f}", grouped(self.records / self.figure.seconds),
-                f"{self.megabytes / self.figure.seconds:.0f}", p50, p99, steady, peaks, f"{self.figure.sink / million:.2f}", parts]
+                f"{self.megabytes / self.figure.seconds:.0f}", p50, p99, steady, peaks, f"{self.figure.sink / million:.2f}" if self.case.services else "–", parts]
 
 
 HEADS = ["case", "CPU-s/million", "records/s", "MB/s", "p50", "p99", "at records/s", "peak MB", "sink's CPU-s/million", "of these"]
