@@ -15,6 +15,8 @@ PY_PACKAGES := pytest==8.3.4 pytest-xdist==3.8.0 "moto[server]==5.2.5" prometheu
 	PyYAML==6.0.4 jsonschema==4.26.0 kubernetes-validate==1.37.0 cel-python==0.5.0 promql-parser==0.11.0
 # What receivers and other people's parsers make of the formats; the two OCSF packages do not share an environment.
 CHECKER_APT := liblognorm-utils rsyslog
+# Counts instructions; its header says where to begin.
+MICRO_APT := valgrind
 # Real receivers and networks for the end-to-end tests.
 PEER_APT := rsyslog rsyslog-openssl iproute2
 # Other people's exporters, for comparison; the second line is unpacked and not installed.
@@ -39,7 +41,7 @@ PLANT_SEEDS ?= 10000
 SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: kube-assets chart help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-capacity bench-peers bench-sweep bench-coordinator bench-kubernetes bench-encode bench-protocol bench-transport clean
+.PHONY: kube-assets chart help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-capacity bench-peers bench-sweep bench-coordinator bench-kubernetes bench-micro bench-check bench-accept bench-transport clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +64,10 @@ deps: .make/apt ## Install missing Debian packages (root or sudo)
 
 .make/apt-peers: Makefile .make/apt
 	@deploy/local/install-packages $(PEER_APT)
+	@touch $@
+
+.make/apt-micro: Makefile .make/apt
+	@deploy/local/install-packages $(MICRO_APT)
 	@touch $@
 
 .make/apt-chart: Makefile .make/apt
@@ -103,6 +109,7 @@ lint: .venv/ready ## Formatting of the Swift, mistakes and types of the Python, 
 	cd Tests/EndToEnd && ../../.venv/bin/mypy --no-error-summary . ../../deploy/local/clustertools
 	cd Tests/Chart && ../../.venv/bin/mypy --no-error-summary .
 	cd benchmarks && ../.venv/bin/mypy --no-error-summary bench macro members.py
+	cd benchmarks && ../.venv/bin/mypy --no-error-summary micro-check
 
 format: ## Formatting, applied
 	$(SWIFT) format --in-place --recursive Sources Tests benchmarks Package.swift
@@ -230,13 +237,24 @@ bench-coordinator: $(BINARY) ## Memory of a coordinator with 10 000 000 results 
 bench-kubernetes: $(BINARY) .venv/ready .make/apt-chart kube-assets ## Results in a real API server: until Exported, patches against a bare client's, requests, memory at 100 000; with goals
 	@.venv/bin/python benchmarks/kubernetes $(BINARY)
 
-bench-encode: .make/apt ## Nanoseconds and allocations per record of each encoder
-	@$(SWIFT) build -c release --static-swift-stdlib --product encode-bench --scratch-path $(RELEASE_DIR)
-	@$(RELEASE_DIR)/release/encode-bench
+# Built by a package of its own, which needs a benchmark library that the exporter does not.
+MICRO_DIR := $(abspath .build-micro)
 
-bench-protocol: .make/apt ## Nanoseconds per record and allocations per frame of the cluster's codec
-	@$(SWIFT) build -c release --static-swift-stdlib --product protocol-bench --scratch-path $(RELEASE_DIR)
-	@$(RELEASE_DIR)/release/protocol-bench
+bench-micro: .make/apt ## Nanoseconds and allocations per record of reader, encoders, frames, ledger, signatures, gzip
+	@$(SWIFT) package -c release --package-path benchmarks --scratch-path $(MICRO_DIR) benchmark run --target Micro --no-progress
+
+bench-check: $(MICRO_DIR)/release/count-instructions ## Allocations and instructions per record against what is committed; fails when one is worse
+	@SWIFT="$(SWIFT)" benchmarks/micro-check --build $(MICRO_DIR)
+
+bench-accept: $(MICRO_DIR)/release/count-instructions ## The same, and what is measured becomes what is committed
+	@SWIFT="$(SWIFT)" benchmarks/micro-check --build $(MICRO_DIR) --accept
+
+# Debian 12's valgrind does not understand this compiler's debugging information; functions keep their names without it.
+$(MICRO_DIR)/release/count-instructions: FORCE .make/apt-micro
+	$(SWIFT) build -c release --package-path benchmarks --scratch-path $(MICRO_DIR) --product count-instructions \
+		-Xlinker --strip-debug
+
+FORCE:
 
 bench-transport: .make/apt ## Bytes per second and CPU seconds per gigabyte between coordinator and worker, plain and over TLS
 	@$(SWIFT) build -c release --static-swift-stdlib --product peer-bench --scratch-path $(RELEASE_DIR)
@@ -244,4 +262,4 @@ bench-transport: .make/apt ## Bytes per second and CPU seconds per gigabyte betw
 		$(RELEASE_DIR)/release/peer-bench "$$directory"
 
 clean: ## Remove what was built
-	rm -rf .build .build-release .build-release-tests .build-fuzz .make .venv .venv-ocsf .venv-ocsf-models .artefacts
+	rm -rf .build .build-release .build-release-tests .build-fuzz .build-micro .make .venv .venv-ocsf .venv-ocsf-models .artefacts

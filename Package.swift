@@ -17,7 +17,13 @@ let strict: [SwiftSetting] = [
 /// where ARCHITECTURE.md says so; Tests/TidyTests holds every import against this table.
 let package = Package(
     name: "sidereal-export",
-    products: [.executable(name: "sidereal-export", targets: ["SiderealExport"])],
+    products: [
+        .executable(name: "sidereal-export", targets: ["SiderealExport"]),
+        // For benchmarks/Package.swift.
+        .library(
+            name: "Measured",
+            targets: ["Model", "Formats", "Protocol", "Synthetic", "Compression", "Ledger", "Backends"]),
+    ],
     // Exact versions, so that the same sources make the same program. The last three are what swift-nio is built of:
     // they stand here because nothing else would hold them (Tests/Chart/test_image.py looks).
     dependencies: [
@@ -129,14 +135,7 @@ let package = Package(
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
-        // Benchmarks: not part of the product.
-        .target(name: "AllocationCount", path: "benchmarks/AllocationCount"),
-        .executableTarget(
-            name: "encode-bench", dependencies: ["AllocationCount", "Formats", "Model", "Synthetic"],
-            path: "benchmarks/EncodeBench", swiftSettings: strict),
-        .executableTarget(
-            name: "protocol-bench", dependencies: ["AllocationCount", "Model", "Protocol"],
-            path: "benchmarks/ProtocolBench", swiftSettings: strict),
+        // Not part of the product; the other benchmarks are in a package of their own.
         .executableTarget(
             name: "peer-bench", dependencies: ["Model", "PeerTransport", "Threading"], path: "benchmarks/PeerBench",
             swiftSettings: strict),
