@@ -16,12 +16,12 @@ from macro.cases import THREE, Case, all_cases
 from macro.chart import Bar, chart
 from macro.goals import goals
 from macro.inputs import generated
-from macro.measure import Delays, Figure
+from macro.measure import Delays, Figure, slowest
 from macro.plan import Search, Window, needs
 from macro.rows import Row, grouped, markdown_table, text_table
 from macro.senders import ROUTES, senders
 from macro.sweep import Sample, read
-from members import Members
+from members import Arrivals, Members
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,6 +77,17 @@ def test_percentiles_of_delays_are_of_what_came_since() -> None:
     assert since.records == 100
     assert [since.milliseconds(part) for part in (50, 90, 99, 99.5)] == [1.0, 1.0, 2.0, 5_000.0]
     assert Delays().milliseconds(50) is None
+
+
+def test_the_slowest_receiver_is_the_one_of_the_window() -> None:
+    def arrivals(fast: int, slow: int, late: int) -> dict[str, Arrivals]:
+        return {"hec": Arrivals(0, None, None, {1_000: fast, 8_000_000: late}), "s3": Arrivals(0, None, None, {2_000: slow})}
+
+    # What was late before the window is no longer of interest.
+    seen = slowest(arrivals(20, 10, 9), arrivals(5, 5, 9), ["hec", "s3"])
+    assert (seen.records, seen.milliseconds(99)) == (5, 2.0)
+    assert slowest(arrivals(20, 10, 10), arrivals(5, 5, 9), ["hec", "s3"]).milliseconds(99) == 8_000.0
+    assert slowest({}, {}, []).records == 0
 
 
 def row(case: Case, cost: float, peak: int = 100) -> Row:

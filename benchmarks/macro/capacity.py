@@ -9,7 +9,7 @@ from members import Members, cpu_seconds
 
 from .cases import Case
 from .inputs import Feeder
-from .measure import PATIENCE, SETTLE, check, start, worst
+from .measure import PATIENCE, SETTLE, check, slowest, start
 from .plan import Window
 from .progress import say
 
@@ -26,13 +26,13 @@ class Cluster:
     def window(self, rate: int, seconds: float | None = None) -> Window:
         """Some seconds at `rate`, and until everything is delivered."""
         seconds = seconds or self._seconds
-        members, services = self._members, self._case.services
+        members = self._members
         self._windows += 1
         feeder = Feeder(self._program, members.shared / "results", f"{self._windows:04}", rate, SETTLE + seconds,
                         seed=1_000 + self._windows)
         feeder.start()
         time.sleep(SETTLE)
-        before, used = worst(members.arrivals(), services), self._cpu()
+        before, used = members.arrivals(), self._cpu()
         issued, backlog = feeder.issued, self._backlog(feeder)
         began = time.monotonic()
         while time.monotonic() < began + seconds and feeder.is_alive():
@@ -46,7 +46,7 @@ class Cluster:
             feeder.stop()
         self._issued += feeder.issued
         self._drain()
-        delays = worst(members.arrivals(), services).since(before)
+        delays = slowest(members.arrivals(), before, self._case.services)
         for path in feeder.files:
             path.unlink()
         return Window(rate, lasted, issued_after - issued, backlog, backlog_after, delays.milliseconds(99), keeps_up,

@@ -65,9 +65,9 @@ class Delays:
         return Delays({limit: count for limit, count in counts.items() if count})
 
 
-def worst(arrivals: dict[str, Arrivals], services: list[str]) -> Delays:
-    """Of the slowest receiver: what has arrived everywhere has arrived there."""
-    found = [Delays(arrivals[service].delays) for service in services]
+def slowest(now: dict[str, Arrivals], before: dict[str, Arrivals], services: list[str]) -> Delays:
+    """Of the receiver where they were longest since `before`: what has arrived everywhere has arrived there."""
+    found = [Delays(now[service].delays).since(Delays(before[service].delays)) for service in services]
     return max(found, key=lambda delays: delays.milliseconds(99) or 0.0, default=Delays())
 
 
@@ -194,7 +194,7 @@ def delays(program: Path, case: Case, rate: int, seconds: float) -> Delays:
             feeder = Feeder(program, members.shared / "results", "steady", rate, SETTLE + seconds, seed=7)
             feeder.start()
             time.sleep(SETTLE)
-            before = worst(members.arrivals(), case.services)
+            before = members.arrivals()
             feeder.join()
             members.wait(lambda: members.delivered("c0") >= feeder.issued * len(case.targets), PATIENCE,
                          "the stream was not delivered")
@@ -209,12 +209,12 @@ def delays(program: Path, case: Case, rate: int, seconds: float) -> Delays:
             assert made.stdout is not None
             made.stdout.close()
             time.sleep(SETTLE)
-            before = worst(members.arrivals(), case.services)
+            before = members.arrivals()
             status, _ = ended(members, process)
             made.wait()
             if status != 0:
                 raise SystemExit(f"{case.name}: {(members.directory / 'run.log').read_text()}")
-        return worst(members.arrivals(), case.services).since(before)
+        return slowest(members.arrivals(), before, case.services)
 
 
 # Once
