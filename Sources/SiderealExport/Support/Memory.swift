@@ -1,4 +1,5 @@
 import CMalloc
+import Glibc
 
 /// How the C library treats memory that is given back.
 enum Memory {
@@ -9,5 +10,9 @@ enum Memory {
         let keep: Int32 = 256 << 20
         _ = mallopt(M_MMAP_THRESHOLD, keep)
         _ = mallopt(M_TRIM_THRESHOLD, keep)
+        // A thread takes memory from its own arena, of which there may be eight for each core, and what one keeps is of no use to
+        // the others. Large pieces are few and small ones come from each thread's cache, so nobody waits for an arena.
+        let cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+        _ = mallopt(M_ARENA_MAX, Int32(min(max(cores, 2), 8)))
     }
 }
