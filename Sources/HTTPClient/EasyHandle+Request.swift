@@ -95,11 +95,16 @@ extension EasyHandle {
             set(CURLOPT_POST, 1)
             // A null pointer would mean standard input, so an absent body is an empty one.
             set(body: request.body ?? EasyHandle.emptyBody)
+            // libcurl copies the body by pieces of this size, one for each call of the system: 64 KiB if nobody says more.
+            if (request.body?.count ?? 0) > EasyHandle.pieceBytes {
+                set(CURLOPT_UPLOAD_BUFFERSIZE, EasyHandle.pieceBytes)
+            }
             // The body then travels the same way as with POST, without a read and a rewind callback.
             if request.method != .post { set(CURLOPT_CUSTOMREQUEST, request.method.rawValue) }
         }
     }
 
+    private static let pieceBytes = 256 << 10
     private static let emptyBody = SealedBytes([])
 
     /// Header lines in libcurl's notation: `Name;` sends an empty value, `Name:` suppresses a field of libcurl's own.
