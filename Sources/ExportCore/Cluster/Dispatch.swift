@@ -151,7 +151,14 @@ public struct Dispatch: Sendable {
 
     /// Bytes that may be read before somebody has to look again whether there is room; one at least, for one page.
     public var roomBytes: Int {
-        targets.lazy.filter { !$0.isFull }.map { bounds.windowBytes - $0.windowBytes }.min().map { max($0, 1) } ?? 1
+        targets.lazy.filter { !$0.isFull }.map { windowBytes - $0.windowBytes }.min().map { max($0, 1) } ?? 1
+    }
+
+    /// Bytes of pages that a target may have open: no more than its workers take. What is read before anybody has room for it
+    /// waits until it has left the processor's caches, and then costs twice as much to send.
+    private var windowBytes: Int {
+        let taken = workers.lazy.filter { $0.isOpen && !$0.shards.isEmpty }.map(\.windowBytes).reduce(0, +)
+        return taken == 0 ? bounds.windowBytes : min(taken, bounds.windowBytes)
     }
 
     /// Bytes of all pages in hand.
@@ -298,7 +305,7 @@ public struct Dispatch: Sendable {
             for target in 0..<dispatch.targetCount where mask.contains(target) && !page.isOpen(for: target) {
                 page.open |= 1 << UInt32(target)
                 dispatch.targets[target].windowBytes += page.bytes.count
-                if dispatch.targets[target].windowBytes >= dispatch.bounds.windowBytes {
+                if dispatch.targets[target].windowBytes >= dispatch.windowBytes {
                     dispatch.targets[target].isFull = true
                 }
                 dispatch.owe(&page, id, to: target, &known)
@@ -335,7 +342,7 @@ public struct Dispatch: Sendable {
     mutating func settle(_ page: inout WindowPage, for target: Int) {
         page.open &= ~(1 << UInt32(target))
         targets[target].windowBytes -= page.bytes.count
-        if targets[target].windowBytes <= bounds.windowBytes - bounds.windowBytes / 8 { targets[target].isFull = false }
+        if targets[target].windowBytes <= windowBytes - windowBytes / 8 { targets[target].isFull = false }
         index.insert(page.range, of: page.source, target: target)
     }
 

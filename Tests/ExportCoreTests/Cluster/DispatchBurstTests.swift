@@ -73,6 +73,27 @@ import Testing
         #expect(dispatch.flush().isEmpty)
     }
 
+    /// What no worker takes yet is not read: it would wait in memory. Without workers the window is what bounds it.
+    @Test(arguments: [(4_000, 8), (6_000, 12), (100_000, 32), (0, 32)]) func noMoreIsReadThanWorkersTake(
+        windowBytes: Int, pages: UInt64
+    ) {
+        var bounds = Dispatch.Bounds()
+        (bounds.windowBytes, bounds.frameBytes) = (16_000, 2_000)
+        var dispatch = Dispatch(
+            term: 1, shardCount: Self.workerCount, targetCount: 1, index: SettledIndex(targetCount: 1), bounds: bounds)
+        if windowBytes > 0 {
+            dispatch.opened(WorkerID(0), windowBytes: windowBytes)
+            _ = dispatch.assigned((0..<4).map { ShardGrant(shard: $0, epoch: 1) }, to: WorkerID(0))
+        }
+        var number: UInt64 = 0
+        while dispatch.hasRoom[0] {
+            #expect(dispatch.roomBytes == min(windowBytes == 0 ? 16_000 : windowBytes, 16_000) - Int(number) * 500)
+            _ = dispatch.take(page(number), now: now)
+            number += 1
+        }
+        #expect(number == pages)
+    }
+
     /// Pages are asked for again only when there is room for several.
     @Test func aFullTargetReadsOnWhenAnEighthIsFree() {
         var dispatch = dispatch()
