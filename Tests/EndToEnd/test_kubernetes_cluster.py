@@ -129,7 +129,7 @@ def test_an_outage_empties_the_gate_and_a_person_opens_it(
 def test_a_status_that_is_not_taken_is_told_of(
     bench: Workbench, server: ApiServer, clusters: list[KubeCluster]
 ) -> None:
-    """Refused for good: delivered once, counted, told once for all. Without permission: counted until it is there."""
+    """Refused: delivered once, counted, told once for all, written when it is taken. Without permission: counted until then."""
     cluster = KubeCluster(bench, server)
     clusters.append(cluster)
     cluster.start_all()
@@ -166,7 +166,8 @@ def test_a_status_that_is_not_taken_is_told_of(
     cluster.create(10)
     wait_until(lambda: failures("retried", 403) > 0, lambda: cluster.ask(leader, "/metrics")[-4000:], PATIENCE)
     server.admin.patch("clusterroles", None, COORDINATOR, {"rules": role["rules"]})
-    wait_until(lambda: cluster.statuses().count("Exported") >= 10, "the new ones are exported", PATIENCE)
+    wait_until(lambda: cluster.statuses().count("Exported") == 50, lambda: f"{feed()}", PATIENCE)
+    wait_until(lambda: feed()["refusedStatuses"] == 0, lambda: f"{feed()}", PATIENCE)
 
 
 def test_without_the_api_server_a_coordinator_waits_and_is_not_ready(

@@ -41,6 +41,26 @@ import Testing
         #expect(feed.watch(sight(4), hasRoom: both) == .hand(both, settled: none))
     }
 
+    /// To hand over what is known already takes no room; the others are not handed it for that.
+    @Test func whatIsKnownIsHandedWithoutRoom() {
+        var feed = ResultFeed(targetCount: 2)
+        #expect(feed.next(hasRoom: TargetMask(0)) == .begin)
+        #expect(feed.list(sight(1), hasRoom: TargetMask(0)) == .hand(TargetMask(0), settled: none))
+        feed.search()
+        #expect(feed.next(hasRoom: none) == .begin, "whoever had a list gets another one")
+        #expect(!feed.isInStep(0) && feed.listeners.list.isEmpty)
+        var known = sight(1)
+        known.known = TargetMask(1)
+        #expect(feed.list(known, hasRoom: none) == .hand(TargetMask(1), settled: none))
+        #expect(feed.list(known, hasRoom: none) == .skip, "once")
+        known = sight(2, settled: 2)
+        known.known = TargetMask(1)
+        #expect(feed.list(known, hasRoom: none) == .skip, "it says so already")
+        #expect(feed.inHandCount == 1)
+        feed.listed()
+        #expect(!feed.isInStep(0) && !feed.isInStep(1) && feed.next(hasRoom: both) == .begin)
+    }
+
     @Test func ownPatchesAreFoldedAway() {
         var feed = following()
         #expect(feed.watch(sight(1), hasRoom: both) == .hand(both, settled: none))

@@ -88,6 +88,32 @@ import Testing
         #expect(!round.isComplete && round.isStopped)
     }
 
+    /// What may be one object's own trouble is left, and the others have their turn.
+    @Test func oneThatIsTroubledHoldsUpNoOther() {
+        var round = StatusRound(targets: both)
+        var ended: [(RecordKey, StatusRound.End)] = []
+        for number in 1...30 as ClosedRange<UInt64> { round.add(key(number), word(delivered: 3), seen("1")) }
+        var asked = 0
+        while case .patch(let key, _)? = round.next(&ended) {
+            asked += 1
+            _ = round.answer(key, key.high % 3 == 1 ? .troubled : .written(version: nil))
+        }
+        #expect(asked == 30 && round.left.count == 10 && round.writtenCount == 20)
+        #expect(!round.isComplete && !round.isStopped && round.isOpen(key(1)) && !round.isOpen(key(2)))
+    }
+
+    @Test func aServerThatFailsIsSpared() {
+        for (bad, most) in [(0..<1_000 as Range<UInt64>, StatusRound.mostTroubled), (1..<1_000, StatusRound.mostLeft)] {
+            var round = StatusRound(targets: both)
+            var ended: [(RecordKey, StatusRound.End)] = []
+            for number in 0..<1_000 as Range<UInt64> { round.add(key(number), word(delivered: 3), seen("1")) }
+            while case .patch(let key, _)? = round.next(&ended) {
+                _ = round.answer(key, bad.contains(key.high) ? .troubled : .written(version: nil))
+            }
+            #expect(round.isStopped && round.left.count == most)
+        }
+    }
+
     @Test func whoIsAlwaysBeatenLeavesTheRoundIncomplete() {
         var round = StatusRound(targets: both)
         var ended: [(RecordKey, StatusRound.End)] = []
@@ -101,7 +127,7 @@ import Testing
                 _ = round.answer(key(1), .conflict)
             }
         }
-        #expect(patches == StatusRound.mostConflicts && !round.isComplete)
+        #expect(patches == StatusRound.mostConflicts && !round.isComplete && round.left == [key(1)])
     }
 
     @Test(arguments: [UInt64(1), 2, 3, 4]) func histories(part: UInt64) {

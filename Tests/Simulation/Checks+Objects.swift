@@ -21,10 +21,27 @@ extension Checks {
         }
     }
 
-    /// Invariant 6: what cannot be read counts as waiting, for as long.
-    func backlog(_ rest: SourceBacklog, failing milliseconds: UInt64) {
-        if rest.records == 0 || (rest.oldestMilliseconds ?? 0) < milliseconds {
-            violate("6: nothing can be read for \(milliseconds) ms, and the backlog is told as \(rest)")
+    /// Invariant 6: every object that is not settled at a target counts there as waiting, for as long as it is there; by the
+    /// clock of the world and what the API server has, whatever the leader knows. A new leader has to be told first.
+    ///
+    /// - Parameters:
+    ///   - milliseconds: how long the oldest has waited at a target, as the leader tells.
+    ///   - led: for how long it has read.
+    ///   - asleep: for how long of that it stood still.
+    func oldest(_ target: Int, told milliseconds: UInt64, led: UInt64, asleep: UInt64, _ world: World) {
+        let all = TargetMask(first: world.plan.targetCount)
+        let wall = 1_700_000_000_000 + Int64(world.now / World.millisecond)
+        for object in world.store.objects.objects.values
+        where !object.status.word.settled.contains(target) || !object.status.isConsistent(targets: all) {
+            let age = min(UInt64(wall - object.createdAt), led / World.millisecond)
+            // Processes' clocks are up to 2 % off.
+            guard milliseconds + milliseconds / 20 + Self.noticed + asleep / World.millisecond < age else { continue }
+            violate(
+                "6: \(object.name) is not settled at target \(target) since \(age) ms, and the oldest is told as \(milliseconds) ms"
+            )
         }
     }
+
+    /// Two requests that are given up, 1.5 s each, a pause, 1 s, the answer to the next one, and what the watch has to tell then.
+    private static let noticed: UInt64 = 8_000
 }

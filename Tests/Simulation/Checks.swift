@@ -63,6 +63,9 @@ final class Checks {
         committed[worker.name, default: [[], [], []]][row.target].formUnion(row.keys)
     }
 
+    /// Whether a worker's ledger held a record as given up.
+    func isBuried(_ key: RecordKey, _ target: Int) -> Bool { buried[target]?.contains(key) ?? false }
+
     /// Invariant 2: one coordinator in a term.
     func leads(_ term: UInt64, _ node: SimCoordinator) {
         if let other = leaders[term], other != node.identity {
@@ -91,7 +94,9 @@ final class Checks {
 
     /// Invariant 4, where it matters: no two workers send records of one shard at a time.
     func requestBegins(_ items: [SimLane.Item], _ target: Int, _ worker: SimWorker, _ world: World) -> UInt64 {
-        if let known = committed[worker.name]?[target], let again = items.first(where: { known.contains($0.key) }) {
+        if let known = committed[worker.name]?[target],
+            let again = items.first(where: { known.contains($0.key) && !world.store.objects.isHopeless($0.key) })
+        {
             violate("5: \(worker.name) sends \(again.key) again though its ledger has it as delivered")
         }
         let mayAct = worker.core?.leaseEnd.map { worker.tick < $0 } ?? false
@@ -119,7 +124,10 @@ final class Checks {
 
     /// Invariant 5: what is forgotten was written.
     func forgets(_ row: WorkerHands.Row, _ world: World) {
-        for key in row.keys where world.store.facts[row.target][key] == nil && !world.gone.contains(key) {
+        for key in row.keys
+        where world.store.facts[row.target][key] == nil && !world.gone.contains(key)
+            && !world.store.objects.isHopeless(key)
+        {
             violate("5: row \(row.number) is forgotten though \(key) was not written")
         }
     }

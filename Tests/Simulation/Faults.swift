@@ -14,7 +14,7 @@ extension World {
     }
 
     private func fault() {
-        let kind = Int(rng.below(plan.hasObjects ? 25 : 20))
+        let kind = Int(rng.below(plan.hasObjects ? 27 : 20))
         guard plan.faults & (1 << UInt64(kind)) != 0 else { return }
         let worker = workers[Int(rng.below(UInt64(workers.count)))]
         let coordinator = coordinators[Int(rng.below(UInt64(coordinators.count)))]
@@ -43,7 +43,8 @@ extension World {
         case 20, 21: store.objects.compact()
         case 22: for watch in store.objects.watches { watch.end(APIFailure(.noAnswer, "the connection is lost")) }
         case 23: store.objects.failWatches()
-        default: store.objects.deleteOne()
+        case 24: store.objects.deleteOne()
+        default: store.objects.curseOne()
         }
     }
 

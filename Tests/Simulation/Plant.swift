@@ -62,4 +62,12 @@ enum Plant: String, CaseIterable {
     case patchOverConflicts
     /// A result is called exported as soon as one target has it.
     case exportedTooEarly
+    /// A result that the API server does not take holds up all others.
+    case neverPutAside
+    /// What became of results that no page had waits for their target's list.
+    case neverSeek
+    /// What was put aside does not count as waiting.
+    case forgetWhatIsAside
+    /// As long as lists work, a watch that does not is no trouble.
+    case silentWatchIsFine
 }

@@ -10,12 +10,24 @@ final class SimResults {
     let objects: SimObjectFeed
     var reading: KubernetesResultsReading
     var writes = WriteQueue()
+    /// How many hints the leader had when it last had records looked for.
+    var hintsHeard: UInt64? = 0
+    /// What was put aside is being tried.
+    var isRetrying = false
+    let began: UInt64
+    private let sleptBefore: UInt64
+    private let node: SimCoordinator
 
     init(world: World, node: SimCoordinator) {
         hands = KubernetesResultsHands(targets: (0..<world.plan.targetCount).map { "t\($0)" })
         objects = SimObjectFeed(world: world, node: node)
         reading = KubernetesResultsReading(hands, shardCount: UInt16(SimSettings.shardCount), now: node.tick)
+        self.node = node
+        began = world.now
+        sleptBefore = node.slept
     }
+
+    var asleep: UInt64 { node.slept - sleptBefore }
 }
 
 extension SimCoordinator {
@@ -36,7 +48,17 @@ extension SimCoordinator {
         guard self.results === results, isLeading else { return }
         handle(.fed)
         tellBacklog(results)
+        seek(results)
         writeObjects(results)
+        retryObjects(results)
+    }
+
+    private func seek(_ results: SimResults) {
+        guard let heard = core?.dispatch.hintsHeard, heard != results.hintsHeard, world.plant != .neverSeek else {
+            return
+        }
+        results.hintsHeard = heard
+        results.reading.seek(core?.dispatch.sought(most: 20) ?? [:])
     }
 
     private func next(_ results: SimResults, _ hasRoom: [Bool]) -> [ResultEvent] {
@@ -48,7 +70,7 @@ extension SimCoordinator {
             case .poll(let pages): results.reading.took(results.objects.poll(pages: pages), &turn)
             }
         }
-        return (try? results.reading.end(turn, isFailing: results.objects.failingSince != nil)) ?? []
+        return (try? results.reading.end(turn, failing: results.objects.failingSince)) ?? []
     }
 
     private static let turnBytes = 1_500
@@ -58,6 +80,9 @@ extension SimCoordinator {
         switch event {
         case .page(let page): handle(.page(shortened(page)))
         case .passed(let target): handle(.passed(target: target))
+        case .looked(let records):
+            results.hintsHeard = nil
+            handle(.looked(records))
         case .settled(let source): write([.finished(source: source)], results.writes.through, results)
         case .note(let text): world.note("\(identity): \(text)")
         }
@@ -84,9 +109,18 @@ extension SimCoordinator {
         let rests = results.reading.backlog(failing: failing, now: tick, unixMilliseconds: Int64(wall))
         let stuck = results.writes.stuckSince.map { tick.milliseconds(since: $0) }
         for (target, known) in rests.enumerated() {
-            let rest = known.held(by: stuck)
-            if let failing { world.checks.backlog(rest, failing: tick.milliseconds(since: failing)) }
-            handle(.backlog(target: target, records: rest.records, oldestMilliseconds: rest.oldestMilliseconds))
+            var rest = known.held(by: stuck)
+            if world.plant == .forgetWhatIsAside, results.hands.asideCount > 0, failing == nil {
+                rest = SourceBacklog(records: 0, oldestMilliseconds: nil)
+            }
+            let inHand = core?.dispatch.oldestMilliseconds(of: target, now: tick) ?? 0
+            world.checks.oldest(
+                target, told: max(inHand, rest.oldestMilliseconds ?? 0), led: world.now - results.began,
+                asleep: results.asleep, world)
+            handle(
+                .backlog(
+                    target: target, records: rest.records, oldestMilliseconds: rest.oldestMilliseconds,
+                    unwritten: rest.unwritten))
         }
     }
 
@@ -112,7 +146,10 @@ extension SimCoordinator {
             answer in
             guard self.results === results, self.core?.term == term else { return }
             switch answer {
-            case .done: SimRound(self, results, term).goOn()
+            case .done:
+                let entries = results.writes.first(Self.mostAtOnce)
+                let writing = results.hands.writing(entries)
+                SimRound(self, results, term, writing) { self.finishObjects(results, $0, count: entries.count) }.goOn()
             case .refused:
                 self.elect(.changed)
                 results.writes.failed(now: self.tick, pause: 0)
@@ -122,13 +159,24 @@ extension SimCoordinator {
     }
 
     /// A round is over.
-    func finishObjects(_ results: SimResults, _ round: SimRound) {
-        guard self.results === results, round.isComplete else {
+    private func finishObjects(_ results: SimResults, _ round: SimRound, count: Int) {
+        guard self.results === results, results.hands.finish(round.writing, round.round, now: tick).isDone else {
             return results.writes.failed(now: tick, pause: 0)
         }
-        results.hands.release(round.writing)
-        handle(.written(through: results.writes.wrote(round.count)))
+        handle(.written(through: results.writes.wrote(count)))
         writeObjects(results)
+    }
+
+    /// What was put aside is tried beside everything else.
+    private func retryObjects(_ results: SimResults) {
+        guard !results.isRetrying, let term = core?.term, let writing = results.hands.writingAside(now: tick) else {
+            return
+        }
+        results.isRetrying = true
+        SimRound(self, results, term, writing) {
+            results.isRetrying = false
+            results.hands.finishAside(writing, $0.round, now: self.tick)
+        }.goOn()
     }
 }
 
@@ -141,23 +189,22 @@ final class SimRound {
     private let node: SimCoordinator
     private let results: SimResults
     private let term: UInt64
-    private var round: StatusRound
+    private(set) var round: StatusRound
     private var underWay = 0
     let writing: KubernetesResultsHands.Writing
-    /// How many entries it writes.
-    let count: Int
+    private let end: (SimRound) -> Void
 
-    init(_ node: SimCoordinator, _ results: SimResults, _ term: UInt64) {
+    init(
+        _ node: SimCoordinator, _ results: SimResults, _ term: UInt64, _ writing: KubernetesResultsHands.Writing,
+        end: @escaping (SimRound) -> Void
+    ) {
         self.node = node
         self.results = results
         self.term = term
-        let entries = results.writes.first(SimCoordinator.mostAtOnce)
-        count = entries.count
-        writing = results.hands.writing(entries)
+        self.writing = writing
+        self.end = end
         round = writing.round
     }
-
-    var isComplete: Bool { round.isComplete }
 
     func goOn() {
         while underWay < 4 {
@@ -167,7 +214,7 @@ final class SimRound {
             switch step {
             case .read(let key):
                 node.world.store.request(node, isOnce: true, { .done($0.objects.look(at: key)) }) { answer in
-                    guard case .done(let seen) = answer else { return self.answer(key, .failed) }
+                    guard case .done(let seen) = answer else { return self.answer(key, .unanswered) }
                     if let seen { self.results.hands.saw(key, seen, UInt64(seen.version) ?? 0) }
                     self.answer(key, seen.map { .found($0) } ?? .gone)
                 }
@@ -187,12 +234,16 @@ final class SimRound {
                         self.answer(key, .written(version: version), revision)
                     case .done(.conflict): self.answer(key, .conflict)
                     case .done(.gone): self.answer(key, .gone)
-                    default: self.answer(key, .failed)
+                    case .done(.refused): self.answer(key, .refused)
+                    case .done(.broken):
+                        self.answer(key, self.node.world.plant == .neverPutAside ? .failed : .troubled)
+                    case .unknown: self.answer(key, .unanswered)
+                    case .refused: self.answer(key, .failed)
                     }
                 }
             }
         }
-        if underWay == 0 { node.finishObjects(results, self) }
+        if underWay == 0 { end(self) }
     }
 
     private func answer(_ key: RecordKey, _ answer: StatusRound.Answer, _ revision: UInt64 = 0) {

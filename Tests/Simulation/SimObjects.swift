@@ -28,6 +28,15 @@ final class SimObjects {
         case written(version: String, revision: UInt64)
         case conflict
         case gone
+        /// The server fails, for this object's sake.
+        case broken
+        case refused
+    }
+
+    /// What is wrong with patches of one object.
+    struct Curse {
+        var answer: Patched
+        var until: UInt64
     }
 
     private unowned let world: World
@@ -40,6 +49,9 @@ final class SimObjects {
     var watches: [SimWatch] = []
     /// Lists work, and watches do not, as behind a proxy that swallows streams.
     private(set) var watchesFailUntil: UInt64 = 0
+    private var curses: [RecordKey: Curse] = [:]
+    /// Those of which a patch was not taken for its own sake.
+    private var troubled: Set<RecordKey> = []
 
     init(world: World) { self.world = world }
 
@@ -74,6 +86,29 @@ final class SimObjects {
         for watch in watches { watch.end(APIFailure(.noAnswer, "the connection is lost")) }
     }
 
+    /// From here on one object takes no patch, for a while or until somebody mends it.
+    func curseOne() {
+        let all = objects.keys.sorted { $0.high < $1.high }
+        guard !all.isEmpty else { return }
+        let key = all[Int(world.rng.below(UInt64(all.count)))]
+        let answers: [Patched] = [.broken, .broken, .refused, .conflict]
+        let until = world.rng.below(2) == 0 ? .max : world.now + world.rng.below(60 * World.second)
+        curses[key] = Curse(answer: answers[Int(world.rng.below(4))], until: until)
+        world.note("patches of \(key) are answered with \(answers)")
+    }
+
+    /// Somebody mends what is wrong with single objects.
+    func mend() { curses = [:] }
+
+    private func curse(of key: RecordKey) -> Curse? { curses[key].flatMap { world.now < $0.until ? $0 : nil } }
+
+    /// Whether it will not take a patch until somebody mends it.
+    func isCursed(_ key: RecordKey) -> Bool { curse(of: key) != nil }
+    var hasCurses: Bool { curses.keys.contains { isCursed($0) && objects[$0] != nil } }
+
+    /// Whether patches of it fail for its own sake, so that a leader may go on without it.
+    func isHopeless(_ key: RecordKey) -> Bool { troubled.contains(key) }
+
     private func put(_ changed: Object, _ kind: ObjectChange) {
         revision += 1
         var object = changed
@@ -90,6 +125,10 @@ final class SimObjects {
     /// A patch of the leader of `term`.
     func patch(_ key: RecordKey, to seen: StatusRound.Seen, term: UInt64) -> Patched {
         guard var object = objects[key] else { return .gone }
+        if let curse = curse(of: key) {
+            troubled.insert(key)
+            return curse.answer
+        }
         guard "\(object.revision)" == seen.version || world.plant == .patchOverConflicts else { return .conflict }
         world.checks.patched(key, from: object.status, to: seen.status, term, world)
         for target in 0..<world.plan.targetCount {
@@ -109,7 +148,9 @@ final class SimObjects {
     var unsettled: String? {
         let all = TargetMask(first: world.plan.targetCount)
         for object in objects.values
-        where object.status.word.settled != all || !object.status.isConsistent(targets: all) {
+        where !isCursed(object.key)
+            && (object.status.word.settled != all || !object.status.isConsistent(targets: all))
+        {
             return "object \(object.name): \(object.status)"
         }
         return nil

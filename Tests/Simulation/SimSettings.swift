@@ -62,6 +62,8 @@ class SimNode {
     var isLeaving = false
     var boot: UInt64 = 0
     var pausedUntil: UInt64 = 0
+    /// For how long it stood still.
+    private(set) var slept: UInt64 = 0
     private let rate: Double
     private var offset: UInt64
     private var wakes: UInt64 = 0
@@ -71,7 +73,8 @@ class SimNode {
         self.world = world
         self.name = name
         rate = 0.98 + Double(world.rng.below(41)) / 1_000
-        offset = world.rng.below(1_000) * World.second
+        // As the product's clock, which knows of what was before the machine.
+        offset = (1_000_000 + world.rng.below(1_000)) * World.second
     }
 
     var isPaused: Bool { pausedUntil > world.now }
@@ -101,7 +104,9 @@ class SimNode {
 
     /// Stands still for `duration`, like a process that was stopped; what happens meanwhile is seen afterwards, in order.
     func pause(_ duration: UInt64) {
-        pausedUntil = max(pausedUntil, world.now + duration)
+        let until = max(pausedUntil, world.now + duration)
+        slept += until - max(pausedUntil, world.now)
+        pausedUntil = until
         world.after(pausedUntil - world.now) { self.resume() }
     }
 

@@ -131,6 +131,7 @@ extension ClusterCoordinator {
         backlog = []
         inputs = SourceInputs(begun: 0, waiting: 0)
         writes = WriteQueue()
+        retryAt = Tick(nanoseconds: 0)
         known = [:]
         term.end()
         leaderSince = SystemClock.now()

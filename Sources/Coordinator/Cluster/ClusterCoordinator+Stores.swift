@@ -8,6 +8,8 @@ import Threading
 extension ClusterCoordinator {
     /// So many bytes of results are read at a time, if there is room for them.
     private static let turnBytes = 1 << 20
+    /// So many records are looked for at a time.
+    private static let mostSought = KubernetesResultsReading.mostSought
     /// How often the feed tells its backlog, milliseconds.
     private static let backlogMilliseconds: UInt64 = 250
 
@@ -60,11 +62,28 @@ extension ClusterCoordinator {
         startWriting()
     }
 
+    /// Tries once more what the store has put aside, unless that is being done.
+    func retryWrites(now: Tick) {
+        guard let term, now >= retryAt else { return }
+        retryAt = Tick(nanoseconds: .max)
+        term.adopt {
+            await self.stores.status.retry(fence: term.fence)
+            await self.retried(term)
+        }
+    }
+
+    private func retried(_ term: LedTerm) {
+        if isCurrent(term) { retryAt = SystemClock.now().adding(milliseconds: Self.retryMilliseconds) }
+    }
+
+    private static let retryMilliseconds: UInt64 = 1_000
+
     // MARK: Feed
 
     /// Reads what there is room for, until the term ends.
     func feed(_ term: LedTerm, _ source: any ResultSource) async {
         var toldAt: Tick?
+        var hintsHeard: UInt64? = 0
         await source.setAlarm { term.feedSignal.signal() }
         while isCurrent(term) {
             let isFull = writes.records > stores.status.manner.mostUnwritten
@@ -76,6 +95,8 @@ extension ClusterCoordinator {
                 for event in try await source.next(hasRoom: room, bytes: min(bytes, Self.turnBytes)) {
                     isIdle = false
                     take(event, term)
+                    // There may be more of them than are looked for at a time.
+                    if case .looked = event { hintsHeard = nil }
                 }
             } catch {
                 complain("results cannot be read: \(error.description)")
@@ -87,6 +108,12 @@ extension ClusterCoordinator {
             if toldAt.map({ now.milliseconds(since: $0) >= Self.backlogMilliseconds }) ?? true {
                 toldAt = now
                 await tellBacklog(term, source)
+                if isCurrent(term), let heard = core?.dispatch.hintsHeard, heard != hintsHeard,
+                    let sought = core?.dispatch.sought(most: Self.mostSought)
+                {
+                    hintsHeard = heard
+                    await source.seek(sought)
+                }
             }
             guard isIdle, isCurrent(term) else { continue }
             handle(.fed)
@@ -109,6 +136,7 @@ extension ClusterCoordinator {
         switch event {
         case .page(let page): handle(.page(page))
         case .passed(let target): handle(.passed(target: target))
+        case .looked(let records): handle(.looked(records))
         case .settled(let source): write([.finished(source: source)], writes.through)
         case .note(let text): log.warning("\(text)")
         }
@@ -121,7 +149,10 @@ extension ClusterCoordinator {
         self.backlog = backlog.map { $0.held(by: stuck) }
         inputs = read
         for (target, rest) in self.backlog.enumerated() {
-            handle(.backlog(target: target, records: rest.records, oldestMilliseconds: rest.oldestMilliseconds))
+            handle(
+                .backlog(
+                    target: target, records: rest.records, oldestMilliseconds: rest.oldestMilliseconds,
+                    unwritten: rest.unwritten))
         }
     }
 

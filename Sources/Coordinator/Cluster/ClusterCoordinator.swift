@@ -41,6 +41,8 @@ public actor ClusterCoordinator {
     /// What was recorded of the gate in all terms of this process.
     var gateChanges: [GateChange] = []
     var writes = WriteQueue()
+    /// When the store is next to try what it has put aside; never, while it does.
+    var retryAt = Tick(nanoseconds: 0)
     /// Sources that are settled and written down, and that the feed was not told of yet.
     var finishedSources: [UInt64] = []
     /// What the feed found no room for; nil while it does not wait.
@@ -136,6 +138,7 @@ public actor ClusterCoordinator {
         handle(.tick(leadUntil: until, wallMilliseconds: UInt64(clamping: SystemClock.unixMilliseconds())))
         tellChanges()
         startWriting()
+        retryWrites(now: now)
         term.feedSignal.signal()
     }
 

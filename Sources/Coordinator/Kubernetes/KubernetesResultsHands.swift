@@ -1,5 +1,6 @@
 package import ExportCore
 import KubernetesAPI
+import Model
 package import Protocol
 import Synchronization
 
@@ -9,7 +10,16 @@ import Synchronization
 /// 1. Nothing is kept of results that are not in hand, but of the last ones written (as many as ``ResultFeed`` remembers) where
 ///    they were delivered, and of at most ``mostStrangers`` that are looked for.
 /// 2. A result stays until what is told of it at every target that was handed it is written.
+/// 3. One whose status the server does not take while it takes others' (``StatusDetour``) holds up nobody: it counts as written for
+///    whoever waits for that, and as not delivered in the backlog, until it is. What is known of it here alone does not outlive
+///    this leader: the next one delivers it again.
 package final class KubernetesResultsHands: Sendable {
+    /// Now, by the clock that decisions go by, and by one on the wall, milliseconds since 1970.
+    struct Time: Sendable {
+        var now: Tick
+        var wall: Int64
+    }
+
     struct Hand: Sendable {
         var name: String
         var namespace: String
@@ -24,19 +34,39 @@ package final class KubernetesResultsHands: Sendable {
         var word = ResultStatus.Word()
         /// To be written though it is in nobody's hand.
         var isToComplete = false
-        /// There is no object to write about, or the server takes no patch of it.
+        /// There is no object to write about.
         var isLost = false
+        /// When it was made, milliseconds since 1970; 0: nobody knows.
+        var createdAt: Int64
+        /// When this leader first had it in hand: how old it is at the least, whatever clocks on walls show.
+        var handedAt: Tick
+        /// Where it is settled, of what the feed is told when that is written: it is aside.
+        var owed = TargetMask(bits: 0)
+
+        /// Targets at which it is settled, and the object does not say so.
+        var unwritten: TargetMask {
+            let told = foretold.settled.bits | word.settled.bits | owed.bits
+            return TargetMask(bits: told & ~seen.status.word.settled.bits)
+        }
+
+        func age(_ time: Time) -> UInt64 {
+            let made = createdAt == 0 ? 0 : UInt64(max(0, time.wall - createdAt))
+            return max(made, time.now.milliseconds(since: handedAt))
+        }
     }
 
-    private struct State {
+    struct State {
         var hands: [RecordKey: Hand] = [:]
+        var detour = StatusDetour()
+        /// Results that could not even be put aside: how many, and the oldest of them.
+        var lost: (count: UInt64, oldest: Hand?) = (0, nil)
         /// Those to complete, by the upper half of their keys.
         var toComplete: [UInt64: RecordKey] = [:]
         /// What is written, and the feed was not told yet.
         var news: [(RecordKey, TargetMask)] = []
-        /// Where results were delivered that were written about of late, and before that.
-        var recent: [RecordKey: TargetMask] = [:]
-        var former: [RecordKey: TargetMask] = [:]
+        /// Where results were delivered that were written about of late, and when; and before that.
+        var recent: [RecordKey: (targets: TargetMask, at: Tick)] = [:]
+        var former: [RecordKey: (targets: TargetMask, at: Tick)] = [:]
         /// Where results were delivered that are in nobody's hand: they may be called dead there.
         var strangers: [RecordKey: TargetMask] = [:]
         var hasNewStrangers = false
@@ -49,7 +79,7 @@ package final class KubernetesResultsHands: Sendable {
     /// Names of the targets, in the session's order.
     let targets: [String]
     let mask: TargetMask
-    private let state = Mutex(State())
+    let state = Mutex(State())
 
     package init(targets: [String]) {
         self.targets = targets
@@ -59,18 +89,23 @@ package final class KubernetesResultsHands: Sendable {
     // MARK: For whoever reads
 
     /// A result goes to targets.
-    func hand(_ key: RecordKey, _ batch: ObjectBatch, _ entry: ObjectEntry, _ seen: StatusRound.Seen, to: TargetMask) {
+    func hand(
+        _ key: RecordKey, _ batch: ObjectBatch, _ entry: ObjectEntry, _ seen: StatusRound.Seen, to: TargetMask,
+        now: Tick
+    ) {
         state.withLock { state in
-            var hand = Self.hand(state.hands[key], batch, entry, seen)
+            var hand = Self.hand(state.hands[key], batch, entry, seen, now)
             hand.held.bits |= to.bits
             state.hands[key] = hand
         }
     }
 
     /// Something is to be written about a result that is in nobody's hand.
-    func complete(_ key: RecordKey, _ batch: ObjectBatch, _ entry: ObjectEntry, _ seen: StatusRound.Seen) {
+    func complete(
+        _ key: RecordKey, _ batch: ObjectBatch, _ entry: ObjectEntry, _ seen: StatusRound.Seen, now: Tick
+    ) {
         state.withLock { state in
-            var hand = Self.hand(state.hands[key], batch, entry, seen)
+            var hand = Self.hand(state.hands[key], batch, entry, seen, now)
             if let found = state.strangers.removeValue(forKey: key) {
                 hand.word.delivered.bits |= found.bits
             }
@@ -81,11 +116,12 @@ package final class KubernetesResultsHands: Sendable {
     }
 
     private static func hand(
-        _ known: Hand?, _ batch: ObjectBatch, _ entry: ObjectEntry, _ seen: StatusRound.Seen
+        _ known: Hand?, _ batch: ObjectBatch, _ entry: ObjectEntry, _ seen: StatusRound.Seen, _ now: Tick
     ) -> Hand {
         guard var hand = known else {
             return Hand(
-                name: batch.name(entry), namespace: batch.namespace(entry), seen: seen, revision: entry.revision)
+                name: batch.name(entry), namespace: batch.namespace(entry), seen: seen, revision: entry.revision,
+                createdAt: entry.createdMilliseconds, handedAt: now)
         }
         if entry.revision > hand.revision { (hand.seen, hand.revision) = (seen, entry.revision) }
         return hand
@@ -124,6 +160,9 @@ package final class KubernetesResultsHands: Sendable {
     /// Results that are looked for.
     var strangers: Set<RecordKey> { state.withLock { Set($0.strangers.keys) } }
 
+    /// When a result was last written about, if that was of late: whoever is shown it has been shown what happened before.
+    func writtenAt(_ key: RecordKey) -> Tick? { state.withLock { ($0.recent[key] ?? $0.former[key])?.at } }
+
     /// What was written since it was last asked.
     func takeNews() -> [(RecordKey, TargetMask)] {
         state.withLock { state in
@@ -137,156 +176,32 @@ package final class KubernetesResultsHands: Sendable {
     /// Results in hand.
     var count: Int { state.withLock { $0.hands.count } }
 
-    // MARK: For whoever writes
-
-    /// What one round is to write.
-    package struct Writing: Sendable {
-        package var round: StatusRound
-        /// What is told of each result.
-        var words: [RecordKey: ResultStatus.Word] = [:]
-        /// Those that are completed.
-        var completed: Set<RecordKey> = []
-        /// What is told of results in nobody's hand.
-        var strangers: [(key: RecordKey, word: ResultStatus.Word)] = []
-    }
-
-    /// Puts together what is to be written.
-    package func writing(_ entries: [StatusEntry]) -> Writing {
-        var words: [RecordKey: ResultStatus.Word] = [:]
-        var completed: Set<RecordKey> = []
-        var order: [RecordKey] = []
-        func add(_ key: RecordKey, _ word: ResultStatus.Word) {
-            if words[key] == nil { order.append(key) }
-            words[key] = words[key]?.adding(word) ?? word
-        }
-        return state.withLock { state in
-            for entry in entries {
-                switch entry {
-                case .facts(let facts):
-                    let word = Self.word(facts)
-                    for key in facts.keys { add(key, word) }
-                case .finished(let source):
-                    guard let key = state.toComplete[source] else { continue }
-                    completed.insert(key)
-                    add(key, state.hands[key]?.word ?? ResultStatus.Word())
-                }
-            }
-            var round = StatusRound(targets: mask)
-            var strangers: [(RecordKey, ResultStatus.Word)] = []
-            for key in order {
-                guard let word = words[key] else { continue }
-                guard let hand = state.hands[key] else {
-                    strangers.append((key, word))
-                    continue
-                }
-                if !hand.isLost { round.add(key, word, hand.seen) }
-            }
-            return Writing(round: round, words: words, completed: completed, strangers: strangers)
-        }
-    }
-
-    /// A result that is in nobody's hand was delivered.
-    private static func meet(_ key: RecordKey, _ word: ResultStatus.Word, _ state: inout State) {
-        let known = (state.recent[key]?.bits ?? 0) | (state.former[key]?.bits ?? 0)
-        let news = word.delivered.bits & ~known
-        guard news != 0 else { return }
-        guard state.strangers[key] != nil || state.strangers.count < mostStrangers else {
-            note("too many results that were given up are delivered at once; some keep the mark `dead`", &state)
-            return
-        }
-        state.strangers[key, default: TargetMask(bits: 0)].bits |= news
-        state.hasNewStrangers = true
-    }
-
-    /// What is going to be written.
-    package func foresee(_ entries: [StatusEntry]) {
+    /// Results that are settled at a target and do not say so: how many, and how old the oldest of them is, milliseconds.
+    /// What nobody can write down is exported for nobody but this leader.
+    func unwritten(_ time: Time) -> [(count: UInt64, age: UInt64)] {
         state.withLock { state in
-            for case .facts(let facts) in entries {
-                let word = Self.word(facts)
-                for key in facts.keys {
-                    guard let known = state.hands[key]?.foretold else { continue }
-                    state.hands[key]?.foretold = known.adding(word)
+            let lost = (count: state.lost.count, age: state.lost.oldest?.age(time) ?? 0)
+            var all = targets.map { _ in lost }
+            for (key, hand) in state.hands where !hand.isLost {
+                var mask = hand.unwritten.bits
+                if mask == 0, hand.isToComplete || state.detour.isAside(key) { mask = self.mask.bits }
+                while mask != 0 {
+                    let target = mask.trailingZeroBitCount
+                    mask &= mask - 1
+                    all[target].count += 1
+                    all[target].age = max(all[target].age, hand.age(time))
                 }
             }
+            return all
         }
     }
 
-    /// What is told of a result by now.
-    package func foretold(_ key: RecordKey) -> ResultStatus.Word {
-        state.withLock { $0.hands[key]?.foretold ?? ResultStatus.Word() }
-    }
-
-    private static func word(_ facts: Dispatch.Facts) -> ResultStatus.Word {
-        var word = ResultStatus.Word()
-        switch facts.kind {
-        case .delivered: word.delivered = TargetMask(facts.target)
-        case .dead: word.dead = TargetMask(facts.target)
-        case .failed: word.failed = TargetMask(facts.target)
-        }
-        return word
-    }
-
-    /// A result is exported, whatever version it has now: nothing follows.
-    package func exported(_ key: RecordKey, _ status: ResultStatus) {
-        state.withLock { $0.hands[key]?.seen.status = status }
-    }
-
-    /// Where a result's object is.
-    func place(of key: RecordKey) -> (namespace: String, name: String)? {
-        state.withLock { state in state.hands[key].map { ($0.namespace, $0.name) } }
-    }
-
-    /// What became of an object.
-    package func ended(_ key: RecordKey, _ end: StatusRound.End, revision: UInt64) {
-        state.withLock { state in
-            switch end {
-            case .written(let seen):
-                // What is exported stays so, in whatever version: should the round fail for another's sake, the next one
-                // has nothing to ask about it.
-                if let seen, let hand = state.hands[key],
-                    revision >= hand.revision || seen.status.state == .exported
-                {
-                    state.hands[key]?.seen = seen
-                    state.hands[key]?.revision = max(revision, hand.revision)
-                }
-            case .gone, .refused: state.hands[key]?.isLost = true
-            }
-        }
-    }
-
-    /// Everything of a round is written: what is settled leaves the hand.
-    package func release(_ writing: Writing) {
-        state.withLock { state in
-            // Not before: a round that is tried again would have everything looked through again for them.
-            for (key, word) in writing.strangers { Self.meet(key, word, &state) }
-            for (key, word) in writing.words {
-                guard var hand = state.hands[key] else { continue }
-                var settled = word.settled
-                if writing.completed.contains(key) {
-                    hand.isToComplete = false
-                    hand.word = ResultStatus.Word()
-                    state.toComplete[key.high] = nil
-                    settled.bits |= hand.seen.status.word.settled.bits
-                }
-                hand.held.bits &= ~settled.bits
-                if !settled.isEmpty { state.news.append((key, settled)) }
-                Self.remember(key, word.delivered, &state)
-                state.hands[key] = hand.held.isEmpty ? nil : hand
-            }
-        }
-    }
-
-    private static func remember(_ key: RecordKey, _ delivered: TargetMask, _ state: inout State) {
-        guard !delivered.isEmpty else { return }
-        if state.recent.count >= ResultFeed.overlayCount, state.recent[key] == nil {
-            (state.former, state.recent) = (state.recent, [:])
-        }
-        state.recent[key, default: TargetMask(bits: 0)].bits |= delivered.bits
-    }
+    /// Results whose status the server does not take.
+    package var asideCount: UInt64 { state.withLock { UInt64($0.detour.count) + $0.lost.count } }
 
     func note(_ text: String) { state.withLock { Self.note(text, &$0) } }
 
-    private static func note(_ text: String, _ state: inout State) {
+    static func note(_ text: String, _ state: inout State) {
         if state.notes.count < mostNotes, state.notes.last != text { state.notes.append(text) }
     }
 }

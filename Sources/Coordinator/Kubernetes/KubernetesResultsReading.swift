@@ -1,7 +1,7 @@
-import ExportCore
+package import ExportCore
 package import KubernetesAPI
 package import Model
-import Protocol
+package import Protocol
 
 /// What is to be read next of an API server's results, and what becomes of what was read, between ``ListWatch``, which shows
 /// them, and ``ResultFeed``, which says which go to which targets. A pure machine: whoever has the server carries out what it
@@ -10,7 +10,10 @@ import Protocol
 /// Promises, besides theirs:
 /// 1. Memory is a page, a piece of the watch, and what is in hand: each result's bytes are copied out of the page.
 /// 2. Where no target that listens has room, nothing is read: the API server is the queue.
-/// 3. What cannot be read, list, watch or single objects, counts as not delivered, for longer and longer.
+/// 3. What is looked for (``seek(_:)``) is handed to targets that have no room, for it takes none; no target's want of room keeps a
+///    list from looking for longer than a minute.
+/// 4. What cannot be read, list, watch or single objects, counts as not delivered, for longer and longer; and so does what is
+///    settled and cannot be written down.
 package struct KubernetesResultsReading {
     /// How far the list is.
     private enum List {
@@ -32,34 +35,49 @@ package struct KubernetesResultsReading {
         case poll(pages: Bool)
     }
 
-    private let hands: KubernetesResultsHands
+    let hands: KubernetesResultsHands
     private let shardCount: UInt16
-    private var feed: ResultFeed
+    var feed: ResultFeed
     private var list = List.asked
     /// The list was asked for, and nobody knows yet.
     private var wantsList = false
-    private var page: (batch: ObjectBatch, next: Int)?
+    var page: (batch: ObjectBatch, next: Int)?
     private var piece: (batch: ObjectBatch, next: Int)?
     /// The last page has come.
     private var isAtEnd = false
-    private var remaining = 0
+    var remaining = 0
     private var listPatience = FeedPatience()
     private var watchPatience = FeedPatience()
     /// Since when a page stands still.
     private var standsSince: Tick?
     private var notes: [String] = []
     private var trouble: StoreError?
-    private var lastTrouble = ""
+    var lastTrouble = ""
     /// Objects that could not be used in the list before and in the one under way, since when, and one of them.
-    private var refused: (before: Int, now: Int, since: Tick?, why: String) = (0, 0, nil, "")
-    private var behindSince: [Tick?]
+    var refused: (before: Int, now: Int, since: Tick?, why: String) = (0, 0, nil, "")
+    var behindSince: [Tick?]
     private var listBegan: Tick?
-    private var passedAt: [Tick?]
+    var passedAt: [Tick?]
+    /// What happened until then the watch has shown, as far as lists have not; when it last failed, and when it last told something
+    /// or was not asked.
+    var shown: (until: Tick, failed: Tick?, busy: Tick)
     private var search: (keys: Set<RecordKey>, at: Tick?, isWanted: Bool) = ([], nil, false)
     private var searchPause: UInt64 = 60_000
+    /// Records to look for, those of which the list under way tells, and those that it has told of.
+    private var sought:
+        (wanted: [RecordKey: TargetMask], listed: [RecordKey: TargetMask], done: [RecordKey: TargetMask]) =
+            ([:], [:], [:])
 
+    /// So many records are looked for at a time.
+    package static let mostSought = 1 << 16
     private static let turnMilliseconds: UInt64 = 2_000
-    private static let passedMilliseconds: UInt64 = 1_000
+    /// A list that takes longer gives way to a search.
+    private static let listMilliseconds: UInt64 = 60_000
+    static let passedMilliseconds: UInt64 = 1_000
+    /// A watch that works again tells within this what it has to tell, or has something to read at each look.
+    static let catchUpMilliseconds: UInt64 = 2_000
+    /// A watch that has told nothing for so long while it was asked has nothing to tell: pieces follow one another in a tenth of it.
+    static let quietMilliseconds: UInt64 = 200
     private static let mostNotes = 100
 
     /// Nothing was read yet.
@@ -69,7 +87,11 @@ package struct KubernetesResultsReading {
         feed = ResultFeed(targetCount: hands.targets.count)
         behindSince = Array(repeating: now, count: hands.targets.count)
         passedAt = Array(repeating: nil, count: hands.targets.count)
+        shown = (now, nil, now)
     }
+
+    /// Records that are to be looked for, in place of those before.
+    package mutating func seek(_ records: [RecordKey: TargetMask]) { sought.wanted = records }
 
     // MARK: What comes next
 
@@ -85,10 +107,17 @@ package struct KubernetesResultsReading {
     }
 
     /// What the turn came to: results for targets with room, else news, else nothing.
-    package mutating func end(_ ended: Turn, isFailing: Bool) throws(StoreError) -> [ResultEvent] {
+    ///
+    /// - Parameter failing: since when something cannot be read.
+    package mutating func end(_ ended: Turn, failing: Tick?) throws(StoreError) -> [ResultEvent] {
         var turn = ended
         watchStands(turn.now)
-        if turn.isDrained, trouble == nil, !isFailing { tellPassed(&turn) }
+        if turn.isDrained, trouble == nil, failing == nil { tellPassed(&turn) }
+        watched(turn, isFailing: failing != nil)
+        if !sought.done.isEmpty {
+            turn.events.append(.looked(sought.done))
+            sought.done = [:]
+        }
         while turn.events.isEmpty || turn.sum < turn.bytes, let text = notes.popLast() {
             turn.events.append(.note(text))
         }
@@ -101,11 +130,11 @@ package struct KubernetesResultsReading {
 
     /// One turn.
     package struct Turn {
-        fileprivate let room: TargetMask
+        let room: TargetMask
         fileprivate let bytes: Int
-        fileprivate let now: Tick
-        fileprivate let wall: Int64
-        fileprivate var events: [ResultEvent] = []
+        let now: Tick
+        let wall: Int64
+        var events: [ResultEvent] = []
         fileprivate var sum = 0
         /// Nobody takes anything of the list, or those that have room wait for others.
         fileprivate var isStanding = false
@@ -116,7 +145,7 @@ package struct KubernetesResultsReading {
         fileprivate var hasAskedWatch = false
         fileprivate var isOver = false
         /// Nothing more is there to be read, for those who follow the watch.
-        fileprivate var isDrained = false
+        var isDrained = false
     }
 
     /// What is to be asked for next; nil: the turn is over. Everything that is asked for is followed by ``took(_:_:)`` but for
@@ -158,8 +187,8 @@ package struct KubernetesResultsReading {
 
     private mutating func look(_ turn: inout Turn) {
         turn.hasBegun = true
-        wantSearch(turn.now)
         let stands = standsSince.map { turn.now.milliseconds(since: $0) >= Self.turnMilliseconds } ?? false
+        wantSearch(turn.now, stands)
         if feed.next(hasRoom: turn.room, mayTurn: stands) == .begin { begin() }
         let patient = feed.patient.bits & ~turn.room.bits
         let (lists, watches) = feed.listeners
@@ -182,6 +211,7 @@ package struct KubernetesResultsReading {
             wantsList = true
         }
         search.keys = hands.strangers
+        sought.listed = sought.wanted
     }
 
     private mutating func took(_ output: ObjectFeed.Output, _ now: Tick) {
@@ -203,6 +233,7 @@ package struct KubernetesResultsReading {
         case .changes(let changes):
             refuse(changes.batch, now)
             piece = (changes.batch, 0)
+            shown.busy = now
         case .listed:
             isAtEnd = true
             endList()
@@ -235,6 +266,8 @@ package struct KubernetesResultsReading {
         }
         hands.forget(search.keys)
         search.keys = []
+        for key in sought.listed.keys { sought.wanted[key] = nil }
+        (sought.done, sought.listed) = (sought.listed, [:])
     }
 
     private mutating func refuse(_ batch: ObjectBatch, _ now: Tick) {
@@ -245,12 +278,19 @@ package struct KubernetesResultsReading {
         for refusal in batch.refusals { note("\(refusal). It counts as a result that is not delivered") }
     }
 
-    private mutating func wantSearch(_ now: Tick) {
+    private mutating func wantSearch(_ now: Tick, _ stands: Bool) {
         if hands.takeSearch() { search.isWanted = true }
         // What could not be read may be gone or mended by now: only a list shows it.
-        let isWanted = search.isWanted && !hands.strangers.isEmpty || max(refused.before, refused.now) > 0
-        guard isWanted, list == .idle else { return }
+        let isWanted =
+            search.isWanted && !hands.strangers.isEmpty || max(refused.before, refused.now) > 0
+            || !sought.wanted.isEmpty
+        guard isWanted else { return }
         if let at = search.at, now.milliseconds(since: at) < searchPause { return }
+        if list != .idle {
+            // A target that takes little may need hours for its list, and nobody else's rows are to wait for that.
+            let lasts = listBegan.map { now.milliseconds(since: $0) >= Self.listMilliseconds } ?? false
+            guard list == .running, stands || lasts, sought.listed.isEmpty, !sought.wanted.isEmpty else { return }
+        }
         (search.isWanted, search.at) = (false, now)
         feed.search()
     }
@@ -290,6 +330,7 @@ package struct KubernetesResultsReading {
     /// Whether the object is done with.
     private mutating func look(at batch: ObjectBatch, _ entry: ObjectEntry, isListed: Bool, _ turn: inout Turn) -> Bool
     {
+        if !isListed { passed(entry, turn) }
         // Gone, or exported and out of the selection: who has it in hand goes on, and finds out when it writes.
         if entry.change == .deleted { return true }
         let key = entry.key
@@ -300,10 +341,11 @@ package struct KubernetesResultsReading {
         let seen = KubernetesStatusText.seen(batch, entry, targets: hands.targets)
         hands.saw(key, seen, entry.revision)
         let status = seen.status
-        let sight = ResultFeed.Sight(
+        var sight = ResultFeed.Sight(
             key: key, isExported: status.state == .exported, settled: status.word.settled,
             isConsistent: status.isConsistent(targets: hands.mask), createdAt: entry.createdMilliseconds,
             isNew: entry.change != .modified)
+        sight.known = sought.listed[key] ?? TargetMask(bits: 0)
         let verdict = isListed ? feed.list(sight, hasRoom: turn.room) : feed.watch(sight, hasRoom: turn.room)
         var isIncomplete = status.state != .exported && hands.isRevived(key, dead: status.word.dead)
         switch verdict {
@@ -311,75 +353,18 @@ package struct KubernetesResultsReading {
         case .skip: break
         case .complete: isIncomplete = true
         case .hand(let targets, let settled):
-            hands.hand(key, batch, entry, seen, to: targets)
+            hands.hand(key, batch, entry, seen, to: targets, now: turn.now)
             let page = FeedPage(
                 of: batch, entry, to: targets, settled: settled, wall: turn.wall, shardCount: shardCount)
             turn.sum += page.bytes.count
             turn.events.append(.page(page))
         }
         if isIncomplete {
-            hands.complete(key, batch, entry, seen)
+            hands.complete(key, batch, entry, seen, now: turn.now)
             turn.sum += 1_024
             turn.events.append(.settled(source: key.high))
         }
         return true
-    }
-
-    // MARK: How far it is
-
-    private mutating func watchStands(_ now: Tick) {
-        for target in behindSince.indices {
-            if feed.isInStep(target) {
-                behindSince[target] = nil
-            } else if behindSince[target] == nil {
-                behindSince[target] = now
-            }
-        }
-    }
-
-    /// Who follows the watch has been shown everything that was there a moment ago.
-    private mutating func tellPassed(_ turn: inout Turn) {
-        for target in passedAt.indices where feed.isInStep(target) {
-            if let at = passedAt[target], turn.now.milliseconds(since: at) < Self.passedMilliseconds { continue }
-            passedAt[target] = turn.now
-            turn.events.append(.passed(target: target))
-        }
-    }
-
-    /// What was seen and not handed over; one at least where nobody knows.
-    ///
-    /// - Parameter failing: since when nothing can be read.
-    package func backlog(failing: Tick?, now: Tick, unixMilliseconds wall: Int64) -> [SourceBacklog] {
-        let hidden = max(refused.before, refused.now)
-        return hands.targets.indices.map { target in
-            var (count, oldest) = unhanded(target)
-            count += UInt64(hidden)
-            if failing != nil { count = max(count, 1) }
-            guard count > 0 else { return SourceBacklog(records: 0, oldestMilliseconds: nil) }
-            var age = oldest.map { UInt64(max(0, wall - $0)) } ?? 0
-            for since in [behindSince[target], failing, hidden > 0 ? refused.since : nil] {
-                if let since { age = max(age, now.milliseconds(since: since)) }
-            }
-            return SourceBacklog(records: count, oldestMilliseconds: age)
-        }
-    }
-
-    private func unhanded(_ target: Int) -> (count: UInt64, oldest: Int64?) {
-        var (count, oldest) = feed.backlog(of: target)
-        if !feed.isInStep(target) {
-            count = max(count, UInt64(remaining + (page.map { $0.batch.entries.count - $0.next } ?? 0)))
-        }
-        return (count, oldest)
-    }
-
-    /// Results in hand, and those that are known to wait.
-    package func inputs(isFailing: Bool) -> SourceInputs {
-        let hidden = max(refused.before, refused.now)
-        let most = hands.targets.indices.map { unhanded($0).count }.max() ?? 0
-        var inputs = SourceInputs(begun: hands.count, waiting: Int(clamping: most) + hidden)
-        inputs.unread = hidden
-        inputs.trouble = isFailing ? lastTrouble : refused.why
-        return inputs
     }
 
     private mutating func note(_ text: String) {

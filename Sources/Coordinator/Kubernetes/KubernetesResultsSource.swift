@@ -1,6 +1,7 @@
-import ExportCore
+public import ExportCore
 import KubernetesAPI
 import Model
+public import Protocol
 import Threading
 
 /// The results of an API server, for one leader: ``ObjectFeed`` has them, ``KubernetesResultsReading`` says what is to be read
@@ -41,8 +42,8 @@ public actor KubernetesResultsSource: ResultSource {
                 reading.took(output, &turn)
             }
         }
-        let isFailing = await objects.failingSince != nil
-        return try reading.end(turn, isFailing: isFailing)
+        let failing = await objects.failingSince
+        return try reading.end(turn, failing: failing)
     }
 
     /// What was seen and not handed over; one at least where nobody knows.
@@ -51,6 +52,9 @@ public actor KubernetesResultsSource: ResultSource {
         return reading.backlog(
             failing: failing, now: SystemClock.now(), unixMilliseconds: SystemClock.unixMilliseconds())
     }
+
+    /// At most ``KubernetesResultsReading/mostSought`` at a time, at most once a minute.
+    public func seek(_ records: [RecordKey: TargetMask]) { reading.seek(records) }
 
     /// Results in hand, and those that are known to wait.
     public func inputs() async -> SourceInputs {

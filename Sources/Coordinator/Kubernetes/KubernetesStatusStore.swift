@@ -16,7 +16,8 @@ import Threading
 ///    it is renewed; what a request says that was on its way by then is a fact whoever writes it, and an object that somebody else
 ///    has changed meanwhile is not touched (invariant 2).
 /// 2. At most `concurrency` requests are under way.
-/// 3. After a failure nothing is asked for a while, longer and longer.
+/// 3. After a failure nothing is asked for a while, longer and longer; after one that may be one object's own, half a second.
+/// 4. What the server does not take is tried again beside everything else (``retry(fence:)``).
 public final class KubernetesStatusStore: StatusStore {
     private let cluster: KubernetesCluster
     private let log: Logger
@@ -27,6 +28,8 @@ public final class KubernetesStatusStore: StatusStore {
     private let current = Mutex<KubernetesResultsHands?>(nil)
     private let pause = Mutex(Pause())
     private static let patchMilliseconds: UInt64 = 15_000
+    /// Of what is aside, so many are asked for at once: a webhook that hangs takes none of the others' places.
+    private static let asideConcurrency = 2
 
     private struct Pause {
         var milliseconds: UInt64 = 0
@@ -61,8 +64,11 @@ public final class KubernetesStatusStore: StatusStore {
     /// A patch says all that is told of its result by then.
     public func foresee(_ entries: [StatusEntry]) { current.withLock { $0 }?.foresee(entries) }
 
-    /// What API servers refused, in all terms of this process.
-    public var refusals: (count: UInt64, last: String) { troubles.withLock { ($0.refused, $0.last) } }
+    /// Results whose status the API server does not take, and what it said to the last of them.
+    public var refusals: (count: UInt64, last: String) {
+        let count = current.withLock { $0 }?.asideCount ?? 0
+        return (count, count == 0 ? "" : troubles.withLock { $0.last })
+    }
 
     /// Begins a term. What is settled is shown by the results.
     public func takeOver(fence: Fence, targets: [String]) async throws(StoreError) -> SettledSources {
@@ -94,25 +100,49 @@ public final class KubernetesStatusStore: StatusStore {
         try await cluster.require(fence)
         let writing = hands.writing(entries)
         let turn = Turn(writing.round, hands)
+        await carryOut(turn, hands, fence, concurrency: concurrency)
+        let round = turn.round
+        let (isDone, aside) = hands.finish(writing, round, now: SystemClock.now())
+        for key in aside {
+            guard let place = hands.place(of: key) else { continue }
+            tell(
+                turn.words(about: key) ?? "\(place.namespace)/\(place.name) is changed by others all the time",
+                place.name)
+        }
+        if let error = turn.error {
+            rest(after: turn.retryAfter, isLonger: round.writtenCount == 0)
+            if !isDone { throw error }
+        } else {
+            pause.withLock { $0.milliseconds = 0 }
+            if !isDone {
+                throw StoreError(.busy, "others change results at the same time; their status is written once more")
+            }
+        }
+    }
+
+    /// Tries again what the server does not take, as far as it is due.
+    public func retry(fence: Fence) async {
+        guard let hands = current.withLock({ $0 }), let writing = hands.writingAside(now: SystemClock.now()) else {
+            return
+        }
+        let turn = Turn(writing.round, hands)
+        await carryOut(turn, hands, fence, concurrency: Self.asideConcurrency)
+        hands.finishAside(writing, turn.round, now: SystemClock.now())
+    }
+
+    private func carryOut(
+        _ turn: Turn, _ hands: KubernetesResultsHands, _ fence: Fence, concurrency: Int
+    ) async {
         await withTaskGroup(of: Void.self) { group in
-            for _ in 0..<min(concurrency, writing.round.count) {
+            for _ in 0..<min(concurrency, turn.round.count) {
                 group.addTask { await self.work(turn, hands, fence) }
             }
         }
-        if let error = turn.error {
-            rest(after: turn.retryAfter)
-            throw error
-        }
-        pause.withLock { $0.milliseconds = 0 }
-        guard turn.isComplete else {
-            throw StoreError(.busy, "others change results at the same time; their status is written once more")
-        }
-        hands.release(writing)
     }
 
-    private func rest(after wanted: UInt64?) {
+    private func rest(after wanted: UInt64?, isLonger: Bool) {
         pause.withLock { pause in
-            pause.milliseconds = min(max(2 * pause.milliseconds, 500), 30_000)
+            pause.milliseconds = isLonger ? min(max(2 * pause.milliseconds, 500), 30_000) : 500
             pause.until = SystemClock.now().adding(milliseconds: max(pause.milliseconds, wanted ?? 0))
         }
     }
@@ -123,6 +153,8 @@ public final class KubernetesStatusStore: StatusStore {
             var round: StatusRound
             var error: StoreError?
             var retryAfter: UInt64?
+            /// Of objects that may have a trouble of their own.
+            var words: [RecordKey: String] = [:]
         }
 
         private let state: Mutex<State>
@@ -133,7 +165,7 @@ public final class KubernetesStatusStore: StatusStore {
             self.hands = hands
         }
 
-        var isComplete: Bool { state.withLock { $0.round.isComplete } }
+        var round: StatusRound { state.withLock { $0.round } }
         var error: StoreError? { state.withLock { $0.error } }
         var retryAfter: UInt64? { state.withLock { $0.retryAfter } }
 
@@ -142,20 +174,20 @@ public final class KubernetesStatusStore: StatusStore {
             state.withLock { state in
                 // What is there already as it is to be needs no request.
                 var ended: [(RecordKey, StatusRound.End)] = []
-                guard state.error == nil, let step = state.round.next(&ended, besides: hands.foretold) else {
-                    return nil
-                }
-                return step
+                return state.round.next(&ended, besides: hands.foretold)
             }
         }
+
+        func words(about key: RecordKey) -> String? { state.withLock { $0.words[key] } }
 
         func answer(_ key: RecordKey, _ answer: StatusRound.Answer) -> StatusRound.End? {
             state.withLock { $0.round.answer(key, answer) }
         }
 
-        func fail(_ key: RecordKey, _ error: StoreError, _ retryAfter: UInt64?) {
+        func fail(_ key: RecordKey, _ error: StoreError, _ retryAfter: UInt64?, _ answer: StatusRound.Answer) {
             state.withLock { state in
-                _ = state.round.answer(key, .failed)
+                _ = state.round.answer(key, answer)
+                if answer != .failed { state.words[key] = error.description }
                 state.error = state.error ?? error
                 state.retryAfter = max(state.retryAfter ?? 0, retryAfter ?? 0)
             }
@@ -169,7 +201,7 @@ public final class KubernetesStatusStore: StatusStore {
                 do throws(StoreError) {
                     try await cluster.require(fence)
                 } catch {
-                    turn.fail(key, error, nil)
+                    turn.fail(key, error, nil, .failed)
                     return
                 }
             }
@@ -203,17 +235,30 @@ public final class KubernetesStatusStore: StatusStore {
 
     private func fail(_ key: RecordKey, _ error: APIFailure, _ turn: Turn) {
         count(error, "retried")
-        turn.fail(key, StoreError(error), error.retryAfter)
+        turn.fail(key, StoreError(error), error.retryAfter, Self.answer(error))
+    }
+
+    /// What a failure says. It may be for the sake of one object: an error that the server gives for it, as when a webhook fails, or
+    /// no answer in time. An etcd without room, a missing permission, no connection, and too many requests are everybody's.
+    static func answer(_ failure: APIFailure) -> StatusRound.Answer {
+        switch failure.kind {
+        case .serverError: StoreError(failure).kind == .full ? .failed : .troubled
+        case .unreadable: .troubled
+        case .noAnswer: .unanswered
+        default: .failed
+        }
     }
 
     private func refused(_ error: APIFailure, _ name: String) {
         count(error, "refused")
-        guard let told = troubles.withLock({ $0.refused(error.description, name: name, now: SystemClock.now()) }) else {
-            return
-        }
+        tell(error.description, name)
+    }
+
+    private func tell(_ cause: String, _ name: String) {
+        guard let told = troubles.withLock({ $0.refused(cause, name: name, now: SystemClock.now()) }) else { return }
         log.error(
-            "the status of a result is not taken by the API server; it stays as it is, and what was delivered is not marked",
-            metadata: ["cause": "\(error.description)", "count": "\(told.count)"])
+            "the status of a result is not taken by the API server; it is tried again beside the others, and the result counts as not delivered until then",
+            metadata: ["cause": "\(cause)", "count": "\(told.count)"])
     }
 
     private func count(_ error: APIFailure, _ outcome: String) {

@@ -7,7 +7,7 @@ import Model
 struct StatusTroubles: Sendable {
     /// What is told of a cause.
     struct Told: Sendable, Equatable {
-        /// Results that it has met since it was told before, this one among them.
+        /// How often it was met since it was told before, this time among them.
         var count: UInt64
     }
 
@@ -22,7 +22,7 @@ struct StatusTroubles: Sendable {
     static let mostCauses = 16
 
     private var causes: [String: Cause] = [:]
-    /// Results whose status was refused for good.
+    /// Requests of which it was told that a status is not taken.
     private(set) var refused: UInt64 = 0
     /// What the server said to the last of them.
     private(set) var last = ""
@@ -30,7 +30,7 @@ struct StatusTroubles: Sendable {
     /// Nothing was refused yet.
     init() {}
 
-    /// The server has refused a result's status for good; what to tell, nil: nothing.
+    /// The server does not take a result's status; what to tell, nil: nothing.
     ///
     /// - Parameters:
     ///   - text: the failure in words.

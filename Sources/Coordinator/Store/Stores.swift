@@ -1,5 +1,6 @@
 public import ExportCore
 public import Model
+public import Protocol
 
 /// In whose name something is written: the holder of the lease in one term. A store refuses it once the lease is
 /// anybody else's, or the same holder's in another term.
@@ -109,7 +110,7 @@ public protocol StatusStore: Sendable {
     /// How it is to be used.
     var manner: StatusManner { get }
 
-    /// Of how many results the status was refused for good in this process, and why for the last of them.
+    /// Of how many results the status is not taken, and why for the last of them.
     var refusals: (count: UInt64, last: String) { get }
 
     /// For a new leader: what is settled of the results at `targets`, as far as the store and not its source knows it.
@@ -122,6 +123,10 @@ public protocol StatusStore: Sendable {
     /// Writes entries down, all of them, in order. Kept for good when it returns. After an error nothing counts as
     /// written, though some of it may be: facts are facts, so it does no harm to write them again.
     func write(_ entries: [StatusEntry], fence: Fence) async throws(StoreError)
+
+    /// Tries again what could not be written while other things could, as far as that is due. It counts as written, and in the
+    /// source's backlog. Asked for every second, beside ``write(_:fence:)``.
+    func retry(fence: Fence) async
 }
 
 /// How a ``StatusStore`` is to be used.
@@ -148,6 +153,9 @@ extension StatusStore {
 
     /// Of a journal, which takes everything.
     public var refusals: (count: UInt64, last: String) { (0, "") }
+
+    /// Of a journal, which takes everything.
+    public func retry(fence: Fence) async {}
 }
 
 /// Where results come from, for one leader in one term.
@@ -166,6 +174,10 @@ public protocol ResultSource: Sendable {
     /// How many inputs somebody has begun with, and how many nobody has.
     func inputs() async -> SourceInputs
 
+    /// Something became of these records at these targets, and no page had them: they are to be looked for, in place of those
+    /// that were told before. ``ResultEvent/looked(_:)`` says that it was done.
+    func seek(_ records: [RecordKey: TargetMask]) async
+
     /// Everything of `source` is settled and written down: it may be forgotten.
     func finished(source: UInt64) async
 
@@ -174,6 +186,9 @@ public protocol ResultSource: Sendable {
 }
 
 extension ResultSource {
+    /// Whoever remembers what is settled has nothing to look for.
+    public func seek(_ records: [RecordKey: TargetMask]) async {}
+
     /// Nothing rings.
     public func setAlarm(_ ring: @escaping @Sendable () -> Void) async {}
 }
@@ -184,6 +199,8 @@ public enum ResultEvent: Sendable {
     case page(FeedPage)
     /// The target was shown everything that there is.
     case passed(target: Int)
+    /// These were looked for: a page came with each that is not settled at the targets.
+    case looked([RecordKey: TargetMask])
     /// Everything of a source is settled for all targets, and that is not written down.
     case settled(source: UInt64)
     /// Something for the log: what it is about, why, and what to do.
@@ -214,17 +231,21 @@ public struct SourceBacklog: Sendable, Equatable {
     public var records: UInt64
     /// How long the oldest has waited, milliseconds; nil if there is none.
     public var oldestMilliseconds: UInt64?
+    /// Of the records, those that are delivered and cannot be written down.
+    public var unwritten: UInt64
 
-    /// Both parts.
-    public init(records: UInt64, oldestMilliseconds: UInt64?) {
+    /// All parts.
+    public init(records: UInt64, oldestMilliseconds: UInt64?, unwritten: UInt64 = 0) {
         self.records = records
         self.oldestMilliseconds = oldestMilliseconds
+        self.unwritten = unwritten
     }
 
     /// The same when nothing can be written for so many milliseconds: then something is not exported for as long, and in the
     /// end nothing is read either, so that nobody would see what waits.
     package func held(by stuck: UInt64?) -> SourceBacklog {
         guard let stuck else { return self }
-        return SourceBacklog(records: max(1, records), oldestMilliseconds: max(oldestMilliseconds ?? 0, stuck))
+        return SourceBacklog(
+            records: max(1, records), oldestMilliseconds: max(oldestMilliseconds ?? 0, stuck), unwritten: unwritten)
     }
 }

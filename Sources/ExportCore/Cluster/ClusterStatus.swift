@@ -184,7 +184,7 @@ public struct FeedStatus: Sendable, Equatable, Codable {
     public var unreadFiles = 0
     /// Why one of them, or everything, cannot be read; empty if nothing hinders.
     public var trouble = ""
-    /// Results whose status the API server refused, since this coordinator was started. They keep the one they have.
+    /// Results whose status the API server does not take. They keep the one they have, and it is tried again.
     public var refusedStatuses: UInt64 = 0
     /// What it said to the last of them; empty if there is none.
     public var statusTrouble = ""

@@ -36,6 +36,7 @@ extension CoordinatorCore {
     struct Unread {
         var records: UInt64
         var oldest: UInt64?
+        var unwritten: UInt64
         var told: Tick
 
         /// What has waited goes on waiting, whether the feed can still tell of it or not.

@@ -65,8 +65,11 @@ public struct CoordinatorCore: Sendable {
         case fed
         /// The feed has shown `target` everything that there was.
         case passed(target: Int)
-        /// What of each target the feed has not read: records, if it knows, and how long the oldest has waited.
-        case backlog(target: Int, records: UInt64, oldestMilliseconds: UInt64?)
+        /// The feed has looked for records everywhere, as ``Dispatch/sought(most:)`` has them.
+        case looked([RecordKey: TargetMask])
+        /// What of each target the feed has not read: records, if it knows, and how long the oldest has waited. Some of them may
+        /// be delivered, and only not be written down.
+        case backlog(target: Int, records: UInt64, oldestMilliseconds: UInt64?, unwritten: UInt64 = 0)
         /// Writes up to this one are kept for good.
         case written(through: UInt64)
         /// An answer of the gate's or the alerts' store.
@@ -185,8 +188,9 @@ public struct CoordinatorCore: Sendable {
             return run(effects)
         case .fed: return run(dispatch.flush())
         case .passed(let target): return run(dispatch.passed(target: target))
-        case .backlog(let target, let records, let oldest):
-            unread[target] = Unread(records: records, oldest: oldest, told: now)
+        case .looked(let records): return run(dispatch.looked(for: records))
+        case .backlog(let target, let records, let oldest, let unwritten):
+            unread[target] = Unread(records: records, oldest: oldest, unwritten: unwritten, told: now)
             return []
         case .written(let number): return run(dispatch.written(through: number))
         case .gate(let event): return run(gate.handle(event, now: now), now)
@@ -364,7 +368,8 @@ public struct CoordinatorCore: Sendable {
             _ = gate.handle(
                 .backlog(
                     target: target, records: rest.records + UInt64(dispatch.targets[target].inHand),
-                    oldestMilliseconds: [inHand, rest.oldestMilliseconds(now: now)].compactMap { $0 }.max()), now: now)
+                    oldestMilliseconds: [inHand, rest.oldestMilliseconds(now: now)].compactMap { $0 }.max(),
+                    unwritten: rest.unwritten), now: now)
         }
     }
 

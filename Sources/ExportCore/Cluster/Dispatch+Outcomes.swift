@@ -120,6 +120,7 @@ extension Dispatch {
             hints[key]?[place] = hint
         } else if hintCounts.reduce(0, +) < bounds.maxHints {
             hints[key, default: []].append(hint)
+            hintsHeard += 1
             hintCounts[hint.target] += 1
         } else {
             unkept += 1

@@ -13,8 +13,9 @@ public import Protocol
 /// 5. `failed` counts only from the owner under its current grant.
 /// 6. What was read and not sent for want of company goes with ``flush()``, which whoever feeds calls when it rests.
 /// 7. Where sources themselves show what is settled (`forgetsSources`), nothing is remembered of one that is not in hand. What is
-///    said of it later is resolved by the next ``passed(target:)``; if it was delivered, that is written: it may have been
-///    given up before.
+///    said of it later is resolved by the next ``passed(target:)``, or when it was looked for (``sought(most:)``), however little
+///    its target takes: rows behind it would pile up at their worker otherwise. If it was delivered, that is written: it may
+///    have been given up before.
 public struct Dispatch: Sendable {
     /// Bounds.
     public struct Bounds: Sendable, Equatable {
@@ -110,6 +111,8 @@ public struct Dispatch: Sendable {
     var hints: [RecordKey: [Hint]] = [:]
     /// How many hints there are for each target.
     var hintCounts: [Int]
+    /// How many hints were taken in all.
+    public internal(set) var hintsHeard: UInt64 = 0
     /// Records of the row that is being taken for whose hint there was no room.
     var unkept = 0
     /// Where sources end of which something was read and not all is settled.
@@ -274,16 +277,40 @@ public struct Dispatch: Sendable {
     public mutating func passed(target: Int) -> [Effect] {
         var late: [Facts] = []
         for key in hintCounts[target] > 0 ? Array(hints.keys) : [] {
-            for hint in removeHints(key, target) {
-                let isNews = forgetsSources && hint.kind == .delivered
-                resolve(hint, barrier: isNews ? lastWrite + 1 : writtenThrough)
-                if isNews { late.add(key, 1, target, .delivered, "") }
-            }
+            resolve(key, target, &late)
         }
         let effects = write(late)
-        // What there was no room to keep was shown as well, and is settled on its own.
         for worker in workers.indices { workers[worker].rows.resolveUnkept(of: target, barrier: lastWrite) }
         return effects + settledRows()
+    }
+
+    /// Records of which something was told, and that no page had: at most `most` of them, and the targets concerned. Where sources
+    /// are forgotten, whoever reads them is to look for these.
+    public func sought(most: Int) -> [RecordKey: TargetMask] {
+        guard forgetsSources else { return [:] }
+        var found: [RecordKey: TargetMask] = [:]
+        for (key, all) in hints {
+            guard found.count < most else { break }
+            found[key] = TargetMask(bits: all.reduce(0) { $0 | 1 << UInt32($1.target) })
+        }
+        return found
+    }
+
+    /// These were looked for everywhere, and a page came with each that is not settled at the targets: the others are.
+    public mutating func looked(for records: [RecordKey: TargetMask]) -> [Effect] {
+        var late: [Facts] = []
+        for (key, mask) in records where hints[key] != nil {
+            for target in 0..<targetCount where mask.contains(target) { resolve(key, target, &late) }
+        }
+        return write(late) + settledRows()
+    }
+
+    private mutating func resolve(_ key: RecordKey, _ target: Int, _ late: inout [Facts]) {
+        for hint in removeHints(key, target) {
+            let isNews = forgetsSources && hint.kind == .delivered
+            resolve(hint, barrier: isNews ? lastWrite + 1 : writtenThrough)
+            if isNews { late.add(key, 1, target, .delivered, "") }
+        }
     }
 
     private mutating func add(_ page: FeedPage, now: Tick) -> UInt64 {

@@ -87,7 +87,8 @@ extension ExportGate {
         case health(String, [TargetHealth])
         /// What the coordinator knows of a target, by its place in the order: records not delivered there, and the age
         /// of the oldest in milliseconds. Zero records only if the feed says that nothing is left.
-        case backlog(target: Int, records: UInt64, oldestMilliseconds: UInt64?)
+        /// Those of them that are `unwritten` are delivered, and nobody has to send them.
+        case backlog(target: Int, records: UInt64, oldestMilliseconds: UInt64?, unwritten: UInt64 = 0)
         /// For how long the feed has told nothing of what it has not read, milliseconds. Before every tick.
         case feedSilent(milliseconds: UInt64)
         /// The answer to `readGate`; nil if there is no record.

@@ -79,8 +79,9 @@ public struct ExportGate: Sendable {
         case .worker(let name, let boot, let ability): changed(name, boot, ability, now)
         case .workerGone(let name): gone(name, now)
         case .health(let name, let health): report(name, health, now)
-        case .backlog(let target, let records, let oldest):
-            if targets.indices.contains(target) { targets[target].backlog(records, oldest: oldest, now: now) }
+        case .backlog(let target, let records, let oldest, let unwritten):
+            guard targets.indices.contains(target) else { break }
+            targets[target].backlog(records, oldest: oldest, unwritten: unwritten, now: now)
         case .feedSilent(let silence): feedSilence = silence
         case .gateRead(let record): keeper.read(record)
         case .gateUnreadable: gateRequest.rest(settings, now)

@@ -39,6 +39,8 @@ struct TargetWatch: Sendable {
     /// Why the last attempt failed.
     private(set) var reason = ""
     private(set) var pending: UInt64?
+    /// Whether something of it can still be sent.
+    private var isUnsent = true
     private var oldest: (age: UInt64, at: Tick)?
     /// Successes since the target was last found broken.
     private(set) var successes: UInt64 = 0
@@ -134,11 +136,13 @@ struct TargetWatch: Sendable {
     mutating func forget(_ worker: String) { workers[worker] = nil }
 
     /// Takes the coordinator's own knowledge: records not delivered here, and the age of the oldest in milliseconds.
-    mutating func backlog(_ records: UInt64, oldest age: UInt64?, now: Tick) {
+    /// Of these, the `unwritten` ones wait for nobody to send them.
+    mutating func backlog(_ records: UInt64, oldest age: UInt64?, unwritten: UInt64, now: Tick) {
         pending = records
+        isUnsent = records > unwritten
         oldest = age.map { ($0, now) }
         // With nothing left to send, nothing can show that the target works again.
-        if records == 0 { failures = 0 }
+        if !isUnsent { failures = 0 }
     }
 
     /// Whether the worker should be given what another one fails with: its last word is no failure, or it has nothing to
@@ -197,7 +201,7 @@ struct TargetWatch: Sendable {
     mutating func acquit() { mustProve = false }
 
     /// Whether enough has succeeded, or nothing is left that could.
-    var isProven: Bool { !mustProve || successes >= settings.recoverySuccesses || pending == 0 }
+    var isProven: Bool { !mustProve || successes >= settings.recoverySuccesses || !isUnsent }
 
     /// Whether what is left to send is little, or young.
     func isCalm(_ serving: Set<String>, now: Tick) -> Bool {

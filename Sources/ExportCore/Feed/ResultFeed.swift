@@ -27,6 +27,8 @@ public struct ResultFeed: Sendable {
         public var createdAt: Int64
         /// It is not a change of one that was shown before.
         public var isNew: Bool
+        /// Targets at which something became of it of which it does not tell: to hand it to them takes no room.
+        public var known = TargetMask(bits: 0)
 
         /// A view of one result.
         public init(
@@ -158,8 +160,12 @@ public struct ResultFeed: Sendable {
         return stands.contains(.inStep) ? .follow : .rest
     }
 
-    /// Everything is to be listed once more, though nobody lags: the caller looks for something.
-    public mutating func search() { isSearching = true }
+    /// Everything is to be listed once more, though nobody lags: the caller looks for something. A list that is under way is
+    /// given up; those that it is for get another one.
+    public mutating func search() {
+        if isListing { listLost() }
+        isSearching = true
+    }
 
     /// The list that was under way is at its end, and whoever got all of it is in step. A watch is to follow from the
     /// list's version, unless one is under way.
@@ -209,8 +215,9 @@ public struct ResultFeed: Sendable {
             // What our own patch has written is not written again for a view from before it.
             return held.isEmpty && patched.isEmpty && !sight.isConsistent ? .complete : .skip
         }
+        let known = TargetMask(bits: open & sight.known.bits)
         var wanted = TargetMask(bits: 0)
-        for target in stands.indices where open & (1 << UInt32(target)) != 0 {
+        for target in stands.indices where open & ~known.bits & (1 << UInt32(target)) != 0 {
             switch stands[target] {
             case .passing: wanted.bits |= 1 << UInt32(target)
             case .inStep where !isListed: wanted.bits |= 1 << UInt32(target)
@@ -219,7 +226,7 @@ public struct ResultFeed: Sendable {
             case .lagging: miss(sight, target)
             }
         }
-        let handed = TargetMask(bits: wanted.bits & hasRoom.bits)
+        let handed = TargetMask(bits: wanted.bits & hasRoom.bits | known.bits)
         // Somebody else who is listing may have room, and want what comes after it.
         if isListed, !wanted.isEmpty, listeners.list.bits & hasRoom.bits == 0 { return .wait }
         for target in stands.indices where wanted.contains(target) && !handed.contains(target) {

@@ -8,9 +8,12 @@ public import Protocol
 ///    conflict is followed by a look, and the look by a patch of what was seen then, if it still says anything new.
 /// 2. No state is followed by an earlier one, and nothing by anything once it is `Exported` (``ResultStatus``).
 /// 3. An object that is gone is done with; one whose patch the server refuses is told of and left, and holds up no other.
-/// 4. A failure that is not the object's ends the round: nothing more is begun, and nobody may take it for written. What became
+/// 4. What may be one object's own trouble (``Answer/troubled``, or conflicts without end) is left for this round, and the others
+///    go on, as long as the server takes any: after ``mostTroubled`` of them with nothing written, or ``mostLeft`` in all, the
+///    round ends.
+/// 5. A failure that is not the object's ends the round: nothing more is begun, and nobody may take it for written. What became
 ///    of a patch without an answer shows the next round's look at it.
-/// 5. All get their turn before any gets a second one.
+/// 6. All get their turn before any gets a second one.
 public struct StatusRound: Sendable {
     /// An object as it was seen last.
     public struct Seen: Sendable, Equatable {
@@ -49,6 +52,11 @@ public struct StatusRound: Sendable {
         case conflict
         /// The server does not take this patch, and would not take it again.
         case refused
+        /// Nobody knows what became of it, and it may be for this object's sake: an error of the server, as of a webhook that it
+        /// asks.
+        case troubled
+        /// The same, with no answer in time, which may as well be the network's.
+        case unanswered
         /// Anything else.
         case failed
     }
@@ -72,6 +80,10 @@ public struct StatusRound: Sendable {
 
     /// Conflicts of one object in one round. Somebody who writes it as often as that will also be there in the next.
     public static let mostConflicts = 8
+    /// So many troubled ones, and nothing written, are the server's trouble.
+    public static let mostTroubled = 8
+    /// So many that are left end the round, whatever else is written: a server that fails at many is to be spared.
+    public static let mostLeft = 64
 
     private let targets: TargetMask
     private var works: [RecordKey: Work] = [:]
@@ -79,6 +91,14 @@ public struct StatusRound: Sendable {
     private var head = 0
     /// A failure ended it.
     public private(set) var isStopped = false
+    /// Objects that the server took a patch of.
+    public private(set) var writtenCount = 0
+    /// Objects that may have a trouble of their own: they are not written, and not done with.
+    public private(set) var left: [RecordKey] = []
+    /// Those of them about which nothing came.
+    public private(set) var unanswered: Set<RecordKey> = []
+    /// Objects whose patch the server refused.
+    public private(set) var refused: [RecordKey] = []
 
     /// Nothing to write.
     public init(targets: TargetMask) { self.targets = targets }
@@ -88,6 +108,9 @@ public struct StatusRound: Sendable {
 
     /// Everything is done with.
     public var isComplete: Bool { works.isEmpty }
+
+    /// Whether an object is not done with.
+    public func isOpen(_ key: RecordKey) -> Bool { works[key] != nil }
 
     /// Has something written about an object, along with what is written about it already.
     public mutating func add(_ key: RecordKey, _ word: ResultStatus.Word, _ seen: Seen) {
@@ -127,6 +150,7 @@ public struct StatusRound: Sendable {
         switch answer {
         case .written(let version):
             works[key] = nil
+            writtenCount += 1
             let status = work.seen.status.told(work.word, targets: targets)
             // Of what is exported the version does not matter: no patch follows.
             guard version != nil || status.state == .exported else { return .written(nil) }
@@ -136,6 +160,7 @@ public struct StatusRound: Sendable {
             return .gone
         case .refused:
             works[key] = nil
+            refused.append(key)
             return .refused
         case .found(let seen):
             work.seen = seen
@@ -144,11 +169,20 @@ public struct StatusRound: Sendable {
         case .conflict:
             work.mustLook = true
             work.conflicts += 1
-            if work.conflicts < Self.mostConflicts { queue.append(key) }
+            if work.conflicts < Self.mostConflicts { queue.append(key) } else { leave(key) }
+        case .troubled, .unanswered:
+            if answer == .unanswered { unanswered.insert(key) }
+            // A patch that was carried out all the same has a later version.
+            work.mustLook = true
+            leave(key)
         case .failed:
             isStopped = true
         }
         works[key] = work
         return nil
+    }
+    private mutating func leave(_ key: RecordKey) {
+        left.append(key)
+        if left.count >= (writtenCount == 0 ? Self.mostTroubled : Self.mostLeft) { isStopped = true }
     }
 }

@@ -1,4 +1,5 @@
 import KubernetesAPI
+import Model
 import Protocol
 import Testing
 
@@ -8,6 +9,8 @@ import Testing
 /// What a leader keeps of results in its hand, and until when.
 @Suite struct KubernetesResultsHandsTests {
     private let hands = KubernetesResultsHands(targets: ["a", "b"])
+
+    private func at(_ seconds: UInt64) -> Tick { Tick(nanoseconds: seconds * 1_000_000_000) }
 
     private func batch(_ number: UInt64, revision: UInt64 = 7) throws -> (ObjectBatch, ObjectEntry, StatusRound.Seen) {
         let uid = KubernetesStatusText.uid(key(number))
@@ -23,7 +26,7 @@ import Testing
 
     private func hand(_ number: UInt64, to targets: UInt32) throws {
         let (batch, entry, seen) = try batch(number)
-        hands.hand(entry.key, batch, entry, seen, to: TargetMask(bits: targets))
+        hands.hand(entry.key, batch, entry, seen, to: TargetMask(bits: targets), now: at(0))
     }
 
     private func facts(_ target: Int, _ kind: Outcomes.Kind, _ number: UInt64) -> StatusEntry {
@@ -44,7 +47,7 @@ import Testing
             }
             hands.ended(key, end, revision: 9)
         }
-        hands.release(writing)
+        #expect(hands.finish(writing, writing.round, now: at(1)).isDone)
         return steps
     }
 
@@ -83,6 +86,7 @@ import Testing
     @Test func aRoundThatFailsKeepsEverything() throws {
         try hand(1, to: 1)
         let writing = hands.writing([facts(0, .delivered, 1)])
+        #expect(!hands.finish(writing, writing.round, now: at(1)).isDone)
         #expect(writing.round.count == 1 && hands.count == 1 && hands.takeNews().isEmpty)
     }
 
@@ -124,7 +128,7 @@ import Testing
         #expect(hands.takeSearch() && !hands.takeSearch() && hands.strangers == [key(2)])
         #expect(hands.isRevived(key(2), dead: TargetMask(0)) && !hands.isRevived(key(2), dead: TargetMask(1)))
         let (batch, entry, seen) = try batch(2)
-        hands.complete(entry.key, batch, entry, seen)
+        hands.complete(entry.key, batch, entry, seen, now: at(0))
         #expect(hands.strangers.isEmpty)
         guard case .patch(key(2), let wanted)? = write([.finished(source: 2)]).first else {
             Issue.record("nothing is written")
@@ -147,7 +151,7 @@ import Testing
         for number in 0..<UInt64(KubernetesResultsHands.mostStrangers) + 100 {
             let writing = hands.writing([facts(0, .delivered, number)])
             #expect(number > 0 || hands.strangers.isEmpty, "not before it is written")
-            hands.release(writing)
+            #expect(hands.finish(writing, writing.round, now: at(1)).isDone)
         }
         #expect(hands.strangers.count == KubernetesResultsHands.mostStrangers && hands.takeNote() != nil)
     }

@@ -87,6 +87,33 @@ import Testing
         #expect(dispatch.recordsInHand == 1)
     }
 
+    /// A target that takes nothing for days does not keep a worker from forgetting what was told of it and of others.
+    @Test func whatIsLookedForHoldsUpNoRows() {
+        var dispatch = dispatch()
+        _ = dispatch.outcomes(told(1, 1, 1), from: worker)
+        _ = dispatch.outcomes(told(2, 2, 1), from: worker)
+        _ = dispatch.outcomes(told(3, 3, 1, .dead), from: worker)
+        #expect(dispatch.take(page(4, to: TargetMask(0)), now: now).isTaken)
+        _ = dispatch.outcomes(told(4, 4, 0), from: worker)
+        #expect(settled(dispatch.written(through: 1)) == nil, "rows wait for the first of them")
+        let sought = dispatch.sought(most: 9)
+        #expect(sought == [key(1): TargetMask(1), key(2): TargetMask(1), key(3): TargetMask(1)])
+        #expect(dispatch.sought(most: 2).count == 2)
+        // One of them was not settled: its page comes, and costs its target nothing.
+        let page = dispatch.take(page(2, to: TargetMask(1)), now: now)
+        #expect(written(page.effects) == ["delivered 2 at 1"] && dispatch.recordsInHand == 0)
+        let looked = dispatch.looked(for: sought)
+        #expect(written(looked) == ["delivered 1 at 1"], "it may have been given up before")
+        #expect(dispatch.hints.isEmpty && settled(looked) == nil)
+        #expect(settled(dispatch.written(through: 3)) == 4)
+        #expect(dispatch.looked(for: sought).isEmpty && dispatch.sought(most: 9).isEmpty)
+    }
+
+    private func settled(_ effects: [Dispatch.Effect]) -> UInt64? {
+        for case .settled(_, let row) in effects { return row }
+        return nil
+    }
+
     @Test func whatIsSaidOfForgottenSourcesIsResolvedByEachPass() {
         var dispatch = dispatch()
         #expect(written(dispatch.outcomes(told(1, 1, 0), from: worker)) == [])

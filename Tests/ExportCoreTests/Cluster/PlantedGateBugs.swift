@@ -95,7 +95,7 @@ enum PlantedGateBug: String, CaseIterable {
             (.trustsServiceAccounts, .alertRead(let name, let alert)),
             (.takesAbsenceForAcknowledgement, .alertRead(let name, let alert)):
             return .alertRead(name: name, acknowledged(name, alert))
-        case (.ignoresBacklog, .backlog(let target, _, _)):
+        case (.ignoresBacklog, .backlog(let target, _, _, _)):
             return .backlog(target: target, records: 0, oldestMilliseconds: nil)
         default: return event
         }

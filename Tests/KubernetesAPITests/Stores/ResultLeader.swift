@@ -84,6 +84,7 @@ struct ResultLeader {
                 case .passed(let target):
                     passes[target, default: 0] += 1
                     carryOut(dispatch.passed(target: target))
+                case .looked(let records): carryOut(dispatch.looked(for: records))
                 case .settled(let source): entries.append(.finished(source: source))
                 case .note(let text): notes.append(text)
                 }
