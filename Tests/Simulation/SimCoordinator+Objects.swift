@@ -222,13 +222,13 @@ final class SimRound {
                 if node.world.plant == .exportedTooEarly, !seen.status.word.delivered.isEmpty {
                     seen.status.state = .exported
                 }
-                let term = term
+                let (term, asked) = (term, node.tick)
                 node.world.store.request(
                     node, isOnce: true, { [seen] in .done($0.objects.patch(key, to: seen, term: term)) }
                 ) {
                     switch $0 {
                     case .done(.written) where seen.status.state == .exported:
-                        self.results.hands.exported(key, seen.status)
+                        self.results.hands.exported(key, seen.status, asked: asked)
                         self.answer(key, .written(version: nil))
                     case .done(.written(let version, let revision)):
                         self.answer(key, .written(version: version), revision)

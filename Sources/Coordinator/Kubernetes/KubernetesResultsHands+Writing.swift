@@ -104,7 +104,7 @@ extension KubernetesResultsHands {
                 }
                 return hand.seen.status.told(word, targets: mask) == hand.seen.status
             }
-            if isDone { Self.release(writing, &state, now) }
+            if isDone { Self.release(writing, &state) }
             return (isDone, aside)
         }
     }
@@ -149,7 +149,9 @@ extension KubernetesResultsHands {
                 state.detour.settled(key, now: now)
                 guard var hand = state.hands[key] else { continue }
                 if !hand.owed.isEmpty { state.news.append((key, hand.owed)) }
-                Self.remember(key, TargetMask(bits: hand.owed.bits & hand.seen.status.word.delivered.bits), &state, now)
+                Self.remember(
+                    key, TargetMask(bits: hand.owed.bits & hand.seen.status.word.delivered.bits), &state,
+                    hand.exportedAt)
                 hand.owed = TargetMask(bits: 0)
                 state.hands[key] = hand.held.isEmpty && !hand.isToComplete ? nil : hand
             }
@@ -200,8 +202,13 @@ extension KubernetesResultsHands {
     }
 
     /// A result is exported, whatever version it has now: nothing follows.
-    package func exported(_ key: RecordKey, _ status: ResultStatus) {
-        state.withLock { $0.hands[key]?.seen.status = status }
+    ///
+    /// - Parameter asked: when that was asked for.
+    package func exported(_ key: RecordKey, _ status: ResultStatus, asked: Tick) {
+        state.withLock { state in
+            state.hands[key]?.seen.status = status
+            state.hands[key]?.exportedAt = asked
+        }
     }
 
     /// Where a result's object is.
@@ -229,7 +236,7 @@ extension KubernetesResultsHands {
     }
 
     /// Everything of a round is written, or aside: what is settled leaves the hand.
-    private static func release(_ writing: Writing, _ state: inout State, _ now: Tick) {
+    private static func release(_ writing: Writing, _ state: inout State) {
         // Not before: a round that is tried again would have everything looked through again for them.
         for (key, word) in writing.strangers { meet(key, word, &state) }
         for (key, word) in writing.words {
@@ -250,16 +257,16 @@ extension KubernetesResultsHands {
             }
             hand.word = ResultStatus.Word()
             if !settled.isEmpty { state.news.append((key, settled)) }
-            remember(key, word.delivered, &state, now)
+            remember(key, word.delivered, &state, hand.exportedAt)
             state.hands[key] = hand.held.isEmpty ? nil : hand
         }
     }
 
-    private static func remember(_ key: RecordKey, _ delivered: TargetMask, _ state: inout State, _ now: Tick) {
+    private static func remember(_ key: RecordKey, _ delivered: TargetMask, _ state: inout State, _ at: Tick?) {
         guard !delivered.isEmpty else { return }
         if state.recent.count >= ResultFeed.overlayCount, state.recent[key] == nil {
             (state.former, state.recent) = (state.recent, [:])
         }
-        state.recent[key] = (TargetMask(bits: (state.recent[key]?.targets.bits ?? 0) | delivered.bits), now)
+        state.recent[key] = (TargetMask(bits: (state.recent[key]?.targets.bits ?? 0) | delivered.bits), at)
     }
 }

@@ -40,6 +40,8 @@ package final class KubernetesResultsHands: Sendable {
         var createdAt: Int64
         /// When this leader first had it in hand: how old it is at the least, whatever clocks on walls show.
         var handedAt: Tick
+        /// When the patch was asked for by which it is exported.
+        var exportedAt: Tick?
         /// Where it is settled, of what the feed is told when that is written: it is aside.
         var owed = TargetMask(bits: 0)
 
@@ -64,9 +66,9 @@ package final class KubernetesResultsHands: Sendable {
         var toComplete: [UInt64: RecordKey] = [:]
         /// What is written, and the feed was not told yet.
         var news: [(RecordKey, TargetMask)] = []
-        /// Where results were delivered that were written about of late, and when; and before that.
-        var recent: [RecordKey: (targets: TargetMask, at: Tick)] = [:]
-        var former: [RecordKey: (targets: TargetMask, at: Tick)] = [:]
+        /// Where results were delivered that were written about of late, and when they were exported; and before that.
+        var recent: [RecordKey: (targets: TargetMask, at: Tick?)] = [:]
+        var former: [RecordKey: (targets: TargetMask, at: Tick?)] = [:]
         /// Where results were delivered that are in nobody's hand: they may be called dead there.
         var strangers: [RecordKey: TargetMask] = [:]
         var hasNewStrangers = false
@@ -160,8 +162,8 @@ package final class KubernetesResultsHands: Sendable {
     /// Results that are looked for.
     var strangers: Set<RecordKey> { state.withLock { Set($0.strangers.keys) } }
 
-    /// When a result was last written about, if that was of late: whoever is shown it has been shown what happened before.
-    func writtenAt(_ key: RecordKey) -> Tick? { state.withLock { ($0.recent[key] ?? $0.former[key])?.at } }
+    /// When a result was exported, if that was of late: whoever is shown it so has been shown what happened before.
+    func exportedAt(_ key: RecordKey) -> Tick? { state.withLock { ($0.recent[key] ?? $0.former[key])?.at } }
 
     /// What was written since it was last asked.
     func takeNews() -> [(RecordKey, TargetMask)] {

@@ -54,8 +54,7 @@ extension KubernetesResultsReading {
         if entry.change == .added, entry.createdMilliseconds > 0 {
             let age = UInt64(max(0, turn.wall - entry.createdMilliseconds))
             shown.until = max(shown.until, turn.now.subtracting(milliseconds: age))
-        } else if entry.state == .exported || entry.change == .deleted, let at = hands.writtenAt(entry.key) {
-            // Our last patch of it; earlier ones are of earlier times.
+        } else if entry.state == .exported || entry.change == .deleted, let at = hands.exportedAt(entry.key) {
             shown.until = max(shown.until, at)
         }
     }
@@ -65,7 +64,8 @@ extension KubernetesResultsReading {
             if feed.isInStep(target) {
                 behindSince[target] = nil
             } else if behindSince[target] == nil {
-                behindSince[target] = now
+                // What the watch had shown by then it was handed.
+                behindSince[target] = min(now, shown.until)
             }
         }
     }

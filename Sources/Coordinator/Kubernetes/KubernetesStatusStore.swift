@@ -277,12 +277,13 @@ public final class KubernetesStatusStore: StatusStore {
         guard let place = hands.place(of: key) else { return end(key, .gone, turn, hands) }
         let body = KubernetesStatusText.patch(
             seen, targets: hands.targets, milliseconds: SystemClock.unixMilliseconds())
+        let asked = SystemClock.now()
         do throws(APIFailure) {
             let stored = try await cluster.client.patch(
                 .probeResults, namespace: place.namespace, name: place.name, patch: body,
                 milliseconds: Self.patchMilliseconds)
             // Nothing follows what is exported, so its version is not looked for.
-            if seen.status.state == .exported { hands.exported(key, seen.status) }
+            if seen.status.state == .exported { hands.exported(key, seen.status, asked: asked) }
             guard seen.status.state != .exported, let (batch, entry) = Self.read(stored) else {
                 return end(key, .written(version: nil), turn, hands)
             }

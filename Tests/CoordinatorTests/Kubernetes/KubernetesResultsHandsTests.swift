@@ -40,7 +40,7 @@ import Testing
         while let step = writing.round.next(&ended, besides: hands.foretold) {
             steps.append(step)
             if case .patch(let key, let wanted) = step, wanted.status.state == .exported {
-                hands.exported(key, wanted.status)
+                hands.exported(key, wanted.status, asked: at(0))
             }
             guard case .patch(let key, _) = step, let end = writing.round.answer(key, .written(version: "9")) else {
                 continue
