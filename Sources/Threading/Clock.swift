@@ -3,15 +3,12 @@ public import Model
 
 /// The clocks of this machine. Only shells may look at them; decisions take a `Tick`.
 public enum SystemClock {
-    /// Monotonic time, which also counts while the machine sleeps. It begins ten years before the machine does: what waits for
-    /// longer than the machine runs has a tick, too.
+    /// Monotonic time, which also counts while the machine sleeps.
     public static func now() -> Tick {
         var time = timespec()
         unsafe clock_gettime(CLOCK_BOOTTIME, &time)
-        return Tick(nanoseconds: (UInt64(time.tv_sec) + tenYears) * 1_000_000_000 + UInt64(time.tv_nsec))
+        return Tick(nanoseconds: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
     }
-
-    private static let tenYears: UInt64 = 315_360_000
 
     /// Milliseconds since 1970-01-01T00:00:00Z, for what people read.
     public static func unixMilliseconds() -> Int64 {

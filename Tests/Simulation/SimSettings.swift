@@ -73,7 +73,7 @@ class SimNode {
         self.world = world
         self.name = name
         rate = 0.98 + Double(world.rng.below(41)) / 1_000
-        // As the product's clock, which knows of what was before the machine.
+        // Machines that have run for longer than any result has waited: no clock of theirs tells of more.
         offset = (1_000_000 + world.rng.below(1_000)) * World.second
     }
 
