@@ -9,9 +9,9 @@ import Testing
 
 /// Calls `body` with a fresh directory and removes it afterwards.
 func withTemporaryDirectory<R>(_ body: (String) async throws -> R) async throws -> R {
-    var template = Array("/tmp/sidereal-backends-XXXXXX".utf8CString)
-    guard unsafe mkdtemp(&template) != nil else { throw CocoaError(.fileWriteUnknown) }
-    let path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    let path = FileManager.default.temporaryDirectory.path + "/sidereal-backends-" + UUID().uuidString
+    try FileManager.default.createDirectory(
+        atPath: path, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
     defer { try? FileManager.default.removeItem(atPath: path) }
     return try await body(path)
 }
