@@ -20,7 +20,7 @@ let package = Package(
     products: [
         .executable(name: "sidereal-export", targets: ["SiderealExport"]),
         // For benchmarks/Package.swift.
-        Product.library(
+        .library(
             name: "Measured",
             targets: ["Model", "Formats", "Protocol", "Synthetic", "Compression", "Ledger", "Backends"]),
     ],
