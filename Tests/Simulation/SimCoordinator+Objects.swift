@@ -70,7 +70,7 @@ extension SimCoordinator {
             case .poll(let pages): results.reading.took(results.objects.poll(pages: pages), &turn)
             }
         }
-        return (try? results.reading.end(turn, failing: results.objects.failingSince)) ?? []
+        return (try? results.reading.end(turn, results.objects.standing)) ?? []
     }
 
     private static let turnBytes = 1_500

@@ -21,6 +21,10 @@ final class SimObjectFeed {
     private var watch: SimWatch?
     private var isClosed = false
     private var failing: (list: Tick?, watch: Tick?)
+    private var isWatching = false
+    var standing: ObjectFeed.Standing {
+        ObjectFeed.Standing(failingSince: failingSince, isWatching: isWatching)
+    }
     var failingSince: Tick? {
         if world.plant == .silentWatchIsFine { return failing.list }
         return [failing.list, failing.watch].compactMap { $0 }.min()
@@ -80,10 +84,12 @@ final class SimObjectFeed {
         case .listed: ready.append(.output(.listed))
         case .selectorUnknown:
             watch?.close()
+            isWatching = false
             ready.append(.output(.selectorUnknown))
         case .list(let id, let limit, let token, let usesSelector): list(id, limit, token, usesSelector)
         case .watch(let id, let version, let seconds, let usesSelector):
             watch?.close()
+            isWatching = false
             follow(id, version, seconds, usesSelector)
         }
     }
@@ -157,10 +163,12 @@ final class SimObjectFeed {
         }
         opened.ended = { self.watchEnded(id, $0) }
         watch = opened
+        isWatching = true
     }
 
     private func watchEnded(_ id: UInt64, _ failure: APIFailure?) {
         guard !isClosed, machine.isCurrentWatch(id) else { return }
+        isWatching = false
         failing.watch = failure == nil ? nil : failing.watch ?? node.tick
         if let failure { tell(failure) }
         handle(.watchEnded(id: id, failure))

@@ -26,8 +26,8 @@ extension KubernetesResultsReading {
         }
     }
 
-    /// While everything works, whoever reads has everything within this.
-    private static let behindMilliseconds: UInt64 = 2_000
+    /// While everything works, whoever reads has everything within this; also when a watch has just followed another.
+    private static let behindMilliseconds = KubernetesResultsReading.catchUpMilliseconds + 1_000
 
     private func unhanded(_ target: Int) -> (count: UInt64, oldest: Int64?) {
         var (count, oldest) = feed.backlog(of: target)
@@ -80,11 +80,11 @@ extension KubernetesResultsReading {
     }
 
     /// How far the watch is. That nothing is there at a look does not mean that nothing comes a moment later.
-    mutating func watched(_ turn: Turn, isFailing: Bool) {
-        if isFailing { shown.failed = turn.now }
+    mutating func watched(_ turn: Turn, _ standing: ObjectFeed.Standing) {
+        if standing.failingSince != nil || !standing.isWatching { shown.shut = turn.now }
         if !turn.isDrained { shown.busy = turn.now }
-        // One that works again has to catch up first.
-        let isNew = shown.failed.map { turn.now.milliseconds(since: $0) < Self.catchUpMilliseconds } ?? false
+        // One that is open again has to catch up first.
+        let isNew = shown.shut.map { turn.now.milliseconds(since: $0) < Self.catchUpMilliseconds } ?? false
         guard !isNew, turn.now.milliseconds(since: shown.busy) >= Self.quietMilliseconds else { return }
         shown.until = turn.now
     }

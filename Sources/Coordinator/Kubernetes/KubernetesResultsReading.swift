@@ -58,9 +58,9 @@ package struct KubernetesResultsReading {
     var behindSince: [Tick?]
     private var listBegan: Tick?
     var passedAt: [Tick?]
-    /// What happened until then the watch has shown, as far as lists have not; when it last failed, and when it last told something
-    /// or was not asked.
-    var shown: (until: Tick, failed: Tick?, busy: Tick)
+    /// What happened until then the watch has shown, as far as lists have not; when it was last not open or failed, and when it
+    /// last told something or was not asked.
+    var shown: (until: Tick, shut: Tick?, busy: Tick)
     private var search: (keys: Set<RecordKey>, at: Tick?, isWanted: Bool) = ([], nil, false)
     private var searchPause: UInt64 = 60_000
     /// Records to look for, those of which the list under way tells, and those that it has told of.
@@ -108,12 +108,12 @@ package struct KubernetesResultsReading {
 
     /// What the turn came to: results for targets with room, else news, else nothing.
     ///
-    /// - Parameter failing: since when something cannot be read.
-    package mutating func end(_ ended: Turn, failing: Tick?) throws(StoreError) -> [ResultEvent] {
+    /// - Parameter standing: how whoever reads the server stands after it.
+    package mutating func end(_ ended: Turn, _ standing: ObjectFeed.Standing) throws(StoreError) -> [ResultEvent] {
         var turn = ended
         watchStands(turn.now)
-        if turn.isDrained, trouble == nil, failing == nil { tellPassed(&turn) }
-        watched(turn, isFailing: failing != nil)
+        if turn.isDrained, trouble == nil, standing.failingSince == nil { tellPassed(&turn) }
+        watched(turn, standing)
         if !sought.done.isEmpty {
             turn.events.append(.looked(sought.done))
             sought.done = [:]

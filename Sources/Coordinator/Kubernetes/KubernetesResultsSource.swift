@@ -42,8 +42,8 @@ public actor KubernetesResultsSource: ResultSource {
                 reading.took(output, &turn)
             }
         }
-        let failing = await objects.failingSince
-        return try reading.end(turn, failing: failing)
+        let standing = await objects.standing
+        return try reading.end(turn, standing)
     }
 
     /// What was seen and not handed over; one at least where nobody knows.

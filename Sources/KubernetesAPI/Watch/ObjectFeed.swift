@@ -47,9 +47,26 @@ public actor ObjectFeed {
     private var ring: (@Sendable () -> Void)?
     /// Since when lists fail, and since when the watch does. One that works says nothing of the other.
     private var failing: (list: Tick?, watch: Tick?)
+    private var isWatching = false
 
     /// Since when something fails; nil: nothing does.
     public var failingSince: Tick? { [failing.list, failing.watch].compactMap { $0 }.min() }
+
+    /// What is to be known of a reader besides what it shows.
+    public struct Standing: Sendable, Equatable {
+        /// ``ObjectFeed/failingSince``.
+        public var failingSince: Tick?
+        /// A watch is open: the server has answered, and tells what happens. One that is asked for tells nothing yet.
+        public var isWatching: Bool
+
+        /// How a reader stands.
+        public init(failingSince: Tick?, isWatching: Bool) {
+            (self.failingSince, self.isWatching) = (failingSince, isWatching)
+        }
+    }
+
+    /// How it stands now.
+    public var standing: Standing { Standing(failingSince: failingSince, isWatching: isWatching) }
 
     /// - Parameters:
     ///   - namespace: nil: all of them.
@@ -174,6 +191,7 @@ public actor ObjectFeed {
         case .listed: tell(.listed)
         case .selectorUnknown:
             watching?.cancel()
+            isWatching = false
             tell(.selectorUnknown)
         case .list(let id, let limit, let token, let usesSelector):
             var quest = ListQuest(resource, namespace: namespace)
@@ -193,8 +211,13 @@ public actor ObjectFeed {
             quest.seconds = seconds
             quest.fieldSelector = usesSelector ? fieldSelector : nil
             watching?.cancel()
+            isWatching = false
             watching = Task { [weak self, client] in
-                let failure = await Self.follow(client, quest) { await self?.offer(id, $0) ?? false }
+                let failure = await Self.follow(client, quest) {
+                    await self?.opened(id)
+                } offer: {
+                    await self?.offer(id, $0) ?? false
+                }
                 await self?.watchEnded(id, failure)
             }
         }
@@ -206,10 +229,12 @@ public actor ObjectFeed {
 
     /// Reads a watch to its end; nil if that came in good order.
     private static func follow(
-        _ client: KubernetesClient, _ quest: WatchQuest, _ offer: (WatchPiece) async -> Bool
+        _ client: KubernetesClient, _ quest: WatchQuest, opened: () async -> Void,
+        offer: (WatchPiece) async -> Bool
     ) async -> APIFailure? {
         do throws(APIFailure) {
             let stream = try await client.watch(quest)
+            await opened()
             while var piece = try await stream.next() {
                 let status = piece.status
                 piece.status = nil
@@ -250,6 +275,10 @@ public actor ObjectFeed {
         handle(.listFailed(id: id, failure))
     }
 
+    private func opened(_ id: UInt64) {
+        if machine.isCurrentWatch(id) { isWatching = true }
+    }
+
     /// Returns when the reader has taken the piece; false if it never will.
     private func offer(_ id: UInt64, _ piece: WatchPiece) async -> Bool {
         guard !isClosed, machine.isCurrentWatch(id) else { return false }
@@ -262,6 +291,7 @@ public actor ObjectFeed {
 
     private func watchEnded(_ id: UInt64, _ failure: APIFailure?) {
         guard !isClosed, machine.isCurrentWatch(id) else { return }
+        isWatching = false
         failing.watch = failure == nil ? nil : failing.watch ?? SystemClock.now()
         if let failure { tell(.trouble(failure)) }
         handle(.watchEnded(id: id, failure))
