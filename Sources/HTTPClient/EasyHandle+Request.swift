@@ -18,8 +18,9 @@ extension EasyHandle {
         set(CURLOPT_PROTOCOLS_STR, "http,https")
         set(CURLOPT_FOLLOWLOCATION, 0)
         // A paused stream of HTTP/2 would hold up all others of its connection: libcurl stops reading that.
-        set(CURLOPT_HTTP_VERSION, Int(isStream ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS))
-        if request.sharesConnection { set(CURLOPT_PIPEWAIT, 1) }
+        let isAlone = isStream || request.sharing == .alone
+        set(CURLOPT_HTTP_VERSION, Int(isAlone ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS))
+        if request.sharing == .shared { set(CURLOPT_PIPEWAIT, 1) }
         // Signals and alarms are the process's, not a library's.
         set(CURLOPT_NOSIGNAL, 1)
         // Without this the end of a transfer waits for its name lookup, and all other transfers with it.

@@ -181,9 +181,19 @@ public struct HTTPRequest: Sendable, CustomStringConvertible, CustomReflectable 
     /// Only over a connection that an earlier request opened; the request fails with `.noOpenConnection`, unsent, if
     /// there is none any more. With a client of one connection, two requests then certainly meet the same peer.
     public var needsOpenConnection = false
-    /// Rather wait for a connection that is being opened than open another beside it, in case that it turns out to be one
-    /// of HTTP/2, which carries many requests at once.
-    public var sharesConnection = false
+    /// How many requests a connection carries at a time.
+    public enum Sharing: Sendable {
+        /// As many as the server's protocol allows; where none is open yet, each opens one.
+        case any
+        /// The same, but a request rather waits for a connection that is being opened than open another beside it, in case
+        /// that it turns out to be one of HTTP/2, which carries many at once.
+        case shared
+        /// One: HTTP/1.1, over connections that are kept.
+        case alone
+    }
+
+    /// Over which connections it may go.
+    public var sharing = Sharing.any
 
     /// A request with the defaults.
     public init(

@@ -305,4 +305,21 @@ import Testing
             #expect(texts == Set((1...40).map { "connection=1 body=\($0 * 1000)" }))
         }
     }
+
+    /// What goes alone speaks HTTP/1.1 beside those that share, over a connection that is kept for the next of its kind.
+    @Test func aloneIsBesideHTTP2() async throws {
+        try await withBench { bench, client in
+            try bench.makeCertificate("server", by: "ca")
+            let url = "https://localhost:\(try bench.serve("server", http2: true))/"
+            let tls = TLSSettings(caFile: bench.path("ca.crt"))
+            var (shared, alone) = (request(.get, url, tls: tls), request(.get, url, tls: tls))
+            (shared.sharing, alone.sharing) = (.shared, .alone)
+            var found: [String] = []
+            for next in [shared, alone, shared, alone] {
+                let response = try await client.send(next)
+                found.append("\(response.protocolVersion.rawValue) \(response.openedConnection ? "new" : "kept")")
+            }
+            #expect(found == ["HTTP/2 new", "HTTP/1.1 new", "HTTP/2 kept", "HTTP/1.1 kept"])
+        }
+    }
 }

@@ -5,7 +5,7 @@ import Threading
 
 /// The connections to a server, left for new ones when they have fallen silent.
 ///
-/// All calls share a connection of HTTP/2. When the network forgets it (a load balancer that died, a rule that changed), TCP
+/// Most calls share a connection of HTTP/2. When the network forgets it (a load balancer that died, a rule that changed), TCP
 /// notices after minutes, and until then libcurl would give it every next call, a leader's lease among them. So a call that ends
 /// by its time, on connections over which no answer has come since it began, is the last that went over them. One that ends by its
 /// time while others are answered was only slow.
