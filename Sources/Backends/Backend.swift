@@ -66,17 +66,30 @@ public enum RecordWriter: Sendable {
     case file(FileRequestBuilder)
 
     /// Appends one record. `scratch` is the caller's, reused from record to record.
+    ///
+    /// - Parameter text: the record in the target's format, if it was written for another target already.
     @inline(__always)
     public func append(
-        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter,
-        scratch: inout ByteWriter
+        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, as text: Span<UInt8>? = nil,
+        into out: inout ByteWriter, scratch: inout ByteWriter
     ) {
         switch self {
-        case .splunk(let builder): builder.append(record, of: bytes, into: &out, scratch: &scratch)
-        case .elasticsearch(let builder): builder.append(record, of: bytes, into: &out, scratch: &scratch)
-        case .s3(let builder): builder.append(record, of: bytes, into: &out)
-        case .syslog(let builder): builder.append(record, of: bytes, into: &out, scratch: &scratch)
-        case .file(let builder): builder.append(record, of: bytes, into: &out)
+        case .splunk(let builder): builder.append(record, of: bytes, as: text, into: &out, scratch: &scratch)
+        case .elasticsearch(let builder): builder.append(record, of: bytes, as: text, into: &out, scratch: &scratch)
+        case .s3(let builder): builder.append(record, of: bytes, as: text, into: &out)
+        case .syslog(let builder): builder.append(record, of: bytes, as: text, into: &out, scratch: &scratch)
+        case .file(let builder): builder.append(record, of: bytes, as: text, into: &out)
+        }
+    }
+
+    /// What writes a record's own text.
+    public var encoder: FormatEncoder {
+        switch self {
+        case .splunk(let builder): builder.encoder
+        case .elasticsearch(let builder): builder.encoder
+        case .s3(let builder): builder.encoder
+        case .syslog(let builder): builder.encoder
+        case .file(let builder): builder.encoder
         }
     }
 }

@@ -46,4 +46,12 @@ public enum FormatEncoder: RecordEncoder {
         case .ocsf(let encoder): encoder.encode(record, of: bytes, into: &out)
         }
     }
+
+    /// Appends `record`, or the text that was made of it before for somebody else.
+    @inline(__always)
+    public func encode(
+        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, as text: Span<UInt8>?, into out: inout ByteWriter
+    ) {
+        if let text { out.append(text) } else { encode(record, of: bytes, into: &out) }
+    }
 }

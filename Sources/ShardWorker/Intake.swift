@@ -31,6 +31,8 @@ actor Intake {
     private let metrics: IntakeMetrics
     private var reader: ProbeResultReader
     private var builders: [LaneBuilder]
+    /// For each format that several targets want.
+    private let texts: [SharedText]
     /// What of an input was looked at: its records are counted and the refused ones reported, though targets that lag
     /// read them again. Not a mark up to where: targets begin at different places, so a stretch behind one that was
     /// read may never have been.
@@ -43,6 +45,7 @@ actor Intake {
     ) {
         self.limits = limits
         self.metrics = metrics
+        texts = SharedText.join(builders)
         self.builders = builders
         self.refuse = refuse
         reader = ProbeResultReader(limits: limits)
@@ -96,6 +99,7 @@ actor Intake {
         defer { swap(&reader, &self.reader) }
         let builders = targets.map { self.builders[$0] }
         for (place, builder) in builders.enumerated() { builder.begin(chunk, skipping: skips?[place]) }
+        for text in texts { text.begin(for: builders.count { $0.text === text }) }
         var lines = LineCutter(0..<chunk.bytes.count)
         while let (whole, text) = lines.next(span) {
             let isCut = chunk.isCut && whole.upperBound == chunk.bytes.count
@@ -114,6 +118,7 @@ actor Intake {
                             + " (limits.maxRecordBytes)")
                 }
                 try reader.read(span, text)
+                for text in texts { text.forget() }
                 for builder in builders where !builder.has(place.lowerBound) {
                     builder.append(reader.record, of: span, at: place, now: now)
                 }

@@ -8,6 +8,8 @@ import Model
 /// All that changes is one value, so that a record asks once whether it may be changed, and not for each of its parts.
 final class LaneBuilder {
     let lane: TargetLane
+    /// What it shares with other targets of the same intake; nil: there is none of the same format.
+    var text: SharedText?
     private var batch: OpenBatch
 
     init(
@@ -30,8 +32,11 @@ final class LaneBuilder {
     func append(
         _ record: borrowing ProbeResult, of bytes: Span<UInt8>, at place: Range<UInt64>, now: Tick
     ) {
-        batch.append(record, of: bytes, at: place, now: now)
+        batch.append(record, of: bytes, as: text, at: place, now: now)
     }
+
+    /// What writes a record's own text.
+    var encoder: FormatEncoder { batch.writer.encoder }
 
     /// Ends a chunk: blank lines and refused records at its end are settled with the rest.
     func end(_ chunk: Chunk) { batch.end(chunk) }
@@ -48,7 +53,7 @@ final class LaneBuilder {
 
 /// Collects one target's records into batches.
 private struct OpenBatch: ~Copyable {
-    private let writer: RecordWriter
+    let writer: RecordWriter
     private let bounds: BatchBounds
     private var batching: Batching
     private var out: ByteWriter
@@ -99,11 +104,17 @@ private struct OpenBatch: ~Copyable {
 
     /// Appends a record that lies at `place` of the input.
     mutating func append(
-        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, at place: Range<UInt64>, now: Tick
+        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, as text: SharedText?, at place: Range<UInt64>,
+        now: Tick
     ) {
         if cut <= place.lowerBound { closeAtCuts(upTo: place.lowerBound) }
         let mark = out.count
-        writer.append(record, of: bytes, into: &out, scratch: &scratch)
+        if let text, text.isShared {
+            text.write(record, of: bytes)
+            writer.append(record, of: bytes, as: text.bytes.span, into: &out, scratch: &scratch)
+        } else {
+            writer.append(record, of: bytes, into: &out, scratch: &scratch)
+        }
         let size = out.count - mark
         if batching.mustClose(before: size) { close(keepingFrom: mark) }
         if record.executedAt < earliest { earliest = record.executedAt }

@@ -7,7 +7,7 @@ public import Model
 /// there answers 409 and nothing arrives twice. The index is named after the record's own date, so that a repeated
 /// record meets the same index whenever it comes.
 public struct ElasticsearchRequestBuilder: Sendable {
-    private let encoder: FormatEncoder
+    let encoder: FormatEncoder
     private let actionStart: SealedBytes
     private let isDataStream: Bool
     let bulkURL: String
@@ -30,9 +30,11 @@ public struct ElasticsearchRequestBuilder: Sendable {
     }
 
     /// Appends the action and the document, a line each.
+    ///
+    /// - Parameter text: the record in the target's format, if somebody else has written it already.
     public func append(
-        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter,
-        scratch: inout ByteWriter
+        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, as text: Span<UInt8>? = nil,
+        into out: inout ByteWriter, scratch: inout ByteWriter
     ) {
         out.append(actionStart.span)
         if !isDataStream { record.writeExecutionDate(of: bytes, into: &out) }
@@ -44,20 +46,21 @@ public struct ElasticsearchRequestBuilder: Sendable {
         if encoder.writesJSON {
             // The document's own opening brace becomes the comma after the time stamp.
             let brace = out.count
-            encoder.encode(record, of: bytes, into: &out)
+            encoder.encode(record, of: bytes, as: text, into: &out)
             out.replace(at: brace, with: 0x2C)
             out.append(0x0A)
         } else {
-            wrapped(record, bytes, &out, &scratch)
+            wrapped(record, bytes, text, &out, &scratch)
         }
     }
 
     /// A line of text as a document (Elastic Common Schema: `message`, `event.*`).
     private func wrapped(
-        _ record: borrowing ProbeResult, _ bytes: Span<UInt8>, _ out: inout ByteWriter, _ scratch: inout ByteWriter
+        _ record: borrowing ProbeResult, _ bytes: Span<UInt8>, _ text: Span<UInt8>?, _ out: inout ByteWriter,
+        _ scratch: inout ByteWriter
     ) {
         scratch.removeAll()
-        encoder.encode(record, of: bytes, into: &scratch)
+        encoder.encode(record, of: bytes, as: text, into: &scratch)
         out.append(",\"message\":\"")
         JSONText.escape(scratch.span, into: &out)
         out.append("\",\"event\":{\"id\":")

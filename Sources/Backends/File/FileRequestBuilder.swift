@@ -3,7 +3,7 @@ public import Model
 
 /// Writes one record per line.
 public struct FileRequestBuilder: Sendable {
-    private let encoder: FormatEncoder
+    let encoder: FormatEncoder
     /// What the names of finished files end in.
     let fileExtension: String
     /// Behind the name of a file that is still written: collectors look for finished ones.
@@ -16,8 +16,12 @@ public struct FileRequestBuilder: Sendable {
     }
 
     /// Appends one line with its end.
-    public func append(_ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter) {
-        encoder.encode(record, of: bytes, into: &out)
+    ///
+    /// - Parameter text: the record in the target's format, if somebody else has written it already.
+    public func append(
+        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, as text: Span<UInt8>? = nil, into out: inout ByteWriter
+    ) {
+        encoder.encode(record, of: bytes, as: text, into: &out)
         out.append(0x0A)
     }
 

@@ -8,7 +8,7 @@ public import Model
 /// Every object is encrypted by KMS, locked in COMPLIANCE mode from the moment of its upload, carries its SHA-256, which
 /// Object Lock demands and S3 checks, and never takes the place of another.
 public struct S3RequestBuilder: Sendable {
-    private let encoder: FormatEncoder
+    let encoder: FormatEncoder
     private let settings: S3Settings
     let address: S3Address
     let keys: S3Key
@@ -28,8 +28,12 @@ public struct S3RequestBuilder: Sendable {
     }
 
     /// Appends one line with its end.
-    public func append(_ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter) {
-        encoder.encode(record, of: bytes, into: &out)
+    ///
+    /// - Parameter text: the record in the target's format, if somebody else has written it already.
+    public func append(
+        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, as text: Span<UInt8>? = nil, into out: inout ByteWriter
+    ) {
+        encoder.encode(record, of: bytes, as: text, into: &out)
         out.append(0x0A)
     }
 

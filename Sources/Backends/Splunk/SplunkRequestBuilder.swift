@@ -6,7 +6,7 @@ public import Model
 /// Only the keys `time host source sourcetype index event fields` may stand in an envelope: Splunk answers 200 to an
 /// unknown one and drops the event and all that follow.
 public struct SplunkRequestBuilder: Sendable {
-    private let encoder: FormatEncoder
+    let encoder: FormatEncoder
     /// From after the time up to the event.
     private let middle: SealedBytes
     let eventURL: String
@@ -38,19 +38,21 @@ public struct SplunkRequestBuilder: Sendable {
     }
 
     /// Appends one envelope. `time` has microseconds, the most HEC keeps; the nanoseconds are in the event.
+    ///
+    /// - Parameter text: the record in the target's format, if somebody else has written it already.
     public func append(
-        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, into out: inout ByteWriter,
-        scratch: inout ByteWriter
+        _ record: borrowing ProbeResult, of bytes: Span<UInt8>, as text: Span<UInt8>? = nil,
+        into out: inout ByteWriter, scratch: inout ByteWriter
     ) {
         out.append("{\"time\":")
         record.executedAt.writeDecimalSeconds(digits: 6, into: &out)
         out.append(middle.span)
         if encoder.writesJSON {
             out.append(",\"event\":")
-            encoder.encode(record, of: bytes, into: &out)
+            encoder.encode(record, of: bytes, as: text, into: &out)
         } else {
             scratch.removeAll()
-            encoder.encode(record, of: bytes, into: &scratch)
+            encoder.encode(record, of: bytes, as: text, into: &scratch)
             out.append(",\"event\":\"")
             JSONText.escape(scratch.span, into: &out)
             out.append("\",\"fields\":{\"uid\":")
