@@ -1,7 +1,12 @@
 public import ExportCore
+import Model
 import Synchronization
+import Threading
 
 /// Feeds the inputs to the workers, each target at its own pace.
+///
+/// Targets at the same place share one reading. One that has no room for a moment is waited for, as long as `FeedPatience`
+/// allows: apart, each is read for, and the processor's time for that is taken from all.
 public struct FeedLoop<Sink: RecordSink>: Sendable {
     /// How feeding ended.
     public enum Ending: Sendable, Equatable {
@@ -27,14 +32,21 @@ public struct FeedLoop<Sink: RecordSink>: Sendable {
     /// Returns when every target was given everything after its start, or after a stop.
     public func run(from starts: [ChunkRef]) async throws(InputError) -> Ending {
         var schedule = FeedSchedule(starts: starts)
+        var patience = FeedPatience(saving: true)
         var turns = 0
         while !stop.isSet {
             turns += 1
             // Batches close by age also while chunks keep coming.
             if turns % 8 == 0 { await sink.closeBatches(force: false) }
-            let next = schedule.next(hasRoom: sink.hasRoom()) { reader.isAvailable($0) }
+            let hasRoom = sink.hasRoom()
+            let began = SystemClock.now()
+            let isShort = schedule.isParting(hasRoom: hasRoom) { reader.isAvailable($0) }
+            let waits = patience.waits(isShort: isShort, now: began)
+            let next = schedule.next(hasRoom: hasRoom, waits: waits) { reader.isAvailable($0) }
             if let (ref, targets) = next, let chunk = try await reader.read(ref) {
                 await sink.take(chunk, for: targets)
+                let took = SystemClock.now().nanoseconds - began.nanoseconds
+                patience.saved(nanoseconds: took * UInt64(targets.count - 1))
                 schedule.advance(
                     targets,
                     to: chunk.isLast

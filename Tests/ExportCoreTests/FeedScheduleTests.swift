@@ -68,6 +68,24 @@ import Testing
         #expect(fed == [nil, [0], nil])
     }
 
+    @Test func whoWaitsLeavesNobodyBehindAndDelaysNobodyElse() {
+        let away = ChunkRef(file: 0, offset: 7)
+        var schedule = FeedSchedule(starts: [Self.beginning, Self.beginning, away])
+        let hasRoom = [true, false, true]
+        #expect(schedule.isParting(hasRoom: hasRoom) { _ in true })
+        #expect(!schedule.isParting(hasRoom: hasRoom) { $0 == away }, "nobody can go on there")
+        for _ in 0..<3 {
+            let next = schedule.next(hasRoom: hasRoom, waits: true) { _ in true }
+            #expect(next?.ref == away)
+            #expect(next?.targets == [2])
+        }
+        #expect(schedule.next(hasRoom: [true, false, false], waits: true, isAvailable: { _ in true }) == nil)
+        #expect(schedule.next(hasRoom: [true, false, false], isAvailable: { _ in true })?.targets == [0])
+        #expect(!schedule.isParting(hasRoom: [true, true, false]) { _ in true })
+        let both = schedule.next(hasRoom: [true, true, false], waits: true) { _ in true }
+        #expect(both?.targets == [0, 1])
+    }
+
     @Test func cursorsThatMeetShareReadingsAgain() {
         let input = Input(pieces: [10])
         var schedule = FeedSchedule(starts: [ChunkRef(file: 0, offset: 0), ChunkRef(file: 0, offset: 4)])

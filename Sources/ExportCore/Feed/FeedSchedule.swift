@@ -24,8 +24,9 @@ public struct ChunkRef: Hashable, Sendable, Comparable {
 ///
 /// Promises:
 /// 1. Every target gets every piece once, in order.
-/// 2. A target without room is never fed and never delays one that has room.
+/// 2. A target without room is never fed and delays one that has room only where the caller wants that.
 /// 3. Targets with room take turns.
+/// 4. Who is asked to wait waits only for targets at the same place, and never longer than the caller says.
 public struct FeedSchedule: Sendable {
     private var cursors: [ChunkRef]
     /// When each target was last fed, as a count of readings.
@@ -41,14 +42,29 @@ public struct FeedSchedule: Sendable {
     /// Where a target stands.
     public func cursor(of target: Int) -> ChunkRef { cursors[target] }
 
+    /// Whether somebody without room stands where somebody with room does: whoever goes on now leaves them behind, and
+    /// they read for themselves until they meet again.
+    public func isParting(hasRoom: [Bool], isAvailable: (ChunkRef) -> Bool) -> Bool {
+        cursors.indices.contains {
+            hasRoom[$0] && leavesBehind(cursors[$0], hasRoom) && isAvailable(cursors[$0])
+        }
+    }
+
+    private func leavesBehind(_ ref: ChunkRef, _ hasRoom: [Bool]) -> Bool {
+        cursors.indices.contains { !hasRoom[$0] && cursors[$0] == ref }
+    }
+
     /// The next piece and the targets it is for. `hasRoom[t]`: target t can take a piece. `isAvailable`: the piece
     /// exists. Nil if nobody can be fed.
+    ///
+    /// - Parameter waits: nobody is fed who would leave somebody behind.
     public mutating func next(
-        hasRoom: [Bool], isAvailable: (ChunkRef) -> Bool
+        hasRoom: [Bool], waits: Bool = false, isAvailable: (ChunkRef) -> Bool
     ) -> (ref: ChunkRef, targets: [Int])? {
         var chosen: Int?
         for target in cursors.indices where hasRoom[target] && isAvailable(cursors[target]) {
             if let best = chosen, served[best] <= served[target] { continue }
+            if waits, leavesBehind(cursors[target], hasRoom) { continue }
             chosen = target
         }
         guard let chosen else { return nil }
