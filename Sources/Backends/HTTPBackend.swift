@@ -3,12 +3,38 @@ import ExportCore
 import HTTPClient
 import Model
 import Secrets
+import Threading
 
 /// Compresses request bodies of one target: the compressor's tables are large and are kept.
 actor BodyCompressor {
     private var compressor: Gzip.Compressor?
+    /// What was compressed beforehand, one body at the most.
+    private var prepared: (body: SealedBytes, packed: SealedBytes)?
+    /// Bodies compressed so far.
+    private(set) var count = 0
+    private let executor = ThreadExecutor()
+
+    /// Compressing takes milliseconds, for which other targets' short steps would wait on the threads that tasks share.
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+
+    deinit { executor.stop() }
+
+    /// Compresses a body that ``compress(_:)`` will probably be asked for next. What goes wrong is told then.
+    func prepare(_ body: SealedBytes) {
+        guard prepared?.body !== body, let packed = try? pack(body) else { return }
+        prepared = (body, packed)
+    }
 
     func compress(_ body: SealedBytes) throws(CompressionError) -> SealedBytes {
+        if let found = prepared, found.body === body {
+            prepared = nil
+            return found.packed
+        }
+        return try pack(body)
+    }
+
+    private func pack(_ body: SealedBytes) throws(CompressionError) -> SealedBytes {
+        count += 1
         if compressor == nil { compressor = try Gzip.Compressor() }
         guard let packed = try compressor?.compress(body.span) else {
             return try Gzip.compress(body.span)
@@ -70,6 +96,7 @@ struct HTTPSender: Sendable {
                 return .failure(Refusal(verdict: .retry(reason, retryAfterMilliseconds: nil)))
             }
             headers.append(HTTPHeader("Content-Encoding", "gzip"))
+            if let upcoming = parcel.upcoming { Task { await compressor.prepare(upcoming) } }
         }
         return await send(.post, url, headers, body, pinned: pinned)
     }

@@ -32,6 +32,8 @@ public struct Parcel: Sendable {
     public let items: [Range<Int>]
     /// What an earlier process was given for exactly these records before it ended.
     public let receipt: Receipt?
+    /// What will probably be sent next, and waits for a request to end: to be compressed meanwhile.
+    public let upcoming: SealedBytes?
     /// Writes a receipt for these records down, for good, or that the one before is worth nothing.
     public let remember: Remember?
     /// Tells at once that the receiver wishes for less, where its verdict on these records takes longer.
@@ -44,12 +46,13 @@ public struct Parcel: Sendable {
 
     /// Some records of `batch`.
     public init(
-        batch: EncodedBatch, items: [Range<Int>], receipt: Receipt? = nil, remember: Remember? = nil,
-        slowDown: SlowDown? = nil
+        batch: EncodedBatch, items: [Range<Int>], receipt: Receipt? = nil, upcoming: SealedBytes? = nil,
+        remember: Remember? = nil, slowDown: SlowDown? = nil
     ) {
         self.batch = batch
         self.items = items
         self.receipt = receipt
+        self.upcoming = upcoming
         self.remember = remember
         self.slowDown = slowDown
     }

@@ -200,6 +200,7 @@ actor TargetLane {
         let isFirst = departed.insert(id).inserted
         let parcel = Parcel(
             batch: batch.encoded, items: items, receipt: isFirst ? batch.earlier?.receipt : nil,
+            upcoming: delivery.hasPermit ? nil : queue.first?.encoded.bytes,
             remember: { await self.remember($0, of: items, in: batch) },
             slowDown: { await self.heed(id) })
         let backend = backend
