@@ -41,7 +41,8 @@ extension ClusterCoordinator {
         let now = SystemClock.now()
         if isStopping { return (false, "this coordinator is stopping") }
         switch role(now) {
-        case .starting: return (false, "the lease has not been read yet: \(complaints.last)")
+        case .starting:
+            return (false, "the lease has not been read yet" + (complaints.last.isEmpty ? "" : ": \(complaints.last)"))
         case .takingOver: return (false, "this coordinator is taking over")
         case .leader: return (true, "")
         case .standby:
