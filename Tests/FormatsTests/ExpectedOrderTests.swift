@@ -29,7 +29,9 @@ import Testing
         do throws(RecordError) {
             return String(decoding: try Records.encode(bytes), as: UTF8.self)
         } catch {
-            return "refused: \(error.field)"
+            // Without what is shown of the text and its position: both depend on white space.
+            let words = error.message.split(separator: " ").prefix { $0 != "at" && $0 != "found" }
+            return "refused: \(error.field): \(words.joined(separator: " "))"
         }
     }
 
@@ -53,6 +55,40 @@ import Testing
             let damaged = mutator.mutate(records[mutator.below(records.count)])
             #expect(Self.agrees(damaged), "\(String(decoding: damaged, as: UTF8.self))")
         }
+    }
+
+    /// What lies behind a record is looked at together with its end: whatever it is, the record reads as it does alone, or is
+    /// refused for the same thing at the same place.
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
+    func textBehindARecordDecidesNothing(seed: UInt64) {
+        let records = Self.generated(seed) + [Array(Records.full.text.utf8)]
+        let behind = ["\n", "\"", "\"}}}", "}]}", "x", "0", "\",\"a\":\"", "\u{0}", "\u{e9}"].map {
+            Array(String(repeating: $0, count: 40).utf8)
+        }
+        var mutator = Mutator(seed: seed)
+        for round in 0..<1_000 {
+            var record = records[mutator.below(records.count)]
+            if mutator.below(4) > 0 { record = mutator.mutate(record) }
+            if mutator.below(4) == 0 { record.removeLast(mutator.below(record.count)) }
+            let alone = Self.account(record, record.count)
+            let tail = behind[round % behind.count]
+            #expect(Self.account(record + tail, record.count) == alone, "\(String(decoding: record, as: UTF8.self))")
+        }
+    }
+
+    private struct Account: Equatable {
+        var fields: [JSONValue] = []
+        var others: [JSONMember] = []
+        var refusal: RecordError?
+    }
+
+    /// Where all fields of the first `count` bytes are, or why they are refused.
+    private static func account(_ bytes: [UInt8], _ count: Int) -> Account {
+        var reader = ProbeResultReader()
+        do throws(RecordError) {
+            try reader.read(bytes.span, 0..<count)
+            return Account(fields: Field.allCases.map { reader.record[$0] }, others: reader.record.others)
+        } catch { return Account(refusal: error) }
     }
 
     /// Each member once more behind itself, which the short way meets first.

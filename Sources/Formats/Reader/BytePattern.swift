@@ -29,30 +29,38 @@ struct BytePattern: ~Escapable {
     /// the same bytes are compared twice.
     @inline(__always) func isSpelt(_ text: StaticString) -> Bool {
         guard count == text.utf8CodeUnitCount else { return false }
-        let other = unsafe UnsafeRawPointer(text.utf8Start)
+        return unsafe raw.withUnsafeBytes { all in
+            guard let base = all.baseAddress else { return true }
+            return unsafe Self.isSpelt((base + start).assumingMemoryBound(to: UInt8.self), text)
+        }
+    }
+
+    /// Whether the text at `place`, which is long enough, is `text`.
+    @unsafe @inline(__always) static func isSpelt(_ place: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
+        let (mine, other) = unsafe (UnsafeRawPointer(place), UnsafeRawPointer(text.utf8Start))
+        let count = text.utf8CodeUnitCount
         if count >= 8 {
             var at = 0
             while at &+ 8 < count {
-                guard unsafe word(at) == other.loadUnaligned(fromByteOffset: at, as: UInt64.self).littleEndian else {
-                    return false
-                }
+                guard unsafe alike(mine + at, other + at, UInt64.self) else { return false }
                 at &+= 8
             }
             let last = count &- 8
-            return unsafe word(last) == other.loadUnaligned(fromByteOffset: last, as: UInt64.self).littleEndian
+            return unsafe alike(mine + last, other + last, UInt64.self)
         }
         if count >= 4 {
             let last = count &- 4
-            let (head, tail) = unsafe (
-                other.loadUnaligned(as: UInt32.self).littleEndian,
-                other.loadUnaligned(fromByteOffset: last, as: UInt32.self).littleEndian
-            )
-            return half(0) == UInt64(head) && half(last) == UInt64(tail)
+            return unsafe alike(mine, other, UInt32.self) && alike(mine + last, other + last, UInt32.self)
         }
         for index in 0..<count {
-            let mine = unsafe raw.unsafeLoad(fromUncheckedByteOffset: start &+ index, as: UInt8.self)
-            guard unsafe mine == text.utf8Start[index] else { return false }
+            guard unsafe place[index] == text.utf8Start[index] else { return false }
         }
         return true
+    }
+
+    @unsafe @inline(__always) private static func alike<Word: FixedWidthInteger & BitwiseCopyable>(
+        _ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _: Word.Type
+    ) -> Bool {
+        unsafe a.loadUnaligned(as: Word.self) == b.loadUnaligned(as: Word.self)
     }
 }

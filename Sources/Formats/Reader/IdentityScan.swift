@@ -1,3 +1,4 @@
+internal import CScan
 public import Model
 
 /// Finds `metadata.uid` of a record and nothing else, for whoever has to place records and not to read them.
@@ -58,13 +59,11 @@ public enum IdentityScan {
     /// The hash, if the uid is one that the reader accepts: 1 to 128 printable ASCII characters, no space, no escape.
     private static func hash(_ bytes: Span<UInt8>, _ range: Range<Int>) -> UIDHash? {
         guard 1...128 ~= range.count else { return nil }
-        var hash = UIDHash()
-        for index in range {
-            let byte = bytes[index]
-            guard 0x21...0x7E ~= byte, byte != 0x5C else { return nil }
-            hash.add(byte)
+        let plain = ByteScan.first(bytes, range.lowerBound, range.upperBound) { word in
+            ByteScan.control(word) | ByteScan.equal(word, 0x20) | ByteScan.equal(word, 0x5C)
+                | ByteScan.beyondPrintable(word)
         }
-        return hash
+        return plain == range.upperBound ? UIDHash(bytes, range) : nil
     }
 
     /// The same by the reader's own scanner, which knows how keys with escapes are meant.
@@ -86,6 +85,23 @@ public enum IdentityScan {
             _ = try scanner.value(depth: parent == nil ? 1 : 2)
         }
         return false
+    }
+}
+
+extension UIDHash {
+    /// The hash of `bytes[range]`.
+    @inline(__always) init(_ bytes: Span<UInt8>, _ range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count)
+        self.init()
+        var at = range.lowerBound
+        while at &+ 4 <= range.upperBound {
+            for index in at..<at &+ 4 { add(unsafe bytes[unchecked: index]) }
+            at &+= 4
+        }
+        while at < range.upperBound {
+            add(unsafe bytes[unchecked: at])
+            at &+= 1
+        }
     }
 }
 
@@ -148,21 +164,17 @@ private struct Cursor: ~Copyable, ~Escapable {
         return nil
     }
 
-    /// Moves to the next quote or backslash, eight bytes at a time; false if there is none.
+    /// Moves to the next quote or backslash, sixteen bytes at a time; false if there is none.
     @inline(__always) private mutating func toQuoteOrSlash() -> Bool {
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let tops: UInt64 = 0x8080_8080_8080_8080
-        while at &+ 8 <= end {
-            let word = unsafe raw.unsafeLoadUnaligned(fromUncheckedByteOffset: at, as: UInt64.self).littleEndian
-            let quote = word ^ (ones &* 0x22)
-            let slash = word ^ (ones &* 0x5C)
-            // The lowest marked byte is exact; a borrow can only mark bytes above a true one.
-            let marked = (((quote &- ones) & ~quote) | ((slash &- ones) & ~slash)) & tops
-            if marked != 0 {
-                at &+= marked.trailingZeroBitCount >> 3
+        while at &+ 16 <= end {
+            let found = unsafe raw.withUnsafeBytes { text in
+                unsafe sidereal_quote_or_slash(text.baseAddress.unsafelyUnwrapped + at)
+            }
+            if found != 0 {
+                at &+= Int(sidereal_place(found))
                 return true
             }
-            at &+= 8
+            at &+= 16
         }
         while at < end {
             if byte(at) == 0x22 || byte(at) == 0x5C { return true }

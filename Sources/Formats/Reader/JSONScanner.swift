@@ -31,6 +31,13 @@ struct JSONScanner: ~Copyable, ~Escapable {
     /// The byte at `at`; `at < end` was checked by the caller.
     @inline(__always) func byte(_ index: Int) -> UInt8 { unsafe bytes[unchecked: index] }
 
+    /// Where the text begins. It holds as long as the scanner does.
+    var start: UnsafePointer<UInt8> {
+        @inline(__always) get {
+            unsafe raw.withUnsafeBytes { unsafe $0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self) }
+        }
+    }
+
     func fault(_ reason: JSONFault.Reason) -> JSONFault { JSONFault(reason: reason, offset: at) }
 
     @inline(__always) mutating func skipSpace() {
@@ -95,8 +102,8 @@ struct JSONScanner: ~Copyable, ~Escapable {
     @inline(__always) private func plainEnd(_ start: Int) -> Int {
         var place = start
         while place &+ 16 <= end {
-            let found = firstUnusual(place)
-            guard found == 16 else { return place &+ found }
+            let found = unusual(place)
+            guard found == 0 else { return place &+ Int(sidereal_place(found)) }
             place &+= 16
         }
         while place < end {
@@ -107,11 +114,11 @@ struct JSONScanner: ~Copyable, ~Escapable {
         return place
     }
 
-    /// The same within the sixteen bytes that begin at `start` and end before ``end``; 16 if there is none.
-    @inline(__always) private func firstUnusual(_ start: Int) -> Int {
+    /// Which of the sixteen bytes that begin at `start` and end before ``end`` they are.
+    @inline(__always) private func unusual(_ start: Int) -> UInt64 {
         unsafe raw.withUnsafeBytes { text in
             guard let base = text.baseAddress else { return 0 }
-            return Int(unsafe sidereal_first_not_plain(base + start))
+            return unsafe sidereal_not_plain(base + start)
         }
     }
 
@@ -189,7 +196,7 @@ struct JSONScanner: ~Copyable, ~Escapable {
     }
 
     /// Steps over `{`.
-    mutating func enterObject() throws(JSONFault) {
+    @inline(__always) mutating func enterObject() throws(JSONFault) {
         skipSpace()
         guard at < end else { throw fault(.unexpectedEnd) }
         guard byte(at) == 0x7B else { throw fault(.expectedObject) }

@@ -5,23 +5,25 @@ public import Model
 /// Only valid together with those bytes. Reused from record to record by ``ProbeResultReader``.
 public struct ProbeResult: Sendable {
     // Not an InlineArray: the compiler copies those 372 bytes for every call a record is passed to.
-    var fields = [JSONValue](repeating: .absent, count: Field.allCases.count)
+    var fields = [JSONValue](repeating: .absent, count: Field.count)
     /// Members no field of ours has the name of, by parent and ascending key.
     public internal(set) var others: [JSONMember] = []
+    var facts = RecordFacts()
+
     /// `spec.result.outcome`.
-    public internal(set) var outcome = Outcome.pass
+    public var outcome: Outcome { facts.outcome }
     /// `spec.result.controlEffectiveness`.
-    public internal(set) var effectiveness = Effectiveness.effective
+    public var effectiveness: Effectiveness { facts.effectiveness }
     /// `spec.result.integrityStatus`.
-    public internal(set) var integrity = Integrity.verified
+    public var integrity: Integrity { facts.integrity }
     /// `spec.audit.exportStatus`.
-    public internal(set) var exportStatus = ExportStatus.pending
+    public var exportStatus: ExportStatus { facts.exportStatus }
     /// `spec.execution.timestamp`.
-    public internal(set) var executedAt = Timestamp(seconds: 0, nanoseconds: 0)
+    public var executedAt: Timestamp { facts.executedAt }
     /// The hash of `metadata.uid`, which decides the shard.
-    public internal(set) var uidHash = UIDHash()
+    public var uidHash: UIDHash { facts.uidHash }
     /// `spec.execution.durationMs`.
-    public internal(set) var durationMs: Int64 = 0
+    public var durationMs: Int64 { facts.durationMs }
 
     /// Where a field lies.
     public subscript(field: Field) -> JSONValue {
@@ -30,7 +32,19 @@ public struct ProbeResult: Sendable {
     }
 
     mutating func reset() {
-        for index in fields.indices { fields[index] = .absent }
-        others.removeAll(keepingCapacity: true)
+        var places = fields.mutableSpan
+        for index in places.indices { unsafe places[unchecked: index] = .absent }
+        if !others.isEmpty { others.removeAll(keepingCapacity: true) }
     }
+}
+
+/// What the fields with a closed set of values hold, found while they were checked.
+struct RecordFacts {
+    var outcome = Outcome.pass
+    var effectiveness = Effectiveness.effective
+    var integrity = Integrity.verified
+    var exportStatus = ExportStatus.pending
+    var executedAt = Timestamp(seconds: 0, nanoseconds: 0)
+    var uidHash = UIDHash()
+    var durationMs: Int64 = 0
 }

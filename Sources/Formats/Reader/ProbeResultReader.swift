@@ -41,8 +41,7 @@ public struct ProbeResultReader: Sendable {
     private mutating func readRoot(_ scanner: inout JSONScanner, _ place: inout Field?) throws(JSONFault) {
         try scanner.enterObject()
         var first = true
-        try expect("\"apiVersion\":", .apiVersion, &scanner, &first, &place, depth: 1)
-        try expect("\"kind\":", .kind, &scanner, &first, &place, depth: 1)
+        try expectHead(&scanner, &first, &place)
         if scanner.take("\"metadata\":", first: &first) {
             place = .metadata
             try readMetadata(&scanner, &place)
@@ -65,10 +64,10 @@ public struct ProbeResultReader: Sendable {
     }
 
     private mutating func readMetadata(_ scanner: inout JSONScanner, _ place: inout Field?) throws(JSONFault) {
-        let start = scanner.at
         try scanner.enterObject()
+        let start = scanner.at &- 1
         var first = true
-        try expectMetadata(&scanner, &first, &place)
+        if try expectMetadata(&scanner, &first, &place) { return }
         while !scanner.takeEnd(), let key = try scanner.key(first: &first) {
             let field = KnownKeys.find(.metadata, scanner, key)
             try refuseDuplicate(field, scanner, &place)
@@ -89,8 +88,8 @@ public struct ProbeResultReader: Sendable {
     }
 
     private mutating func readSpec(_ scanner: inout JSONScanner, _ place: inout Field?) throws(JSONFault) {
-        let start = scanner.at
         try scanner.enterObject()
+        let start = scanner.at &- 1
         var first = true
         try expectSpec(&scanner, &first, &place)
         while !scanner.takeEnd(), let key = try scanner.key(first: &first) {
@@ -113,10 +112,10 @@ public struct ProbeResultReader: Sendable {
     mutating func readSection(
         _ section: Field, _ parent: JSONMember.Parent?, _ scanner: inout JSONScanner, _ place: inout Field?
     ) throws(JSONFault) {
-        let start = scanner.at
         try scanner.enterObject()
+        let start = scanner.at &- 1
         var first = true
-        try expect(section, &scanner, &first, &place)
+        if try expect(section, &scanner, &first, &place) { return }
         while !scanner.takeEnd(), let key = try scanner.key(first: &first) {
             let field = KnownKeys.find(section, scanner, key)
             try refuseDuplicate(field, scanner, &place)

@@ -1,146 +1,149 @@
 internal import Model
 
 /// The resource's schema: which fields must be there, of which type, with which values.
-enum RecordCheck {
+struct RecordCheck: ~Escapable {
+    private let fields: Span<JSONValue>
+    private let bytes: Span<UInt8>
+
+    @_lifetime(copy fields, copy bytes)
+    @inline(__always) private init(_ fields: Span<JSONValue>, _ bytes: Span<UInt8>) {
+        precondition(fields.count == Field.count)
+        self.fields = fields
+        self.bytes = bytes
+    }
+
+    private subscript(field: Field) -> JSONValue {
+        @inline(__always) get { unsafe fields[unchecked: field.rawValue] }
+    }
+
     static func check(_ record: inout ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
-        try constant(record, .apiVersion, "sidereal.cloud/v1alpha1", bytes)
-        try constant(record, .kind, "SiderealProbeResult", bytes)
-        try section(record, .metadata)
-        try section(record, .spec)
-        try section(record, .probe)
-        try section(record, .result)
-        try section(record, .execution)
-        try section(record, .audit)
-        try identity(&record, bytes)
-        try optionalString(record, .name)
-        try optionalString(record, .namespace)
-        try optionalString(record, .creationTimestamp)
-        try maps(record, bytes)
-        try probe(record, bytes)
-        try result(&record, bytes)
-        try execution(&record, bytes)
-        try others(&record, bytes)
+        record.facts = try RecordCheck(record.fields.span, bytes).facts()
+        if !record.others.isEmpty { try others(&record, bytes) }
     }
 
-    private static func section(_ record: borrowing ProbeResult, _ field: Field) throws(RecordError) {
-        guard record[field].kind == .object else { throw missing(field, "an object") }
+    private func facts() throws(RecordError) -> RecordFacts {
+        try constant(.apiVersion, "sidereal.cloud/v1alpha1")
+        try constant(.kind, "SiderealProbeResult")
+        try section(.metadata)
+        try section(.spec)
+        try section(.probe)
+        try section(.result)
+        try section(.execution)
+        try section(.audit)
+        var facts = RecordFacts()
+        facts.uidHash = try identity()
+        try optionalString(.name)
+        try optionalString(.namespace)
+        try optionalString(.creationTimestamp)
+        try map(.labels)
+        try map(.annotations)
+        try map(.controlMappings)
+        try probe()
+        try result(&facts)
+        try execution(&facts)
+        return facts
     }
 
-    private static func missing(_ field: Field, _ expected: String) -> RecordError {
+    @inline(__always) private func section(_ field: Field) throws(RecordError) {
+        guard self[field].kind == .object else { throw Self.missing(field, "an object") }
+    }
+
+    @inline(never) private static func missing(_ field: Field, _ expected: String) -> RecordError {
         RecordError(field: field.path, message: "required and missing; expected \(expected)")
     }
 
-    private static func constant(
-        _ record: borrowing ProbeResult, _ field: Field, _ wanted: StaticString, _ bytes: Span<UInt8>
-    ) throws(RecordError) {
-        let value = record[field]
+    @inline(__always) private func constant(_ field: Field, _ wanted: StaticString) throws(RecordError) {
+        let value = self[field]
         guard value.isPresent else { return }
-        guard value.kind == .string, isText(value, wanted, bytes) else {
-            throw RecordError(field: field.path, message: "expected \"\(wanted)\"\(found(value, bytes))")
-        }
+        guard value.kind == .string, isText(value, wanted) else { throw unlike(field, "\"\(wanted)\"") }
+    }
+
+    /// `field` is there, and not what was wanted.
+    @inline(never) private func unlike(_ field: Field, _ wanted: String) -> RecordError {
+        RecordError(field: field.path, message: "expected \(wanted)\(found(self[field]))")
     }
 
     /// `metadata.uid` decides the shard and travels in keys and headers of every protocol.
-    private static func identity(_ record: inout ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
-        let uid = record[.uid]
-        guard uid.isPresent else { throw missing(.uid, "the identity the API server gave the resource") }
+    @inline(__always) private func identity() throws(RecordError) -> UIDHash {
+        let uid = self[.uid]
+        guard uid.isPresent else { throw Self.missing(.uid, "the identity the API server gave the resource") }
         guard uid.kind == .string, 1...128 ~= uid.count else {
-            throw RecordError(
-                field: Field.uid.path, message: "expected a string of 1 to 128 characters\(found(uid, bytes))")
+            throw unlike(.uid, "a string of 1 to 128 characters")
         }
+        // What the scanner let through has no control characters, and no backslash without being told of.
         let plain = ByteScan.first(bytes, uid.range.lowerBound, uid.range.upperBound) { word in
-            ByteScan.control(word) | ByteScan.equal(word, 0x20) | ByteScan.equal(word, 0x5C)
-                | ByteScan.beyondPrintable(word)
+            ByteScan.equal(word, 0x20) | ByteScan.beyondPrintable(word)
         }
-        guard plain == uid.range.upperBound else {
-            throw RecordError(
-                field: Field.uid.path,
-                message: "expected printable ASCII without spaces or escapes\(found(uid, bytes))")
+        guard plain == uid.range.upperBound, !uid.hasEscapes else {
+            throw unlike(.uid, "printable ASCII without spaces or escapes")
         }
-        var hash = UIDHash()
-        for index in uid.range { hash.add(bytes[index]) }
-        record.uidHash = hash
+        return UIDHash(bytes, uid.range)
     }
 
-    private static func requiredString(_ record: borrowing ProbeResult, _ field: Field) throws(RecordError) -> JSONValue
-    {
-        let value = record[field]
-        guard value.isPresent else { throw missing(field, "a string") }
-        guard value.kind == .string else {
-            throw RecordError(field: field.path, message: "expected a string, found \(name(value.kind))")
-        }
+    @inline(__always) private func requiredString(_ field: Field) throws(RecordError) -> JSONValue {
+        let value = self[field]
+        guard value.kind == .string else { throw notString(field) }
         return value
     }
 
-    private static func optionalString(_ record: borrowing ProbeResult, _ field: Field) throws(RecordError) {
-        let value = record[field]
-        guard !value.isPresent || value.kind == .string else {
-            throw RecordError(field: field.path, message: "expected a string, found \(name(value.kind))")
-        }
+    @inline(__always) private func optionalString(_ field: Field) throws(RecordError) {
+        let value = self[field]
+        guard value.kind == .string || !value.isPresent else { throw notString(field) }
     }
 
-    private static func maps(_ record: borrowing ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
-        try map(record, .labels, bytes)
-        try map(record, .annotations, bytes)
-        try map(record, .controlMappings, bytes)
+    @inline(never) private func notString(_ field: Field) -> RecordError {
+        let value = self[field]
+        guard value.isPresent else { return Self.missing(field, "a string") }
+        return RecordError(field: field.path, message: "expected a string, found \(Self.name(value.kind))")
     }
 
-    private static func map(
-        _ record: borrowing ProbeResult, _ field: Field, _ bytes: Span<UInt8>
-    ) throws(RecordError) {
-        let value = record[field]
+    @inline(__always) private func map(_ field: Field) throws(RecordError) {
+        let value = self[field]
         guard value.kind == .object, !value.isSorted else { return }
-        if let key = JSONEntry.repeated(JSONEntry.sorted(value, bytes)) {
-            throw RecordError(field: field.path, message: "the key \"\(shown(key, bytes))\" appears twice")
+        try unsorted(field)
+    }
+
+    @inline(never) private func unsorted(_ field: Field) throws(RecordError) {
+        if let key = JSONEntry.repeated(JSONEntry.sorted(self[field], bytes)) {
+            throw RecordError(field: field.path, message: "the key \"\(Self.shown(key, bytes))\" appears twice")
         }
     }
 
-    private static func probe(_ record: borrowing ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
-        let id = try requiredString(record, .probeID)
-        guard withPlain(id, bytes, isUUID) else {
-            throw RecordError(field: Field.probeID.path, message: "expected a UUID\(found(id, bytes))")
-        }
-        guard try requiredString(record, .profile).count > 0 else {
+    @inline(__always) private func probe() throws(RecordError) {
+        let id = try requiredString(.probeID)
+        guard withPlain(id, Self.isUUID) else { throw unlike(.probeID, "a UUID") }
+        guard try requiredString(.profile).count > 0 else {
             throw RecordError(field: Field.profile.path, message: "must not be empty")
         }
-        _ = try requiredString(record, .targetNamespace)
-        try optionalString(record, .aoAuthorizationRef)
+        _ = try requiredString(.targetNamespace)
+        try optionalString(.aoAuthorizationRef)
     }
 
-    private static func result(_ record: inout ProbeResult, _ bytes: Span<UInt8>) throws(RecordError) {
-        record.outcome = try choice(record, .outcome, bytes)
-        record.effectiveness = try choice(record, .controlEffectiveness, bytes)
-        record.integrity = try choice(record, .integrityStatus, bytes)
-        try optionalString(record, .crosswalkVersion)
-        try optionalString(record, .mitreAttackID)
-        try optionalString(record, .detail)
-        try optionalString(record, .verificationMode)
+    @inline(__always) private func result(_ facts: inout RecordFacts) throws(RecordError) {
+        facts.outcome = try choice(.outcome)
+        facts.effectiveness = try choice(.controlEffectiveness)
+        facts.integrity = try choice(.integrityStatus)
+        try optionalString(.crosswalkVersion)
+        try optionalString(.mitreAttackID)
+        try optionalString(.detail)
+        try optionalString(.verificationMode)
         // The schema's default is Pending, so an absent status is no mistake.
-        if record[.exportStatus].isPresent {
-            record.exportStatus = try choice(record, .exportStatus, bytes)
-        } else {
-            record.exportStatus = .pending
-        }
+        facts.exportStatus = self[.exportStatus].isPresent ? try choice(.exportStatus) : .pending
     }
 
-    private static func execution(
-        _ record: inout ProbeResult, _ bytes: Span<UInt8>
-    ) throws(RecordError) {
-        let stamp = try requiredString(record, .timestamp)
-        guard let time = withPlain(stamp, bytes, { Timestamp($0, $1) }) else {
-            throw RecordError(
-                field: Field.timestamp.path,
-                message: "expected an RFC 3339 time such as 2026-03-15T08:30:00.123456789Z\(found(stamp, bytes))")
+    @inline(__always) private func execution(_ facts: inout RecordFacts) throws(RecordError) {
+        let stamp = try requiredString(.timestamp)
+        guard let time = withPlain(stamp, { Timestamp($0, $1) }) else {
+            throw unlike(.timestamp, "an RFC 3339 time such as 2026-03-15T08:30:00.123456789Z")
         }
-        record.executedAt = time
-        let duration = record[.durationMs]
-        guard duration.isPresent else { throw missing(.durationMs, "milliseconds as an integer") }
-        guard duration.kind == .number, let value = integer(duration, bytes) else {
-            throw RecordError(
-                field: Field.durationMs.path, message: "expected an integer of 64 bits\(found(duration, bytes))")
+        facts.executedAt = time
+        let duration = self[.durationMs]
+        guard duration.isPresent else { throw Self.missing(.durationMs, "milliseconds as an integer") }
+        guard duration.kind == .number, let value = integer(duration) else {
+            throw unlike(.durationMs, "an integer of 64 bits")
         }
-        record.durationMs = value
-        _ = try requiredString(record, .jobName)
+        facts.durationMs = value
+        _ = try requiredString(.jobName)
     }
 
     /// Puts unknown members in the order of their parents and keys, and refuses repeated ones.
@@ -174,53 +177,68 @@ enum RecordCheck {
         }
     }
 
-    private static func choice<Choice: Word>(
-        _ record: borrowing ProbeResult, _ field: Field, _ bytes: Span<UInt8>
-    ) throws(RecordError) -> Choice {
-        let value = try requiredString(record, field)
+    @inline(__always) private func choice<Choice: Word>(_ field: Field) throws(RecordError) -> Choice {
+        let value = try requiredString(field)
         // By raw value, from zero: `allCases` would allocate a list for every record.
         var number: UInt8 = 0
         while let choice = Choice(rawValue: number) {
-            if isText(value, choice.text, bytes) { return choice }
+            if isText(value, choice.text) { return choice }
             number += 1
         }
-        let allowed = Choice.allCases.map { "\($0.text)" }.joined(separator: ", ")
-        throw RecordError(field: field.path, message: "expected one of \(allowed)\(found(value, bytes))")
+        throw unlike(field, "one of " + Choice.allCases.map { "\($0.text)" }.joined(separator: ", "))
     }
 
     /// Calls `body` with the characters of a string, however they are spelt.
-    private static func withPlain<Answer>(
-        _ value: JSONValue, _ bytes: Span<UInt8>, _ body: (Span<UInt8>, Range<Int>) -> Answer
+    @inline(__always) private func withPlain<Answer>(
+        _ value: JSONValue, _ body: (Span<UInt8>, Range<Int>) -> Answer
     ) -> Answer {
         guard value.hasEscapes else { return body(bytes, value.range) }
         let decoded = JSONEntry.decodedKey(value, bytes)
         return body(decoded.span, 0..<decoded.count)
     }
 
-    private static func isText(_ value: JSONValue, _ text: StaticString, _ bytes: Span<UInt8>) -> Bool {
-        let length = text.utf8CodeUnitCount
-        guard value.count == length || value.hasEscapes else { return false }
-        return withPlain(value, bytes) { plain, range in
-            range.count == length && BytePattern(plain, range).isSpelt(text)
-        }
+    @inline(__always) private func isText(_ value: JSONValue, _ text: StaticString) -> Bool {
+        guard !value.hasEscapes else { return isDecodedText(value, text) }
+        return value.count == text.utf8CodeUnitCount && BytePattern(bytes, value.range).isSpelt(text)
     }
 
+    @inline(never) private func isDecodedText(_ value: JSONValue, _ text: StaticString) -> Bool {
+        let decoded = JSONEntry.decodedKey(value, bytes)
+        return BytePattern(decoded.span, 0..<decoded.count).isSpelt(text)
+    }
+}
+
+extension RecordCheck {
     /// 8-4-4-4-12 hexadecimal digits (RFC 9562, section 4).
-    private static func isUUID(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
+    @inline(__always) private static func isUUID(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
         guard range.count == 36 else { return false }
-        let start = range.lowerBound
-        guard bytes[start + 8] == 0x2D, bytes[start + 13] == 0x2D, bytes[start + 18] == 0x2D,
-            bytes[start + 23] == 0x2D
-        else { return false }
         let words = BytePattern(bytes, range)
+        // The hyphens, each at a place of its own.
+        let hyphens = words.half(8) & 0xFF | (words.half(13) & 0xFF) << 8 | (words.half(18) & 0xFF) << 16 | (words.half(23) & 0xFF) << 24
         let middle = words.half(9) | words.half(14) << 32
         // The last two overlap: twelve digits are no multiple of eight.
-        return ByteScan.isHex(words.word(0)) && ByteScan.isHex(middle)
+        return hyphens == 0x2D2D_2D2D && ByteScan.isHex(words.word(0)) && ByteScan.isHex(middle)
             && ByteScan.isHex(words.half(19) | words.half(19) << 32) && ByteScan.isHex(words.word(24))
             && ByteScan.isHex(words.word(28))
     }
 
-    private static func integer(_ value: JSONValue, _ bytes: Span<UInt8>) -> Int64? {
+    @inline(__always) private func integer(_ value: JSONValue) -> Int64? {
+        // As the grammar of numbers was checked, digits only are an integer; eighteen are never too many.
+        guard value.count <= 18 else { return longInteger(value) }
+        var total: Int64 = 0
+        var at = value.range.lowerBound
+        let negative = bytes[at] == 0x2D
+        if negative { at &+= 1 }
+        while at < value.range.upperBound {
+            let digit = bytes[at] &- 0x30
+            guard digit < 10 else { return nil }
+            total = total &* 10 &+ Int64(digit)
+            at &+= 1
+        }
+        return negative ? -total : total
+    }
+
+    @inline(never) private func longInteger(_ value: JSONValue) -> Int64? {
         var at = value.range.lowerBound
         let negative = bytes[at] == 0x2D
         if negative { at += 1 }
@@ -251,8 +269,8 @@ enum RecordCheck {
     }
 
     /// `, found "…"`, cut where a value is long.
-    private static func found(_ value: JSONValue, _ bytes: Span<UInt8>) -> String {
-        let text = shown(value, bytes)
+    private func found(_ value: JSONValue) -> String {
+        let text = Self.shown(value, bytes)
         return value.kind == .string ? ", found \"\(text)\"" : ", found \(text)"
     }
 

@@ -81,6 +81,9 @@ public enum Field: Int, Sendable, CaseIterable {
     case timestamp, durationMs, jobName
     case exportStatus
 
+    /// How many there are.
+    static let count = exportStatus.rawValue + 1
+
     /// Where the field lies in the resource.
     public var path: String {
         switch self {
