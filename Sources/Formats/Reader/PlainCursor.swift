@@ -91,7 +91,8 @@ internal import CScan
     /// Behind the object whose brace is at `start`, if its keys ascend and its values are strings (`lists` false) or lists of
     /// strings (`lists` true); nil if it is none, is empty or otherwise unusual.
     @inline(__always) func map(_ start: Int, lists: Bool) -> Int? {
-        guard let stop = unsafe lists ? Self.mapOfLists(text + start, end, last) : Self.map(text + start, end, last) else {
+        guard let stop = unsafe lists ? Self.mapOfLists(text + start, end, last) : Self.map(text + start, end, last)
+        else {
             return nil
         }
         return unsafe stop - text
@@ -105,7 +106,8 @@ extension PlainCursor {
         guard unsafe start < end, unsafe start[0] == 0x5B else { return nil }
         var at = unsafe start
         repeat {
-            guard unsafe at + 1 < end, unsafe at[1] == 0x22, let quote = unsafe sidereal_closing_quote(at + 2, last, end)
+            guard unsafe at + 1 < end, unsafe at[1] == 0x22,
+                let quote = unsafe sidereal_closing_quote(at + 2, last, end)
             else { return nil }
             unsafe at = quote + 1
             guard unsafe at < end else { return nil }
@@ -115,7 +117,9 @@ extension PlainCursor {
 
     @inline(never) private static func map(_ start: Place, _ end: Place, _ last: Place) -> Place? {
         unsafe members(start, end, last) { value in
-            guard unsafe value[0] == 0x22, let quote = unsafe sidereal_closing_quote(value + 1, last, end) else { return nil }
+            guard unsafe value[0] == 0x22, let quote = unsafe sidereal_closing_quote(value + 1, last, end) else {
+                return nil
+            }
             return unsafe quote + 1
         }
     }
@@ -132,11 +136,13 @@ extension PlainCursor {
         var at = unsafe start
         var before = unsafe Place?.none
         repeat {
-            guard unsafe at + 1 < end, unsafe at[1] == 0x22, let quote = unsafe sidereal_closing_quote(at + 2, last, end)
+            guard unsafe at + 1 < end, unsafe at[1] == 0x22,
+                let quote = unsafe sidereal_closing_quote(at + 2, last, end)
             else { return nil }
             if let before = unsafe before, unsafe !ascends(before, at + 2, quote, last) { return nil }
             unsafe before = at + 2
-            guard unsafe quote + 2 < end, unsafe quote[1] == 0x3A, let stop = unsafe value(quote + 2), unsafe stop < end else {
+            guard unsafe quote + 2 < end, unsafe quote[1] == 0x3A, let stop = unsafe value(quote + 2), unsafe stop < end
+            else {
                 return nil
             }
             unsafe at = stop

@@ -214,7 +214,9 @@ extension RecordCheck {
         guard range.count == 36 else { return false }
         let words = BytePattern(bytes, range)
         // The hyphens, each at a place of its own.
-        let hyphens = words.half(8) & 0xFF | (words.half(13) & 0xFF) << 8 | (words.half(18) & 0xFF) << 16 | (words.half(23) & 0xFF) << 24
+        let hyphens =
+            words.half(8) & 0xFF | (words.half(13) & 0xFF) << 8 | (words.half(18) & 0xFF) << 16
+            | (words.half(23) & 0xFF) << 24
         let middle = words.half(9) | words.half(14) << 32
         // The last two overlap: twelve digits are no multiple of eight.
         return hyphens == 0x2D2D_2D2D && ByteScan.isHex(words.word(0)) && ByteScan.isHex(middle)
