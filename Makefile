@@ -10,7 +10,7 @@ SWIFT ?= swift
 PYTHON ?= python3
 RELEASE_DIR := .build-release
 BINARY := $(RELEASE_DIR)/release/sidereal-export
-APT_PACKAGES := libcurl4-openssl-dev libssl-dev libsqlite3-dev libisal-dev openssl curl pkg-config python3-venv make
+APT_PACKAGES := libcurl4-openssl-dev libssl-dev libsqlite3-dev libisal-dev libyaml-dev openssl curl pkg-config python3-venv make
 PY_PACKAGES := pytest==8.3.4 pytest-xdist==3.8.0 "moto[server]==5.2.5" prometheus-client==0.26.0 ruff==0.17.6 mypy==2.4.1 \
 	PyYAML==6.0.4 jsonschema==4.26.0 kubernetes-validate==1.37.0 cel-python==0.5.0 promql-parser==0.11.0
 # What receivers and other people's parsers make of the formats; the two OCSF packages do not share an environment.

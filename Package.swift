@@ -31,7 +31,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", exact: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
-        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/apple/swift-atomics.git", exact: "1.3.0"),
         .package(url: "https://github.com/apple/swift-collections.git", exact: "1.6.0"),
         .package(url: "https://github.com/apple/swift-system.git", exact: "1.8.1"),
@@ -42,6 +41,7 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CMalloc"),
         .systemLibrary(name: "CTimer"),
         .systemLibrary(name: "CScan"),
@@ -54,6 +54,7 @@ let package = Package(
         .target(name: "ExportCore", dependencies: ["Model", "Protocol"], swiftSettings: strict),
         .target(name: "Threading", dependencies: ["CTimer", "Model"], swiftSettings: strict),
         .target(name: "Synthetic", dependencies: ["Model"], swiftSettings: strict),
+        .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: strict),
         .target(
             name: "Telemetry", dependencies: [.product(name: "CoreMetrics", package: "swift-metrics")],
             swiftSettings: strict),
@@ -65,8 +66,7 @@ let package = Package(
         .target(name: "Secrets", dependencies: ["Model", "Threading"], swiftSettings: strict),
         .target(
             name: "Configuration",
-            dependencies: ["Model", "ExportCore", "Threading", .product(name: "Yams", package: "Yams")],
-            swiftSettings: strict),
+            dependencies: ["Model", "ExportCore", "Threading", "YAML"], swiftSettings: strict),
         // Layer 4.
         .target(
             name: "Backends",
@@ -77,8 +77,7 @@ let package = Package(
         .target(
             name: "KubernetesAPI",
             dependencies: [
-                "Model", "Formats", "Protocol", "Crypto", "HTTPClient", "Secrets", "Threading",
-                .product(name: "Yams", package: "Yams"),
+                "Model", "Formats", "Protocol", "Crypto", "HTTPClient", "Secrets", "Threading", "YAML",
             ], swiftSettings: strict),
         .target(
             name: "PeerTransport",
@@ -154,6 +153,7 @@ let package = Package(
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration", "ExportCore", "Secrets", "Model"],
             swiftSettings: strict),
+        .testTarget(name: "YAMLTests", dependencies: ["YAML", "Model"], swiftSettings: strict),
         .testTarget(name: "SyntheticTests", dependencies: ["Synthetic", "Model"], swiftSettings: strict),
         .testTarget(
             name: "BackendsTests",

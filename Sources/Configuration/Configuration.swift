@@ -44,17 +44,14 @@ public struct Configuration: Sendable {
 
     /// Reads `text`; `name` stands for the file in messages.
     public static func parse(_ text: String, name: String) throws(ConfigurationError) -> Configuration {
+        try parse(Array(text.utf8), name: name)
+    }
+
+    private static func parse(_ bytes: [UInt8], name: String) throws(ConfigurationError) -> Configuration {
         let problems = Problems(file: name)
-        guard let document = YAMLDocument.compose(text, problems) else { throw ConfigurationError(problems.sorted) }
-        guard !Section.isNull(document.root) else {
-            problems.add(nil, "", "the file is empty", hint: YAMLDocument.emptyHint)
-            throw ConfigurationError(problems.sorted)
-        }
-        let reading = Reading(document: document, problems: problems)
-        let start = Position(line: 1, column: 1)
-        guard let root = Section(document.root, keyPath: "", position: start, reading: reading) else {
-            throw ConfigurationError(problems.sorted)
-        }
+        guard let node = ConfigurationText.root(of: bytes, problems),
+            let root = Section(node, keyPath: "", problems: problems)
+        else { throw ConfigurationError(problems.sorted) }
         let configuration = ConfigurationReader(root: root).read(file: name)
         try problems.check()
         return configuration

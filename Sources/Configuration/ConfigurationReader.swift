@@ -107,7 +107,7 @@ struct ConfigurationReader {
             if root.field("export") == nil || export != nil {
                 (export ?? root).problems.add(
                     export?.position(of: "targets") ?? root.position(of: "export"), "export.targets",
-                    "no targets; records would go nowhere", hint: YAMLDocument.emptyHint)
+                    "no targets; records would go nowhere", hint: ConfigurationText.emptyHint)
             }
             return ([], [])
         }

@@ -1,4 +1,4 @@
-import Yams
+import YAML
 
 extension Section {
     /// Longest accepted text, bytes.
@@ -13,7 +13,7 @@ extension Section {
     /// A list of such texts; those that are none are reported and left out. Nil if the key is not given.
     func texts(_ key: String, limit: Int, maxBytes: Int = maxTextBytes) -> [Located<String>]? {
         guard let field = field(key) else { return nil }
-        guard case .sequence(let nodes) = field.node else {
+        guard let nodes = field.node.sequence else {
             problems.add(
                 place(field), path(key), "expected a list, found \(Self.kind(of: field.node))",
                 hint: "start each entry with `- `, or write the list as `[a, b]`")
@@ -30,57 +30,57 @@ extension Section {
 
     private func text(_ field: Field, _ path: String, _ maxBytes: Int) -> Located<String>? {
         guard let (scalar, position) = scalar(field, path, "text") else { return nil }
-        let kind = Self.kind(of: .scalar(scalar))
+        let kind = Self.kind(of: scalar)
         guard kind == "text" else {
-            let hint = "put it in quotes: " + shown("\"\(scalar.string)\"")
+            let hint = "put it in quotes: " + shown("\"\(scalar.text)\"")
             problems.add(position, path, "expected text, found \(kind)", hint: hint)
             return nil
         }
-        guard !scalar.string.isEmpty else {
+        guard !scalar.text.isEmpty else {
             problems.add(position, path, "is empty", hint: "give a value or remove the key")
             return nil
         }
-        guard scalar.string.utf8.count <= maxBytes else {
+        guard scalar.text.utf8.count <= maxBytes else {
             problems.add(position, path, "is longer than \(maxBytes) bytes")
             return nil
         }
-        guard !scalar.string.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+        guard !scalar.text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
             problems.add(position, path, "holds a line break or another control character")
             return nil
         }
-        return Located(value: scalar.string, position: position, keyPath: path)
+        return Located(value: scalar.text, position: position, keyPath: path)
     }
 
     /// `true` or `false`.
     func flag(_ key: String) -> Bool? {
         guard let (scalar, position) = scalar(key, "`true` or `false`") else { return nil }
-        let word = scalar.string.lowercased()
-        if scalar.style == .plain, word == "true" || word == "false" { return word == "true" }
+        let word = scalar.text.lowercased()
+        if scalar.isPlain, word == "true" || word == "false" { return word == "true" }
         let meant: String? =
             switch word {
             case "true", "yes", "on", "y", "1": "true"
             case "false", "no", "off", "n", "0": "false"
             default: nil
             }
-        let hint = meant.map { "write `\($0)`\(scalar.style == .plain ? "" : " without quotes")" }
-        problems.add(position, path(key), "expected `true` or `false`, found \(shown(scalar.string))", hint: hint)
+        let hint = meant.map { "write `\($0)`\(scalar.isPlain ? "" : " without quotes")" }
+        problems.add(position, path(key), "expected `true` or `false`, found \(shown(scalar.text))", hint: hint)
         return nil
     }
 
     /// A whole number in `range`.
     func whole(_ key: String, in range: ClosedRange<Int>, unit: String = "") -> Located<Int>? {
         guard let (scalar, position) = scalar(key, "a whole number") else { return nil }
-        guard scalar.style == .plain, Self.looksLikeNumber(scalar.string) else {
-            let quoted = Int(scalar.string) != nil
+        guard scalar.isPlain, Self.looksLikeNumber(scalar.text) else {
+            let quoted = Int(scalar.text) != nil
             problems.add(
-                position, path(key), "expected a whole number, found \(shown(scalar.string))",
+                position, path(key), "expected a whole number, found \(shown(scalar.text))",
                 hint: quoted ? "remove the quotes" : nil)
             return nil
         }
-        guard let number = Int(scalar.string), range.contains(number) else {
+        guard let number = Int(scalar.text), range.contains(number) else {
             let bounds = "from \(range.lowerBound) to \(range.upperBound)\(unit)"
             problems.add(
-                position, path(key), "expected a whole number \(bounds), found \(shown(scalar.string))")
+                position, path(key), "expected a whole number \(bounds), found \(shown(scalar.text))")
             return nil
         }
         return Located(value: number, position: position, keyPath: path(key))
@@ -92,7 +92,7 @@ extension Section {
         let bounds =
             "\(Quantity.shownMilliseconds(range.lowerBound)) to \(Quantity.shownMilliseconds(range.upperBound))"
         return quantity(
-            key, scalar.string, position, Quantity.milliseconds, range, Quantity.durationForm, bounds, sizes: false)
+            key, scalar.text, position, Quantity.milliseconds, range, Quantity.durationForm, bounds, sizes: false)
     }
 
     /// A size in `range`, in bytes.
@@ -100,7 +100,7 @@ extension Section {
         guard let (scalar, position) = scalar(key, Quantity.sizeForm) else { return nil }
         let bounds = "\(Quantity.shownBytes(range.lowerBound)) to \(Quantity.shownBytes(range.upperBound))"
         let found = quantity(
-            key, scalar.string, position, Quantity.bytes,
+            key, scalar.text, position, Quantity.bytes,
             UInt64(range.lowerBound)...UInt64(range.upperBound), Quantity.sizeForm, bounds, sizes: true)
         return found.map { Located(value: Int($0.value), position: $0.position, keyPath: $0.keyPath) }
     }
@@ -113,10 +113,10 @@ extension Section {
         let list = allowed.map { "`\($0)`" }.joined(separator: ", ")
         let form = allowed.count == 1 ? list : "one of \(list)"
         guard let (scalar, position) = scalar(key, form) else { return nil }
-        guard let kind = Kind(rawValue: scalar.string) else {
-            let hint = Suggestion.nearest(to: scalar.string, among: allowed).map { "did you mean `\($0)`?" }
+        guard let kind = Kind(rawValue: scalar.text) else {
+            let hint = Suggestion.nearest(to: scalar.text, among: allowed).map { "did you mean `\($0)`?" }
             problems.add(
-                position, path(key), "unknown value \(shown(scalar.string)); expected \(form)", hint: hint)
+                position, path(key), "unknown value \(shown(scalar.text)); expected \(form)", hint: hint)
             return nil
         }
         if !isAvailable(kind) {
@@ -127,20 +127,20 @@ extension Section {
     }
 
     /// The scalar below `key`, without a tag of its own.
-    private func scalar(_ key: String, _ expected: String) -> (Node.Scalar, Position)? {
+    private func scalar(_ key: String, _ expected: String) -> (Scalar, Position)? {
         guard let field = field(key) else { return nil }
         return scalar(field, path(key), expected)
     }
 
-    private func scalar(_ field: Field, _ path: String, _ expected: String) -> (Node.Scalar, Position)? {
-        guard case .scalar(let scalar) = field.node else {
+    private func scalar(_ field: Field, _ path: String, _ expected: String) -> (Scalar, Position)? {
+        guard let scalar = field.node.scalar else {
             problems.add(
                 place(field), path, "expected \(expected), found \(Self.kind(of: field.node))")
             return nil
         }
-        guard ["", "!", "tag:yaml.org,2002:str"].contains(scalar.tag.description) else {
+        if let tag = field.node.tag, !["!", "tag:yaml.org,2002:str"].contains(tag) {
             problems.add(
-                place(field), path, "has the tag \(shown(scalar.tag.description)), and tags are not used here",
+                place(field), path, "has the tag \(shown(tag)), and tags are not used here",
                 hint: "write the value without it")
             return nil
         }

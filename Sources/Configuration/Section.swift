@@ -1,10 +1,4 @@
-import Yams
-
-/// What one file is read with.
-struct Reading {
-    let document: YAMLDocument
-    let problems: Problems
-}
+import YAML
 
 /// A value with its place, for relations that are checked later.
 struct Located<Value> {
@@ -27,44 +21,41 @@ struct Section {
     let keyPath: String
     let position: Position
     let problems: Problems
-    private let reading: Reading
     /// In the file's order.
     let keys: [String]
     private let fields: [String: Field]
 
     /// Nil if `node` is not a mapping, which is reported. `keyPath` is empty for the whole file.
-    init?(_ node: Node, keyPath: String, position: Position, reading: Reading) {
-        let place = node.mark.map(Position.init) ?? position
-        guard case .mapping(let mapping) = node else {
-            reading.problems.add(
+    init?(_ node: Node, keyPath: String, problems: Problems) {
+        let place = Position(node.mark)
+        guard case .mapping(let mapping) = node.content else {
+            problems.add(
                 place, keyPath, "expected a mapping (`key: value` lines), found \(Self.kind(of: node))")
             return nil
         }
         var keys: [String] = []
         var fields: [String: Field] = [:]
-        for (keyNode, value) in mapping {
-            guard case .scalar(let scalar) = keyNode, let mark = scalar.mark else {
-                reading.problems.add(
-                    keyNode.mark.map(Position.init) ?? place, keyPath,
+        for entry in mapping {
+            let position = Position(entry.key.mark)
+            guard let key = entry.key.scalar?.text else {
+                problems.add(
+                    position, keyPath,
                     "a key must be text, and this one is"
-                        + " \(Self.kind(of: keyNode))", hint: "put text with braces or brackets in quotes")
+                        + " \(Self.kind(of: entry.key))", hint: "put text with braces or brackets in quotes")
                 continue
             }
-            let position = Position(mark)
-            let key = reading.document.key(scalar.string, at: position)
             if let first = fields[key] {
-                reading.problems.add(
+                problems.add(
                     position, Self.join(keyPath, key), "given twice; the first is in line \(first.position.line)",
                     hint: "keep one of them")
             } else {
                 keys.append(key)
-                fields[key] = Field(position: position, node: value)
+                fields[key] = Field(position: position, node: entry.value)
             }
         }
         self.keyPath = keyPath
         self.position = place
-        self.reading = reading
-        self.problems = reading.problems
+        self.problems = problems
         self.keys = keys
         self.fields = fields
     }
@@ -77,20 +68,20 @@ struct Section {
 
     /// The key with a value; nil if there is none.
     func field(_ key: String) -> Field? {
-        guard let field = fields[key], !Self.isNull(field.node) else { return nil }
+        guard let field = fields[key], field.node.scalar?.isNull != true else { return nil }
         return field
     }
 
     /// The section below `key`.
     func section(_ key: String) -> Section? {
         guard let field = field(key) else { return nil }
-        return Section(field.node, keyPath: path(key), position: field.position, reading: reading)
+        return Section(field.node, keyPath: path(key), problems: problems)
     }
 
     /// The mappings of the list below `key`; those that are none are reported and left out.
     func sections(_ key: String, limit: Int) -> [(index: Int, section: Section)]? {
         guard let field = field(key) else { return nil }
-        guard case .sequence(let nodes) = field.node else {
+        guard let nodes = field.node.sequence else {
             problems.add(
                 place(field), path(key), "expected a list, found \(Self.kind(of: field.node))",
                 hint: "start each entry with `- `")
@@ -101,14 +92,13 @@ struct Section {
             return nil
         }
         return nodes.enumerated().map { index, node in
-            (index, Section(node, keyPath: "\(path(key))[\(index)]", position: field.position, reading: reading))
+            (index, Section(node, keyPath: "\(path(key))[\(index)]", problems: problems))
         }.compactMap { index, section in section.map { (index, $0) } }
     }
 
     /// Whether `key` has a list without entries.
     func isEmptyList(_ key: String) -> Bool {
-        guard case .sequence(let nodes) = fields[key]?.node else { return false }
-        return nodes.isEmpty
+        fields[key]?.node.sequence?.isEmpty == true
     }
 
     /// Reports every key that `isKnown` does not accept. `explain` may say more than that it is unknown.
@@ -132,7 +122,7 @@ struct Section {
     }
 
     /// Where the value of `field` stands.
-    func place(_ field: Field) -> Position { field.node.mark.map(Position.init) ?? field.position }
+    func place(_ field: Field) -> Position { Position(field.node.mark) }
 
     private static func join(_ path: String, _ key: String) -> String {
         // Keys of our own are words; others are made harmless for the terminal.
@@ -143,24 +133,21 @@ struct Section {
 }
 
 extension Section {
-    /// Whether nothing is there: `key:`, `key: ~` or `key: null`.
-    static func isNull(_ node: Node) -> Bool {
-        guard case .scalar(let scalar) = node, scalar.style == .plain else { return false }
-        return ["", "~", "null", "Null", "NULL"].contains(scalar.string)
-    }
-
     /// What `node` is, in words.
     static func kind(of node: Node) -> String {
-        switch node {
-        case .mapping: return "a mapping"
-        case .sequence: return "a list"
-        case .alias: return "an alias"
-        case .scalar(let scalar):
-            guard scalar.style == .plain else { return "text" }
-            if isNull(node) { return "nothing" }
-            if ["true", "True", "TRUE", "false", "False", "FALSE"].contains(scalar.string) { return "true or false" }
-            return looksLikeNumber(scalar.string) ? "a number" : "text"
+        switch node.content {
+        case .mapping: "a mapping"
+        case .sequence: "a list"
+        case .scalar(let scalar): kind(of: scalar)
         }
+    }
+
+    /// What `scalar` is, in words.
+    static func kind(of scalar: Scalar) -> String {
+        guard scalar.isPlain else { return "text" }
+        if scalar.isNull { return "nothing" }
+        if ["true", "True", "TRUE", "false", "False", "FALSE"].contains(scalar.text) { return "true or false" }
+        return looksLikeNumber(scalar.text) ? "a number" : "text"
     }
 
     /// YAML 1.2 section 10.3.2: integers and floats of the core schema.

@@ -28,7 +28,7 @@ def image(program: Path) -> Iterator[Image]:
 def test_every_library_of_the_program_is_there(image: Image) -> None:
     assert image.libraries, "the loader says nothing"
     assert [name for name, place in image.libraries.items() if not place] == []
-    for name in ("libcurl", "libssl", "libcrypto", "libsqlite3", "libisal"):
+    for name in ("libcurl", "libssl", "libcrypto", "libsqlite3", "libisal", "libyaml-0"):
         assert any(library.startswith(name + ".so") for library in image.libraries), name
     # Swift's own are within the program.
     assert not [name for name in image.libraries if name.lower().startswith("libswift") or "Foundation" in name]

@@ -57,7 +57,6 @@ import Testing
         for level in 1...30 { text += "x\(level): &x\(level) [*x\(level - 1), *x\(level - 1)]\n" }
         let hint = "write the values themselves"
         try expect(text + "? *x30\n: 1\n", at: (7, 10), "", "more than 10 aliases", hint: hint)
-        // As keys they are compared by value; what is allowed must stay cheap.
         var allowed = "x-0: &x0 [\(String(repeating: "aaaa, ", count: 10_000))b]\n"
         for level in 1...3 {
             allowed += "x-\(level): &x\(level) [*x\(level - 1), *x\(level - 1), *x\(level - 1)]\n"
@@ -67,8 +66,22 @@ import Testing
     }
 
     @Test func starsThatAreNoAliasesDoNotCount() {
-        let comment = String(repeating: "# *.example.com, * item, a*b, **\n", count: 100)
-        #expect(problems(comment + file()).isEmpty)
+        let comment = String(repeating: "# *.example.com, * item, *item, a*b, **\n", count: 100)
+        #expect(problems(comment + file(head: "x-a: '*item, *item'\n")).isEmpty)
+    }
+
+    @Test func aliasesStandWhereTheyAreWritten() throws {
+        let configuration = try Configuration.parse(
+            file(head: "x-a: &name edge\nglobal: {clusterName: *name}"), name: "f")
+        #expect(configuration.clusterName == "edge")
+        try expect(
+            file(head: "x-a: &name [edge]\nglobal: {clusterName: *name}"), at: (6, 23), "global.clusterName",
+            "expected text, found a list", hint: nil)
+    }
+
+    @Test func directivesAreFew() throws {
+        let lines = (0..<60_000).map { "%TAG !a\($0)! a\n" }.joined()
+        try expect(lines + "---\n" + file(), at: (17, 1), "", "more than 16 directives", hint: "is the path right?")
     }
 
     @Test func tooLarge() throws {
@@ -93,7 +106,10 @@ import Testing
     @Test func privateUseCharactersStayWhatTheyAre() throws {
         let configuration = try Configuration.parse(file(head: "global: {clusterName: \"\u{E000}a\"}"), name: "f")
         #expect(configuration.clusterName == "\u{E000}a")
-        #expect(problems("\u{E000}a: 1\na: 1\na: 2\n").map(\.message) == ["more than one value for `a`"])
+        #expect(
+            problems(file(head: "x-\u{E000}a: 1\nx-a: 1\nx-a: 2\n")).map(\.message) == [
+                "given twice; the first is in line 6"
+            ])
     }
 
     @Test func nextToEveryByteOfAFile() {

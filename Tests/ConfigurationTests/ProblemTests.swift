@@ -153,9 +153,15 @@ import Testing
             ])
     }
 
-    @Test func repeatedKeysWithoutALetterAreFound() throws {
-        try expect(
-            "\"\": 1\n\"\": 2\nexport: 1\n", at: (1, 1), "", "more than one value for ``", hint: "keep one of them")
+    @Test func repeatedKeysOfAnySpellingAreFound() {
+        let text = file(head: "x-a: 1\n'x-a': 2\n\"x-\\u0061\": 3\nx-é: 1\n\"x-é\": 2\n")
+        let found = problems(text).map { "\($0.line ?? 0):\($0.column ?? 0) \($0.keyPath) \($0.message)" }
+        #expect(
+            found == [
+                "6:1 x-a given twice; the first is in line 5", "7:1 x-a given twice; the first is in line 5",
+                "9:1 `x-é` given twice; the first is in line 8",
+            ])
+        #expect(problems("\"\": 1\n\"\": 2\n").contains { $0.line == 2 && $0.message.hasPrefix("given twice") })
     }
 
     @Test func limits() throws {

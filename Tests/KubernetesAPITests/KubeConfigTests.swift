@@ -108,7 +108,7 @@ import Testing
               provideClusterInfo: true
               installHint: |
                 * get it
-                * there
+                *there
             """
         let access = try Self.read(Self.config(cluster: "tls-server-name: api.example", user: exec))
         guard case .plugin(let plugin) = access.user else {
@@ -116,7 +116,7 @@ import Testing
             return
         }
         #expect(plugin.version == version && plugin.command == "/home/me/.kube/bin/login")
-        #expect(plugin.arguments == ["--cluster", "prod", "7"] && plugin.installHint == "* get it * there")
+        #expect(plugin.arguments == ["--cluster", "prod", "7"] && plugin.installHint == "* get it *there")
         #expect(plugin.variables == [ExecPlugin.Variable(name: "PROFILE", value: Secret("hunter2"))])
         #expect(
             plugin.info
@@ -173,7 +173,9 @@ import Testing
             "current-context: a\ncontexts: [{name: a, context: {cluster: c}}]\nclusters: [{name: c, cluster: {x: y}}]",
             "server is"
         ),
-        ("a: &x b\nc: *x", "has YAML aliases"), ("a: 1\na: 2", "given twice at line"),
+        ("a: &x b\nc: *x", "has YAML aliases"), ("a: 1\na: 2", "given twice at line 2, first in line 1"),
+        ("a: \"hunter2", "is no YAML: line 1, column 12: found unexpected end of stream"),
+        ("a: hunter2\u{0}", "is no YAML: line 1, column 11: a character"),
     ])
     func brokenFiles(text: String, says: String) {
         do {
@@ -211,6 +213,18 @@ import Testing
             "x: &a [1,1]\ny: &b [*a,*a]\nz: [*b,*b]", String(repeating: "\u{0}", count: 100),
         ]
         for bomb in bombs { #expect(throws: AccessError.self) { try Self.read(bomb) } }
+    }
+
+    @Test func textInAnotherEncodingIsRefused() throws {
+        let directory = try Scratch()
+        for (name, bytes) in [("latin", [0x61, 0x3A, 0x20, 0xE9]), ("utf16", [0xFF, 0xFE, 0x61, 0x00])]
+            as [(String, [UInt8])]
+        {
+            let path = directory.path + "/" + name
+            try #require(FileManager.default.createFile(atPath: path, contents: Data(bytes)))
+            let error = #expect(throws: AccessError.self) { try KubeConfig.load(file: path) }
+            #expect(error.map { "\($0)" }?.contains("\(path) is not UTF-8 text") == true)
+        }
     }
 
     @Test func fileThatIsNotThere() {

@@ -96,6 +96,14 @@ import Testing
         #expect(broken("Sources/Model/a.swift", "// import Formats\nlet a = \"import Ledger\"") == [])
     }
 
+    @Test func importsAreLight() {
+        #expect(broken("Sources/StatusEndpoint/a.swift", "import FoundationEssentials") == [])
+        for module in Rules.heavy {
+            #expect(broken("Sources/StatusEndpoint/a.swift", "\ninternal import \(module)").count == 1)
+        }
+        #expect(broken("Tests/StatusEndpointTests/a.swift", "import Foundation") == [])
+    }
+
     @Test func everyOwnerIsAKnownTarget() {
         #expect(Layers.unknown(["Ledger", "Model", "Extras"]) == ["Extras"])
         #expect(Layers.unknown(Array(Layers.owners.keys) + Layers.owners.values.flatMap { $0 }) == [])

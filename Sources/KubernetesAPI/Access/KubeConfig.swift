@@ -4,7 +4,7 @@ import HTTPClient
 import Model
 import Secrets
 import Threading
-import Yams
+import YAML
 
 /// Reads kubeconfig files (Kubernetes documentation, "Organizing Cluster Access Using kubeconfig Files"). Pure, but for
 /// ``load(file:context:)``.
@@ -15,7 +15,9 @@ import Yams
 /// 3. No error quotes a credential.
 public enum KubeConfig {
     /// Largest accepted file, bytes.
-    public static let maxBytes = 1 << 20
+    public static let maxBytes = bounds.bytes
+    /// No tool writes aliases.
+    private static let bounds = Bounds(aliases: 0)
 
     /// The access that `context` of the file describes; nil: that of its `current-context`.
     public static func load(file: String, context: String? = nil) throws(AccessError) -> ClusterAccess {
@@ -33,17 +35,20 @@ public enum KubeConfig {
             throw AccessError(
                 .unreadable, "cannot read the kubeconfig \(file): it is no regular file; give the file itself")
         }
-        guard let text = String(validating: bytes[..<count], as: UTF8.self) else {
-            throw AccessError(.malformed, "the kubeconfig \(file) is not UTF-8 text")
-        }
-        return try read(text, file: file, context: context)
+        return try read(Array(bytes[..<count]), file: file, context: context)
     }
 
     /// As ``load(file:context:)``, from the file's text. Paths in it are relative to the folder of `file`.
     public static func read(
         _ text: String, file: String, context: String? = nil
     ) throws(AccessError) -> ClusterAccess {
-        let root = KubeConfigNode(try compose(text, file), path: "", file: file)
+        try read(Array(text.utf8), file: file, context: context)
+    }
+
+    private static func read(
+        _ bytes: [UInt8], file: String, context: String?
+    ) throws(AccessError) -> ClusterAccess {
+        let root = KubeConfigNode(try compose(bytes, file), path: "", file: file)
         if let kind = try root.text("kind"), kind != "Config" {
             throw root.trouble(.malformed, "kind is \(PlainText.line(kind, limit: 60)), not Config")
         }
@@ -70,50 +75,35 @@ public enum KubeConfig {
         return access
     }
 
-    private static func compose(_ text: String, _ file: String) throws(AccessError) -> Node {
-        guard text.utf8.count <= maxBytes else {
-            throw AccessError(.malformed, "the kubeconfig \(file) has more than \(maxBytes) bytes")
-        }
-        // No tool writes one, and a few lines of aliases of aliases are as large as one likes when keys are compared.
-        guard !hasAlias(text) else {
-            throw AccessError(.unsupported, "the kubeconfig \(file) has YAML aliases (*name); write the values out")
-        }
-        let root: Node?
-        do {
-            root = try Parser(yaml: text, resolver: .basic, encoding: .utf8).singleRoot()
-        } catch let error as YamlError {
-            throw AccessError(.malformed, "the kubeconfig \(file) is no YAML\(place(error)); mend it there")
+    private static func compose(_ bytes: [UInt8], _ file: String) throws(AccessError) -> Node {
+        let document: Document
+        do throws(YAMLError) {
+            document = try Document(bytes, within: bounds)
         } catch {
-            throw AccessError(.malformed, "the kubeconfig \(file) is no YAML")
+            throw refusal(error, file)
         }
-        guard let root, root.mapping != nil else {
+        if let key = document.repeatedKeys.first {
+            throw AccessError(
+                .malformed,
+                "the kubeconfig \(file) is no YAML: a key is given twice at line \(key.mark.line), first in line \(key.first.line);"
+                    + " mend it there")
+        }
+        guard let root = document.root, root.mapping != nil else {
             throw AccessError(.malformed, "the kubeconfig \(file) is empty, or no YAML mapping; is it the right file?")
         }
         return root
     }
 
-    /// Only where: the parser's own words quote the line, which may hold a token.
-    private static func place(_ error: YamlError) -> String {
-        switch error {
-        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
-            .composer(_, let problem, let mark, _):
-            ": line \(mark.line), column \(mark.column): \(PlainText.line(problem, limit: 120))"
-        case .duplicatedKeysInMapping(_, let context): ": a key is given twice at line \(context.mark.line)"
-        default: ""
+    private static func refusal(_ error: YAMLError, _ file: String) -> AccessError {
+        switch error.kind {
+        case .tooLarge: return AccessError(.malformed, "the kubeconfig \(file) has \(error.problem)")
+        case .utf16, .notUTF8: return AccessError(.malformed, "the kubeconfig \(file) is not UTF-8 text")
+        case .tooManyAliases:
+            return AccessError(.unsupported, "the kubeconfig \(file) has YAML aliases (*name); write the values out")
+        default:
+            let place = error.mark.map { "line \($0.line), column \($0.column): " } ?? ""
+            return AccessError(.malformed, "the kubeconfig \(file) is no YAML: \(place)\(error.problem); mend it there")
         }
-    }
-
-    /// Whether `*name` stands where a value may begin. Inside of a block of text that is no alias; no kubeconfig has such.
-    private static func hasAlias(_ text: String) -> Bool {
-        var (second, first): (UInt8, UInt8) = (0x0A, 0x0A)
-        for byte in text.utf8 {
-            if first == 0x2A, [0x0A, 0x20, 0x09, 0x5B, 0x7B, 0x2C, 0x3A, 0x2D].contains(second), ObjectName.isWord(byte)
-            {
-                return true
-            }
-            (second, first) = (first, byte)
-        }
-        return false
     }
 
     private static func server(_ cluster: KubeConfigNode) throws(AccessError) -> String {

@@ -1,5 +1,5 @@
 import Crypto
-import Yams
+import YAML
 
 /// One mapping of a kubeconfig, and where it stands.
 struct KubeConfigNode {
@@ -15,7 +15,7 @@ struct KubeConfigNode {
 
     /// An error about this place.
     func trouble(_ kind: AccessError.Kind, _ what: String) -> AccessError {
-        let line = node.mark.map { " (line \($0.line))" } ?? ""
+        let line = " (line \(node.mark.line))"
         return AccessError(kind, "\(file)\(path.isEmpty ? "" : ": \(path)")\(path.isEmpty ? "" : line): \(what)")
     }
 
@@ -23,10 +23,8 @@ struct KubeConfigNode {
     func has(_ key: String) -> Bool { value(key) != nil }
 
     private func value(_ key: String) -> Node? {
-        guard let value = node.mapping?[Node(key)] else { return nil }
-        if let scalar = value.scalar {
-            return scalar.style == .plain && ["", "null", "~", "Null", "NULL"].contains(scalar.string) ? nil : value
-        }
+        guard let value = node[key] else { return nil }
+        if let scalar = value.scalar { return scalar.isNull ? nil : value }
         return value.mapping?.isEmpty == true || value.sequence?.isEmpty == true ? nil : value
     }
 
@@ -34,7 +32,7 @@ struct KubeConfigNode {
     func text(_ key: String) throws(AccessError) -> String? {
         guard let value = value(key) else { return nil }
         guard let scalar = value.scalar else { throw trouble(.malformed, "\(key) must be a single value") }
-        return scalar.string
+        return scalar.text
     }
 
     /// The texts of a list of scalars.
@@ -44,7 +42,7 @@ struct KubeConfigNode {
         var texts: [String] = []
         for entry in list {
             guard let scalar = entry.scalar else { throw trouble(.malformed, "\(key) must be a list of texts") }
-            texts.append(scalar.string)
+            texts.append(scalar.text)
         }
         return texts
     }
