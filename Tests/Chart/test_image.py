@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,6 +33,17 @@ def test_every_library_of_the_program_is_there(image: Image) -> None:
         assert any(library.startswith(name + ".so") for library in image.libraries), name
     # Swift's own are within the program.
     assert not [name for name in image.libraries if name.lower().startswith("libswift") or "Foundation" in name]
+
+
+def test_the_program_is_small(program: Path) -> None:
+    """Below 40 MB without symbols: what would bring Foundation back, and its Unicode data with it, shows here."""
+    directory = scratch()
+    try:
+        bare = directory / "bare"
+        subprocess.run(["strip", "-o", bare, program], check=True)
+        assert bare.stat().st_size < 40_000_000
+    finally:
+        shutil.rmtree(directory)
 
 
 def test_the_program_runs_in_there_as_nobody(image: Image) -> None:

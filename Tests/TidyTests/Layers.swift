@@ -47,7 +47,8 @@ extension Rules {
         return importedModules(file.text).compactMap { module, offset in
             if heavy.contains(module) {
                 return file.violation(
-                    at: offset, "\(module) makes the program twice as large; import FoundationEssentials, or do without")
+                    at: offset, "\(module) makes the program twice as large; import FoundationEssentials, or do without"
+                )
             }
             guard let imported = Layers.table[module] else { return nil }
             if imported >= layer, !Layers.sideways.contains("\(target) → \(module)") {

@@ -30,7 +30,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "Date()", "Int.random(in: 0...1)", "var g = SystemRandomNumberGenerator()", "import Foundation",
+        "Date()", "Int.random(in: 0...1)", "var g = SystemRandomNumberGenerator()",
         "public import Glibc",
     ])
     func impureCallIsFoundInPureTargets(code: String) {
