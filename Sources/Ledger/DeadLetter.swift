@@ -40,6 +40,16 @@ public struct NewDeadLetter: Sendable, Equatable {
     }
 }
 
+/// A dead letter that was delivered after all.
+public struct RevivedLetter: Sendable, Equatable {
+    /// Its number.
+    public var id: Int64
+    /// Offset of the record's first byte in the source.
+    public var position: UInt64
+    /// `metadata.uid`, empty if it could not be read.
+    public var uid: String
+}
+
 /// A record that a target, or the intake, gave up on, as the ledger keeps it.
 public struct DeadLetter: Sendable, Equatable, Identifiable {
     /// Unique and never reused.

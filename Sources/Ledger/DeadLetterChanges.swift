@@ -22,6 +22,19 @@ extension LedgerStore {
         try drop(letter, removal)
     }
 
+    /// Letters of `target` and `source` that were delivered after all, and of which no row tells.
+    func revivedLetters(_ target: String, _ source: SourceID, limit: Int) throws(LedgerError) -> [RevivedLetter] {
+        var found: [RevivedLetter] = []
+        try statements.letters.untold.each([
+            .text(target), .integer(source.rawValue), .integer(Int64(max(limit, 0))),
+        ]) { (row: Statement) throws(LedgerError) in
+            found.append(
+                RevivedLetter(
+                    id: row.integer(0), position: UInt64(clamping: row.integer(1)), uid: row.text(2)))
+        }
+        return found
+    }
+
     private func drop(_ letter: DeadLetter, _ removal: DeadLetterRemoval) throws(LedgerError) {
         // First, so that on a full disk the room it frees holds what is remembered of it.
         try statements.letters.delete.run([.integer(letter.id)])

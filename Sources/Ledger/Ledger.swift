@@ -117,6 +117,14 @@ public final class Ledger: Sendable {
         try await ask { store throws(LedgerError) in try store.toldRows() }
     }
 
+    /// The first `limit` letters of `target` and `source` that were delivered after all, as by `dead-letters retry` beside this
+    /// process, and of which no row tells the leader: ``LedgerChange/revivalsTold(_:)`` goes with that row.
+    public func revivedLetters(
+        target: String, source: SourceID, limit: Int
+    ) async throws(LedgerError) -> [RevivedLetter] {
+        try await ask { store throws(LedgerError) in try store.revivedLetters(target, source, limit: limit) }
+    }
+
     /// Dead letter `id`.
     public func deadLetter(id: Int64) async throws(LedgerError) -> DeadLetter? {
         try await ask { store throws(LedgerError) in try store.deadLetter(id: id) }

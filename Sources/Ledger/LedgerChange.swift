@@ -49,6 +49,9 @@ public enum LedgerChange: Sendable, Equatable {
     case unplacedDeadLetter(NewDeadLetter)
     /// What a worker tells its leader. The same number again replaces the row.
     case told(ToldRow)
+    /// That these letters were delivered after all is told to the leader by rows of the same commit, as far as there is
+    /// something to tell. It changes nothing of letters that are not gone.
+    case revivalsTold([Int64])
     /// The leader has the rows up to this one.
     case forgotten(through: UInt64)
     /// A dead letter was delivered after all, or discarded by a person. Its bytes go; who, when and what remains in
@@ -107,7 +110,7 @@ extension LedgerChange {
                 ]
             case .forgotten(let through):
                 [("number", through <= Int64.max)]
-            case .deadLetterRemoved, .deadLetterReadmitted, .finished:
+            case .deadLetterRemoved, .deadLetterReadmitted, .finished, .revivalsTold:
                 []
             }
         for (name, isValid) in numbers where !isValid {
@@ -123,6 +126,7 @@ extension LedgerChange {
         case .accepted: "an acceptance"
         case .deadLetter, .unplacedDeadLetter: "a dead letter"
         case .told: "what became of records"
+        case .revivalsTold: "that the delivery of letters was told"
         case .forgotten: "that rows can go"
         case .deadLetterRemoved: "the removal of a dead letter"
         case .deadLetterRefusedAgain: "a dead letter's further attempt"

@@ -150,6 +150,8 @@ final class LedgerStore {
             try keep(letter)
         case .told(let row):
             try tell(row)
+        case .revivalsTold(let letters):
+            for id in letters { try statements.letters.tell.run([.integer(id)]) }
         case .forgotten(let through):
             try forget(through: through)
         case .deadLetterRemoved(let removal):

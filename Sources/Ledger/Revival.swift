@@ -93,7 +93,7 @@ public struct Revival: Sendable {
             case .departed:
                 // Nobody forms this batch again: after a death the letters are laid out anew.
                 continue
-            case .unplacedDeadLetter, .told, .forgotten, .fileLength, .finished, .deadLetterRemoved,
+            case .unplacedDeadLetter, .told, .revivalsTold, .forgotten, .fileLength, .finished, .deadLetterRemoved,
                 .deadLetterRefusedAgain, .deadLetterReadmitted:
                 translated.append(change)
             }

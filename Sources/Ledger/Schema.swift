@@ -84,6 +84,11 @@ enum Schema {
         ) STRICT;
         """,
         packedRows,
+        // Whether a worker's leader was told that a letter was delivered after all.
+        """
+        ALTER TABLE removed_letter ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX untold_letter ON removed_letter (target, source, id) WHERE told = 0 AND outcome = 'delivered';
+        """,
     ]
 
     /// From here on records of told rows are packed, and `kind` says so (``ToldRow/packed``); rows from before stay as they are.

@@ -95,6 +95,8 @@ final class LetterStatements {
     let count: Statement
     let countOfTarget: Statement
     let countOfSource: Statement
+    let tell: Statement
+    let untold: Statement
 
     /// What a dead letter had from the first version of the tables on.
     static let columns =
@@ -132,5 +134,11 @@ final class LetterStatements {
         count = try compile("SELECT count(*) FROM dead_letter")
         countOfTarget = try compile("SELECT count(*) FROM dead_letter WHERE target = ?1")
         countOfSource = try compile("SELECT count(*) FROM dead_letter WHERE target = ?1 AND source = ?2")
+        tell = try compile("UPDATE removed_letter SET told = 1 WHERE id = ?1")
+        untold = try compile(
+            """
+            SELECT id, position, uid FROM removed_letter
+            WHERE told = 0 AND outcome = 'delivered' AND target = ?1 AND source = ?2 ORDER BY id LIMIT ?3
+            """)
     }
 }

@@ -56,6 +56,12 @@ import Testing
         known = sight(2, settled: 2)
         known.known = TargetMask(1)
         #expect(feed.list(known, hasRoom: none) == .skip, "it says so already")
+        // It says that it was given up, and it was delivered since.
+        known.revived = TargetMask(1)
+        #expect(feed.list(known, hasRoom: none) == .hand(TargetMask(1), settled: TargetMask(1)))
+        #expect(feed.list(known, hasRoom: none) == .skip, "once, until that is written")
+        #expect(feed.inHandCount == 2)
+        feed.settled(known.key, at: TargetMask(1))
         #expect(feed.inHandCount == 1)
         feed.listed()
         #expect(!feed.isInStep(0) && !feed.isInStep(1) && feed.next(hasRoom: both) == .begin)

@@ -192,7 +192,9 @@ extension History {
                 .deadLetterReadmitted(
                     removal(letter.id, .readmitted), uid: letter.uid, targets: Array(Self.targets.dropFirst()))
             ]
-        default: return [.deadLetterRemoved(removal(letter.id, below(2) == 0 ? .discarded : .delivered))]
+        default:
+            let removed = LedgerChange.deadLetterRemoved(removal(letter.id, below(2) == 0 ? .discarded : .delivered))
+            return below(2) == 0 ? [removed] : [removed, .revivalsTold([letter.id])]
         }
     }
 }

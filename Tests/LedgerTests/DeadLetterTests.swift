@@ -106,6 +106,38 @@ import Testing
         }
     }
 
+    /// What was delivered after all is for the leader, until a row tells it.
+    @Test func revivedLettersAreThereUntilTheyAreTold() async throws {
+        try await withTemporaryDirectory { directory in
+            var ledger = try await Ledger.open(directory: directory)
+            let cluster = SourceID(rawValue: 3)
+            for position in 1...4 as ClosedRange<UInt64> {
+                try await ledger.commit([.unplacedDeadLetter(deadLetter("t", cluster, position..<position + 1))])
+            }
+            try await ledger.commit([.deadLetter(deadLetter("t", SourceID(rawValue: 4), 1..<2))])
+            try await ledger.commit([
+                .deadLetterRemoved(removal(1, .delivered)), .deadLetterRemoved(removal(2)),
+                .deadLetterRemoved(removal(4, .delivered)), .deadLetterRemoved(removal(5, .delivered)),
+            ])
+            let all = [1, 4].map { RevivedLetter(id: $0, position: UInt64($0), uid: "uid-\($0)") }
+            func untold(_ target: String = "t", _ limit: Int = 9) async throws(LedgerError) -> [RevivedLetter] {
+                try await ledger.revivedLetters(target: target, source: cluster, limit: limit)
+            }
+            #expect(try await untold() == all, "those of the cluster that were delivered, and none that was discarded")
+            #expect(try await untold("t", 1) == [all[0]])
+            #expect(try await untold("u") == [])
+            try await ledger.commit([.revivalsTold([1, 3, 77])])
+            try await ledger.commit([.deadLetterRemoved(removal(3, .delivered))])
+            let late = RevivedLetter(id: 3, position: 3, uid: "uid-3")
+            try await ledger.close()
+            ledger = try await Ledger.open(directory: directory)
+            #expect(try await untold() == [late, all[1]], "a letter that was there is told when it is gone")
+            try await ledger.close()
+            let removed = try DeadLetterReader(directory: directory).removed(DeadLetterFilter(), limit: 9)
+            #expect(removed.count == 5, "for an assessor they are all there")
+        }
+    }
+
     @Test func changedRecordOfARemovalIsNoticed() async throws {
         try await withTemporaryDirectory { directory in
             let store = try LedgerStore(directory: directory, options: LedgerOptions())

@@ -68,7 +68,7 @@ struct Snapshot: Equatable {
     var letters: [Key: [UInt64: Letter]] = [:]
     var flights: [String: [BatchInFlight]] = [:]
     var told: [ToldRow] = []
-    /// `id outcome` of letters that are gone.
+    /// `id outcome` of letters that are gone, and whether that was told.
     var removed: [String] = []
 
     init() {}
@@ -90,7 +90,8 @@ struct Snapshot: Equatable {
         }
         for letter in try store.deadLetters(target: nil, after: 0, limit: 100_000) { add(letter) }
         told = try store.toldRows().rows
-        removed = try store.connection.texts("SELECT id || ' ' || outcome FROM removed_letter ORDER BY id")
+        removed = try store.connection.texts(
+            "SELECT id || ' ' || outcome || iif(told, ' told', '') FROM removed_letter ORDER BY id")
     }
 
     private mutating func add(_ letter: DeadLetter) {
@@ -156,6 +157,10 @@ struct ModelLedger {
                 state.told.removeAll { $0.number == row.number }
                 state.told.append(row)
                 state.told.sort { $0.number < $1.number }
+            case .revivalsTold(let letters):
+                for id in letters {
+                    if let outcome = removed[id]?.prefix(while: { $0 != " " }) { removed[id] = outcome + " told" }
+                }
             case .forgotten(let through):
                 state.told.removeAll { $0.number <= through }
             case .fileLength(let target, let path, let length):

@@ -43,6 +43,51 @@ import Testing
         }
     }
 
+    /// An operator has dead letters delivered beside the worker: the leader hears of it, once, from whichever process.
+    @Test func whatWasRevivedIsTold() async throws {
+        try await Self.withLedger { ledger in
+            let source = try await ledger.addSource(ClusterWorker.source)
+            let keys = (1...5).map { RecordKey(high: 0xC4A1_FBD0_0000_4000, low: 0x8000_0000_0000_0000 | $0) }
+            let places = keys.map(WorkerLedger.place)
+            let uids = (1...5).map { "c4a1fbd0-0000-4000-8000-00000000000\($0)" }
+            let letters: [(target: String, place: UInt64, uid: String, outcome: DeadLetterRemoval.Outcome)] = [
+                ("t0", places[0], uids[0], .delivered), ("t0", places[1], uids[1], .delivered),
+                // A target that is not configured; a record that goes by its place in a file; no uid, and none that is one.
+                ("former", places[2], uids[2], .delivered), ("t0", 4_711, uids[3], .delivered),
+                ("t0", 4_712, "", .delivered), ("t0", 4_713, "none", .delivered),
+                // A person gave it up.
+                ("t0", places[4], uids[4], .discarded),
+            ]
+            for (number, letter) in letters.enumerated() {
+                try await ledger.commit([
+                    .unplacedDeadLetter(
+                        NewDeadLetter(
+                            target: letter.target, source: source, range: letter.place..<letter.place + 1,
+                            uid: letter.uid, reason: "no", code: "no", firstAttempt: 1, lastAttempt: 1, attempts: 1,
+                            bytes: [0x7B])),
+                    .deadLetterRemoved(
+                        DeadLetterRemoval(
+                            id: Int64(number + 1), outcome: letter.outcome, time: 2, person: "p", note: "",
+                            digest: Array(repeating: 0, count: 32))),
+                ])
+            }
+            let leader = ClusterBench.leader()
+            let bench = try await ClusterBench(ledger, leader: leader)
+            await eventually("told") { leader.keys(.delivered) == Array(keys[..<2]) }
+            #expect(try await ledger.revivedLetters(target: "t0", source: source, limit: 9).isEmpty)
+            let former = try await ledger.revivedLetters(target: "former", source: source, limit: 9)
+            #expect(former.map(\.uid) == [uids[2]], "told when there is such a target again")
+            // It goes on with what its lanes deliver, and the next process has nothing to tell twice.
+            let records = ClusterRecords(count: 5)
+            leader.say(records.frame(0..<5))
+            await eventually("told") { Set(leader.keys(.delivered)) == Set(keys[..<2] + records.keys) }
+            let last = try #require(try await ledger.toldRows().rows.last?.number)
+            leader.say(.settled(term: 1, through: last))
+            await eventually("forgotten") { (try? await ledger.toldRows().rows.isEmpty) == true }
+            await bench.end()
+        }
+    }
+
     @Test func nothingIsToldBeforeTheLedgerHasIt() async throws {
         try await Self.withLedger { ledger in
             let bench = try await ClusterBench(ledger, leader: ClusterBench.leader())

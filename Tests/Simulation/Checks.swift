@@ -19,6 +19,8 @@ final class Checks {
     private var leaders: [UInt64: String] = [:]
     /// Records that workers' ledgers held as given up.
     private var buried: [Int: Set<RecordKey>] = [:]
+    /// Of those, the ones that somebody has had delivered.
+    private var revived: [Int: Set<RecordKey>] = [:]
     private var requests: [UInt64: Request] = [:]
     private var nextRequest: UInt64 = 0
     /// When a leader last came to power: it has to see a failure itself.
@@ -61,6 +63,22 @@ final class Checks {
     func commits(_ row: WorkerHands.Row, _ worker: SimWorker) {
         if row.kind == .dead { return buried[row.target, default: []].formUnion(row.keys) }
         committed[worker.name, default: [[], [], []]][row.target].formUnion(row.keys)
+    }
+
+    /// A record that was given up is delivered after all.
+    func revives(_ key: RecordKey, _ target: Int) { revived[target, default: []].insert(key) }
+
+    /// A record that was delivered after all and is not called so.
+    func unrevived(_ world: World) -> String? {
+        for (target, keys) in revived {
+            let late = keys.first { key in
+                world.store.facts[target][key] != .delivered && !world.gone.contains(key)
+                    && !world.store.objects.isHopeless(key)
+                    && !world.workers.contains { world.now < $0.diskFailsUntil && $0.mustTell(key, target) }
+            }
+            if let late { return "the revived record \(late) of target \(target)" }
+        }
+        return nil
     }
 
     /// Whether a worker's ledger held a record as given up.

@@ -124,6 +124,7 @@ extension World {
     }
 
     func isPoison(_ key: RecordKey) -> Bool {
-        sources.first { $0.id == key.high }?.records.first { $0.key == key }?.isPoison ?? false
+        guard !mended.contains(key) else { return false }
+        return sources.first { $0.id == key.high }?.records.first { $0.key == key }?.isPoison ?? false
     }
 }

@@ -68,6 +68,8 @@ enum Plant: String, CaseIterable {
     case neverSeek
     /// What was put aside does not count as waiting.
     case forgetWhatIsAside
+    /// A worker says nothing of what was delivered beside it.
+    case silentRevival
     /// As long as lists work, a watch that does not is no trouble.
     case silentWatchIsFine
 }

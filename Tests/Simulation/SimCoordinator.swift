@@ -148,7 +148,8 @@ final class SimCoordinator: SimNode {
     ) {
         let count = world.plan.targetCount
         var index = SettledIndex(targetCount: count)
-        for source in world.sources {
+        // Objects show themselves what is settled of them.
+        for source in world.sources where !world.plan.hasObjects {
             for record in source.records {
                 let range = record.key.low..<record.key.low + UInt64(record.length)
                 for target in 0..<count where facts[target][record.key] != nil {

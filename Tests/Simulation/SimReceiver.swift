@@ -119,5 +119,5 @@ final class SimReceiver {
         return (.delivered(slowDown: false), world.chance(4))
     }
 
-    private func accept(_ key: RecordKey) { accepted[key, default: 0] += 1 }
+    func accept(_ key: RecordKey) { accepted[key, default: 0] += 1 }
 }

@@ -7,6 +7,10 @@ final class SimWorker: SimNode {
     var core: WorkerCore?
     /// What its disk holds, whatever happens to the process.
     var ledger: [WorkerHands.Row] = []
+    /// Records that its ledger holds as given up, for each target, and those of them that somebody has had delivered and of which
+    /// no row tells.
+    private(set) var letters: [[RecordKey]] = [[], [], []]
+    private(set) var revived: [[RecordKey]] = [[], [], []]
     /// Until when its disk takes nothing.
     var diskFailsUntil: UInt64 = 0
     private var isFailing = false
@@ -39,6 +43,7 @@ final class SimWorker: SimNode {
         core = WorkerCore(settings, dial: dial, rows: rows, nextRow: highestRow + 1)
         lanes = (0..<world.plan.targetCount).map { SimLane(worker: self, target: $0) }
         handle(.timer)
+        tellRevived()
     }
 
     override func crash() {
@@ -195,8 +200,53 @@ final class SimWorker: SimNode {
         ledger += rows
         ledger.sort { $0.number < $1.number }
         highestRow = max(highestRow, rows.map(\.number).max() ?? 0)
-        for row in rows { world.checks.commits(row, self) }
+        for row in rows {
+            world.checks.commits(row, self)
+            if row.kind == .dead { letters[row.target] += row.keys }
+            // In the same transaction.
+            if row.kind == .delivered, !revived[row.target].isEmpty {
+                revived[row.target].removeAll { row.keys.contains($0) }
+            }
+        }
     }
+
+    /// Somebody mends what was wrong with a record that this one has given up, and has it delivered by a process of their own.
+    func reviveOne(_ rng: inout PRNG) {
+        let target = Int(rng.below(UInt64(world.plan.targetCount)))
+        guard world.now >= diskFailsUntil, !letters[target].isEmpty, !world.receivers[target].isDown else { return }
+        let key = letters[target].remove(at: Int(rng.below(UInt64(letters[target].count))))
+        world.mend(key)
+        world.receivers[target].accept(key)
+        revived[target].append(key)
+        world.checks.revives(key, target)
+        world.note("somebody has \(key) of \(name) delivered to \(target)")
+    }
+
+    /// Whether its disk alone knows of a record that it was delivered after all.
+    func mustTell(_ key: RecordKey, _ target: Int) -> Bool {
+        revived[target].contains(key) || ledger.contains { $0.target == target && $0.keys.contains(key) }
+    }
+
+    /// Looks from time to time what was delivered beside it.
+    private func tellRevived() {
+        later(Self.reviveMilliseconds * World.millisecond) {
+            for target in 0..<self.world.plan.targetCount where self.core?.hands.hasRevivals(of: target) == false {
+                guard !self.revived[target].isEmpty, self.world.plant != .silentRevival else { continue }
+                let rows = self.core?.revive(target: target, self.revived[target]) ?? []
+                self.commitRevived(rows)
+            }
+            self.tellRevived()
+        }
+    }
+
+    private func commitRevived(_ rows: [WorkerHands.Row]) {
+        commit(rows) { isKept in
+            guard !isKept else { return }
+            self.later(World.second) { self.commitRevived(rows) }
+        }
+    }
+
+    private static let reviveMilliseconds: UInt64 = 5_000
 
     private func committed(_ rows: [WorkerHands.Row], _ done: (Bool) -> Void) {
         if world.plant != .tellBeforeCommit { handle(.committed(rows.map(\.number))) }

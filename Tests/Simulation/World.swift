@@ -25,6 +25,9 @@ final class World {
     var sources: [SimSource] = []
     /// Results that somebody deleted.
     private(set) var gone: Set<RecordKey> = []
+    /// Records that receivers refused and do not refuse any more.
+    private(set) var mended: Set<RecordKey> = []
+    private var mender: PRNG
     /// Between these the results cannot be read.
     var feedFailsSince: UInt64?
     var feedFailsUntil: UInt64 = 0
@@ -45,6 +48,7 @@ final class World {
         self.plant = plant
         rng = PRNG(seed: seed &* 0x9E37_79B9_7F4A_7C15 | 1)
         plan = Plan(rng: &rng)
+        mender = PRNG(seed: seed)
         receivers = (0..<plan.targetCount).map { SimReceiver(world: self, target: $0) }
         coordinators = (0..<plan.coordinatorCount).map { SimCoordinator(world: self, name: "c\($0)") }
         workers = (0..<plan.workerCount).map { SimWorker(world: self, name: "w\($0)") }
@@ -58,6 +62,7 @@ final class World {
         scheduleFault()
         scheduleSource()
         keepAcknowledging()
+        keepReviving()
         advance(to: now + plan.faultySeconds * World.second) { false }
         if let dead = plan.deadTarget, plan.targetCount > 1 { othersGoOn(without: dead) }
         heal()
@@ -180,6 +185,20 @@ final class World {
         }
     }
 
+    /// A person has dead letters delivered now and then. By numbers of its own, so that histories without any stay as they are.
+    /// Where exported results cannot be left out, they are looked for every ten minutes, which is longer than a history.
+    private func keepReviving() {
+        guard plan.hasObjects, plan.hasSelector else { return }
+        after(2 * World.second + mender.below(10 * World.second)) {
+            let worker = self.workers[Int(self.mender.below(UInt64(self.workers.count)))]
+            worker.reviveOne(&self.mender)
+            self.keepReviving()
+        }
+    }
+
+    /// Receivers take this record from now on.
+    func mend(_ key: RecordKey) { mended.insert(key) }
+
     /// Whether everything is settled, told, forgotten, and probing goes on.
     var isSettled: Bool { unsettled.isEmpty }
 
@@ -204,7 +223,7 @@ final class World {
     var unsettled: String {
         if let owed = owed(Array(0..<plan.targetCount)) { return owed }
         if plan.hasObjects {
-            if let unsettled = store.objects.unsettled { return unsettled }
+            if let unsettled = store.objects.unsettled ?? checks.unrevived(self) { return unsettled }
         }
         for source in sources where !plan.hasObjects {
             if !store.finished.contains(source.id) { return "source \(source.id)" }

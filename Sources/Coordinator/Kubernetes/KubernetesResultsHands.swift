@@ -165,6 +165,13 @@ package final class KubernetesResultsHands: Sendable {
     /// When a result was exported, if that was of late: whoever is shown it so has been shown what happened before.
     func exportedAt(_ key: RecordKey) -> Tick? { state.withLock { ($0.recent[key] ?? $0.former[key])?.at } }
 
+    /// Where a result was delivered, of what was written of late: a view from before that may still call it dead there.
+    func deliveredLately(_ key: RecordKey) -> TargetMask {
+        state.withLock { state in
+            TargetMask(bits: (state.recent[key]?.targets.bits ?? 0) | (state.former[key]?.targets.bits ?? 0))
+        }
+    }
+
     /// What was written since it was last asked.
     func takeNews() -> [(RecordKey, TargetMask)] {
         state.withLock { state in

@@ -65,7 +65,7 @@ package struct KubernetesResultsReading {
     private var searchPause: UInt64 = 60_000
     /// Records to look for, those of which the list under way tells, and those that it has told of.
     private var sought:
-        (wanted: [RecordKey: TargetMask], listed: [RecordKey: TargetMask], done: [RecordKey: TargetMask]) =
+        (wanted: [RecordKey: SoughtRecord], listed: [RecordKey: SoughtRecord], done: [RecordKey: TargetMask]) =
             ([:], [:], [:])
 
     /// So many records are looked for at a time.
@@ -91,7 +91,7 @@ package struct KubernetesResultsReading {
     }
 
     /// Records that are to be looked for, in place of those before.
-    package mutating func seek(_ records: [RecordKey: TargetMask]) { sought.wanted = records }
+    package mutating func seek(_ records: [RecordKey: SoughtRecord]) { sought.wanted = records }
 
     // MARK: What comes next
 
@@ -267,7 +267,7 @@ package struct KubernetesResultsReading {
         hands.forget(search.keys)
         search.keys = []
         for key in sought.listed.keys { sought.wanted[key] = nil }
-        (sought.done, sought.listed) = (sought.listed, [:])
+        (sought.done, sought.listed) = (sought.listed.mapValues(\.targets), [:])
     }
 
     private mutating func refuse(_ batch: ObjectBatch, _ now: Tick) {
@@ -345,7 +345,10 @@ package struct KubernetesResultsReading {
             key: key, isExported: status.state == .exported, settled: status.word.settled,
             isConsistent: status.isConsistent(targets: hands.mask), createdAt: entry.createdMilliseconds,
             isNew: entry.change != .modified)
-        sight.known = sought.listed[key] ?? TargetMask(bits: 0)
+        if let record = sought.listed[key] {
+            sight.known = record.targets
+            sight.revived.bits = record.revived.bits & status.word.dead.bits & ~hands.deliveredLately(key).bits
+        }
         let verdict = isListed ? feed.list(sight, hasRoom: turn.room) : feed.watch(sight, hasRoom: turn.room)
         var isIncomplete = status.state != .exported && hands.isRevived(key, dead: status.word.dead)
         switch verdict {

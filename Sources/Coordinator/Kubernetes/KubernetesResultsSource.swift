@@ -54,7 +54,7 @@ public actor KubernetesResultsSource: ResultSource {
     }
 
     /// At most ``KubernetesResultsReading/mostSought`` at a time, at most once a minute.
-    public func seek(_ records: [RecordKey: TargetMask]) { reading.seek(records) }
+    public func seek(_ records: [RecordKey: SoughtRecord]) { reading.seek(records) }
 
     /// Results in hand, and those that are known to wait.
     public func inputs() async -> SourceInputs {

@@ -176,7 +176,7 @@ public protocol ResultSource: Sendable {
 
     /// Something became of these records at these targets, and no page had them: they are to be looked for, in place of those
     /// that were told before. ``ResultEvent/looked(_:)`` says that it was done.
-    func seek(_ records: [RecordKey: TargetMask]) async
+    func seek(_ records: [RecordKey: SoughtRecord]) async
 
     /// Everything of `source` is settled and written down: it may be forgotten.
     func finished(source: UInt64) async
@@ -187,7 +187,7 @@ public protocol ResultSource: Sendable {
 
 extension ResultSource {
     /// Whoever remembers what is settled has nothing to look for.
-    public func seek(_ records: [RecordKey: TargetMask]) async {}
+    public func seek(_ records: [RecordKey: SoughtRecord]) async {}
 
     /// Nothing rings.
     public func setAlarm(_ ring: @escaping @Sendable () -> Void) async {}
@@ -199,7 +199,7 @@ public enum ResultEvent: Sendable {
     case page(FeedPage)
     /// The target was shown everything that there is.
     case passed(target: Int)
-    /// These were looked for: a page came with each that is not settled at the targets.
+    /// These were looked for: a page came with each that is not settled at the targets, or only as given up and delivered since.
     case looked([RecordKey: TargetMask])
     /// Everything of a source is settled for all targets, and that is not written down.
     case settled(source: UInt64)

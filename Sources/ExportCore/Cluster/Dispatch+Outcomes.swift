@@ -17,7 +17,7 @@ extension Dispatch {
         var next = 0
         while next < told.keys.count {
             guard let id = places.page(of: told.keys[next]) else {
-                pending += hear(told, told.keys[next], worker)
+                pending += hear(told, next, worker)
                 next += 1
                 continue
             }
@@ -52,7 +52,7 @@ extension Dispatch {
             let key = told.keys[next]
             next += 1
             guard let offset = page.offset(of: key.low, guess: guess) else {
-                pending += hear(told, key, worker)
+                pending += hear(told, next - 1, worker)
                 continue
             }
             guess = offset + 1
@@ -72,7 +72,7 @@ extension Dispatch {
                 facts.keys.append(key)
                 facts.lengths.append(page.reach(of: offset))
             } else if !page.isOpen(for: target) {
-                pending += hear(told, key, worker)
+                pending += hear(told, next - 1, worker)
             }
             page.entries[offset] = entry
         }
@@ -85,10 +85,12 @@ extension Dispatch {
         return pending
     }
 
-    /// Takes what was said of a record that is in no page; 1 if it was not read yet.
-    private mutating func hear(_ told: Outcomes, _ key: RecordKey, _ worker: WorkerID) -> Int {
+    /// Takes what was said of the record with this number in a row, which is in no page; 1 if it was not read yet.
+    private mutating func hear(_ told: Outcomes, _ number: Int, _ worker: WorkerID) -> Int {
+        let key = told.keys[number]
         if index.contains(key.low, of: key.high, target: Int(told.target)) { return 0 }
-        return keep(told, key, worker)
+        let isRevival = forgetsSources && told.kind == .delivered && told.grants[number].epoch == 0
+        return keep(told, key, worker, isRevival)
     }
 
     private mutating func failures(_ told: Outcomes, _ target: Int, _ worker: WorkerID) -> [Effect] {
@@ -110,13 +112,14 @@ extension Dispatch {
     }
 
     /// Keeps what was said of a record that was not read yet, if there is room; what there is not counts as ``unkept``.
-    private mutating func keep(_ told: Outcomes, _ key: RecordKey, _ worker: WorkerID) -> Int {
+    private mutating func keep(_ told: Outcomes, _ key: RecordKey, _ worker: WorkerID, _ isRevival: Bool) -> Int {
         var hint = Hint(
-            target: Int(told.target), kind: told.kind, reason: told.reason, worker: worker,
+            target: Int(told.target), kind: told.kind, reason: told.reason, isRevival: isRevival, worker: worker,
             session: workers[worker.index].rows.session, row: told.row)
         if let place = hints[key]?.firstIndex(where: { $0.isOutlived(by: hint) }), let former = hints[key]?[place] {
             // A worker tells its rows again in every session; what it once said to be there is there.
             if former.kind == .delivered { (hint.kind, hint.reason) = (former.kind, former.reason) }
+            hint.isRevival = hint.isRevival || former.isRevival
             hints[key]?[place] = hint
         } else if hintCounts.reduce(0, +) < bounds.maxHints {
             hints[key, default: []].append(hint)
@@ -128,6 +131,23 @@ extension Dispatch {
         return 1
     }
 
+    /// Records of which something was told, and that no page had: at most `most` of them, and the targets concerned. Where sources
+    /// are forgotten, whoever reads them is to look for these.
+    public func sought(most: Int) -> [RecordKey: SoughtRecord] {
+        guard forgetsSources else { return [:] }
+        var found: [RecordKey: SoughtRecord] = [:]
+        for (key, all) in hints {
+            guard found.count < most else { break }
+            var record = SoughtRecord(targets: TargetMask(bits: 0))
+            for hint in all {
+                record.targets.bits |= 1 << UInt32(hint.target)
+                if hint.isRevival { record.revived.bits |= 1 << UInt32(hint.target) }
+            }
+            found[key] = record
+        }
+        return found
+    }
+
     /// Takes out what was said of a record at `target`.
     mutating func removeHints(_ key: RecordKey, _ target: Int) -> [Hint] {
         guard let all = hints[key] else { return [] }
@@ -137,6 +157,12 @@ extension Dispatch {
         hints[key] = rest.isEmpty ? nil : rest
         hintCounts[target] -= mine.count
         return mine
+    }
+
+    /// Whether somebody said of a record that is settled at `target` that it was delivered there: it may have been given up.
+    func isNews(_ key: RecordKey, _ target: Int) -> Bool {
+        guard forgetsSources, !hints.isEmpty else { return false }
+        return hints[key]?.contains { $0.target == target && $0.kind == .delivered } ?? false
     }
 
     /// What was said of a record at `target`, which is written down next.

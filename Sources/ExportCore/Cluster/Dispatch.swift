@@ -15,7 +15,7 @@ public import Protocol
 /// 7. Where sources themselves show what is settled (`forgetsSources`), nothing is remembered of one that is not in hand. What is
 ///    said of it later is resolved by the next ``passed(target:)``, or when it was looked for (``sought(most:)``), however little
 ///    its target takes: rows behind it would pile up at their worker otherwise. If it was delivered, that is written: it may
-///    have been given up before.
+///    have been given up before. That a record was delivered which had been given up is not settled before it was looked for.
 public struct Dispatch: Sendable {
     /// Bounds.
     public struct Bounds: Sendable, Equatable {
@@ -276,24 +276,12 @@ public struct Dispatch: Sendable {
     /// Every record that `target` had to see was shown to it: what is known only by hearsay was settled before.
     public mutating func passed(target: Int) -> [Effect] {
         var late: [Facts] = []
-        for key in hintCounts[target] > 0 ? Array(hints.keys) : [] {
-            resolve(key, target, &late)
+        for (key, all) in hintCounts[target] > 0 ? hints : [:] {
+            if !all.contains(where: { $0.target == target && $0.isRevival }) { resolve(key, target, &late) }
         }
         let effects = write(late)
         for worker in workers.indices { workers[worker].rows.resolveUnkept(of: target, barrier: lastWrite) }
         return effects + settledRows()
-    }
-
-    /// Records of which something was told, and that no page had: at most `most` of them, and the targets concerned. Where sources
-    /// are forgotten, whoever reads them is to look for these.
-    public func sought(most: Int) -> [RecordKey: TargetMask] {
-        guard forgetsSources else { return [:] }
-        var found: [RecordKey: TargetMask] = [:]
-        for (key, all) in hints {
-            guard found.count < most else { break }
-            found[key] = TargetMask(bits: all.reduce(0) { $0 | 1 << UInt32($1.target) })
-        }
-        return found
     }
 
     /// These were looked for everywhere, and a page came with each that is not settled at the targets: the others are.
@@ -348,7 +336,8 @@ public struct Dispatch: Sendable {
         var owed = 0
         for offset in page.entries.indices {
             let (position, shard) = (page.entries[offset].position, Int(page.entries[offset].shard))
-            if isKnown, index.contains(position, of: page.source, target: target) { continue }
+            let isSettled = isKnown && index.contains(position, of: page.source, target: target)
+            if isSettled, !isNews(RecordKey(high: page.source, low: position), target) { continue }
             if !hints.isEmpty, let hint = takeHints(RecordKey(high: page.source, low: position), target) {
                 count(hint.kind, target, 1)
                 known.add(

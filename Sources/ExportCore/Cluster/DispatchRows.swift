@@ -77,6 +77,8 @@ struct Hint: Sendable {
     var target: Int
     var kind: Outcomes.Kind
     var reason: String
+    /// It was delivered under no grant: it had been given up, and the source says so still.
+    var isRevival: Bool
     var worker: WorkerID
     /// The session that said it.
     var session: UInt64
@@ -86,6 +88,18 @@ struct Hint: Sendable {
     func isOutlived(by later: Hint) -> Bool {
         target == later.target && worker == later.worker && session < later.session
     }
+}
+
+/// A record that is to be looked for.
+public struct SoughtRecord: Sendable, Equatable {
+    /// Targets at which something became of it.
+    public var targets: TargetMask
+    /// Those of them that it was delivered to after it had been given up: where its source says `dead`, a page is to come all
+    /// the same.
+    public var revived = TargetMask(bits: 0)
+
+    /// A record of which something is told at `targets`.
+    public init(targets: TargetMask) { self.targets = targets }
 }
 
 /// Rows of a worker's ledger, as it told them in its present session: which of them it may forget.

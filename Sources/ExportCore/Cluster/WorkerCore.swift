@@ -159,6 +159,11 @@ public struct WorkerCore: Sendable {
     /// What the intake refused, as rows to be committed with the dead letters.
     public mutating func refuse(_ refused: [WorkerHands.DeadRecord]) -> [WorkerHands.Row] { hands.refuse(refused) }
 
+    /// What was delivered after it was given up, as rows to be committed.
+    public mutating func revive(target: Int, _ keys: [RecordKey]) -> [WorkerHands.Row] {
+        hands.revive(target: target, keys)
+    }
+
     /// Takes an event and returns what to do.
     public mutating func handle(_ event: Event, now: Tick, rng: inout PRNG) -> [Effect] {
         var effects: [Effect] = []

@@ -93,6 +93,27 @@ extension WorkerHands {
         }
     }
 
+    /// Records that were given up were delivered after all, by another process. Whose shards they are by now does not matter:
+    /// that it was delivered is true whoever tells it, so the row names no grant that was ever given.
+    public mutating func revive(target: Int, _ keys: [RecordKey]) -> [Row] {
+        guard !keys.isEmpty else { return [] }
+        let grant = ShardGrant(shard: 0, epoch: 0)
+        // That shard, as any other, is not released before the row is committed.
+        load[grant.shard] = (load[grant.shard] ?? 0) + keys.count
+        var row = Row(
+            number: nextRow, target: target, kind: .delivered, reason: "", keys: keys,
+            grants: Array(repeating: grant, count: keys.count))
+        row.places = keys.map { known.hold($0, 1 << UInt32(target)) }
+        lastRevivals[target] = nextRow
+        return number([row])
+    }
+
+    /// Whether the leader does not have for good what was told last of a target's records that were delivered after all.
+    public func hasRevivals(of target: Int) -> Bool {
+        let last = lastRevivals[target]
+        return uncommitted[last] != nil || rows.contains { $0.number == last }
+    }
+
     /// Rows are in the ledger: they are told, once all before them are.
     public mutating func committed(_ numbers: [UInt64]) -> [Effect] {
         for number in numbers {

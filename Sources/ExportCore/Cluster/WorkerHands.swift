@@ -133,6 +133,8 @@ public struct WorkerHands: Sendable {
     var rows: [Row] = []
     var uncommitted: [UInt64: Row] = [:]
     var nextRow: UInt64
+    /// For each target, the last row of records that were delivered after they had been given up; 0: none in this process.
+    var lastRevivals: [UInt64]
     /// The last row that was told in this session. Rows are told in the order of their numbers, or the leader's word
     /// "up to this row" would speak of rows that it never saw.
     var toldThrough: UInt64 = 0
@@ -148,6 +150,7 @@ public struct WorkerHands: Sendable {
         self.rows = rows
         self.nextRow = max(nextRow, (rows.last?.number ?? 0) + 1)
         carriedBytes = Array(repeating: 0, count: targetCount)
+        lastRevivals = Array(repeating: 0, count: targetCount)
         for index in rows.indices {
             let bit = UInt32(1) << UInt32(rows[index].target)
             self.rows[index].places = rows[index].keys.map { known.tell($0, bit) }

@@ -29,6 +29,9 @@ public struct ResultFeed: Sendable {
         public var isNew: Bool
         /// Targets at which something became of it of which it does not tell: to hand it to them takes no room.
         public var known = TargetMask(bits: 0)
+        /// Those of them at which it is settled as given up, and was delivered since: it is handed to them once more, to no effect
+        /// but that this is written.
+        public var revived = TargetMask(bits: 0)
 
         /// A view of one result.
         public init(
@@ -210,12 +213,13 @@ public struct ResultFeed: Sendable {
             bits: (overlay[sight.key]?.bits ?? 0) | (formerOverlay[sight.key]?.bits ?? 0))
         let settled = TargetMask(bits: (sight.settled.bits | patched.bits) & targets.bits)
         let held = inHand[sight.key] ?? TargetMask(bits: 0)
-        let open = targets.bits & ~settled.bits & ~held.bits
+        let revived = targets.bits & sight.revived.bits & ~held.bits
+        let open = targets.bits & ~settled.bits & ~held.bits | revived
         guard open != 0 else {
             // What our own patch has written is not written again for a view from before it.
             return held.isEmpty && patched.isEmpty && !sight.isConsistent ? .complete : .skip
         }
-        let known = TargetMask(bits: open & sight.known.bits)
+        let known = TargetMask(bits: open & sight.known.bits | revived)
         var wanted = TargetMask(bits: 0)
         for target in stands.indices where open & ~known.bits & (1 << UInt32(target)) != 0 {
             switch stands[target] {

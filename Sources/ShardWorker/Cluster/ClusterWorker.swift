@@ -18,7 +18,8 @@ import Threading
 /// 2. No request begins without a lease; lanes ask before each.
 /// 3. Memory is bounded by what the leader was told it may send. Frames are read as they come, for a leader's echo must
 ///    never wait behind records: a leader that sends more than it may is left.
-/// 4. Records that were in hand when the process died are the leader's to send again: they are in no row, so they form new
+/// 4. Dead letters that a person has had delivered beside it, by `dead-letters retry`, are told like what its lanes delivered.
+/// 5. Records that were in hand when the process died are the leader's to send again: they are in no row, so they form new
 ///    batches. A receiver that knows batches by their content, or by a receipt, may have them twice then.
 public final class ClusterWorker: Sendable {
     /// What it needs from those who start it.
@@ -61,6 +62,7 @@ public final class ClusterWorker: Sendable {
     private let complaints: DialComplaints
     private let forgetter: Forgetter
     private let figures: WorkerFigures
+    private let source: SourceID
     private let gate = Mutex<Bool?>(nil)
 
     /// What dead letters of the cluster lie under in every ledger.
@@ -117,6 +119,7 @@ public final class ClusterWorker: Sendable {
         self.lanes = lanes
         self.forgetter = forgetter
         figures = WorkerFigures(in: parts.metrics)
+        self.source = source
     }
 
     /// How each target fares.
@@ -148,6 +151,7 @@ public final class ClusterWorker: Sendable {
         await lanes.setPaused(true)
         lanes.start()
         desk.handle(.timer)
+        let reviving = Task { await self.tellRevived() }
         var ending: Bool?
         while ending == nil {
             let (effects, due) = desk.take()
@@ -158,6 +162,8 @@ public final class ClusterWorker: Sendable {
             await desk.wait(until: due)
         }
         sink.stop()
+        reviving.cancel()
+        await reviving.value
         let links = links.withLock { $0.map(\.value) }
         for link in links {
             link.close(PeerFault(code: .shutdown, message: "the worker ends"))
@@ -226,6 +232,36 @@ public final class ClusterWorker: Sendable {
     private func linksAreGone() async {
         for _ in 0..<200 where links.withLock({ !$0.isEmpty }) { try? await Task.sleep(for: .milliseconds(10)) }
     }
+
+    /// Looks from time to time whether letters were delivered beside this process. What is told of them is looked up by the
+    /// leader, so there is no more of it at a time than it has dealt with.
+    private func tellRevived() async {
+        while !Task.isCancelled {
+            for target in gauges.indices where !desk.look({ $0.hands.hasRevivals(of: target) }) {
+                await tellRevived(of: target)
+            }
+            try? await Task.sleep(for: .milliseconds(Self.reviveMilliseconds))
+        }
+    }
+
+    private func tellRevived(of target: Int) async {
+        let name = gauges[target].target.name
+        do throws(LedgerError) {
+            let letters = try await parts.ledger.revivedLetters(
+                target: name, source: source, limit: Self.mostRevived)
+            guard !letters.isEmpty, let told = await sink.revived(letters, of: target), told > 0 else { return }
+            parts.log.notice(
+                "dead letters that were delivered after all are told to the leader",
+                metadata: ["target": "\(name)", "letters": "\(told)"])
+        } catch {
+            parts.log.warning(
+                "whether dead letters were delivered after all cannot be read; it is tried again",
+                metadata: ["target": "\(name)", "cause": "\(error)"])
+        }
+    }
+
+    /// Letters in one row, and how often it is looked.
+    private static let (mostRevived, reviveMilliseconds) = (4_096, 5_000)
 
     private func note(gate isOpen: Bool, _ reason: String) {
         let before = gate.withLock { gate in

@@ -1,5 +1,6 @@
 import ExportCore
 import Model
+import Protocol
 import Synchronization
 import Threading
 
@@ -94,6 +95,10 @@ final class WorkerDesk: LaneListener {
     }
 
     func refuse(_ dead: [WorkerHands.DeadRecord]) -> [WorkerHands.Row] { state.withLock { $0.core.refuse(dead) } }
+
+    func revive(target: Int, _ keys: [RecordKey]) -> [WorkerHands.Row] {
+        state.withLock { $0.core.revive(target: target, keys) }
+    }
 
     // MARK: LaneListener
 

@@ -105,6 +105,37 @@ final class WorkerLedger: LedgerSink {
         }
     }
 
+    /// Takes letters of a target that a person has had delivered: the leader is told, in the commit that marks them as told.
+    /// How many there is something to tell of; nil if the ledger did not take it before the end.
+    func revived(_ letters: [RevivedLetter], of target: Int) async -> Int? {
+        let keys = letters.compactMap(Self.key(of:))
+        let changes = [.revivalsTold(letters.map(\.id))] + rows(desk.revive(target: target, keys))
+        while true {
+            do throws(LedgerError) {
+                try await ledger.commit(changes)
+                report(changes)
+                return keys.count
+            } catch {
+                log.error("the ledger did not take that dead letters were delivered; trying again: \(error)")
+                refused(error)
+                // The row has its number, and those behind it wait for it.
+                if isStopped.load(ordering: .relaxed) { return nil }
+                try? await Task.sleep(for: .milliseconds(1_000))
+            }
+        }
+    }
+
+    /// The key of a letter's record, if that is its uid, as of every result of an API server. Others go by a place in a file,
+    /// which no letter tells: to their leader they stay given up, and a key that it never gave out would only occupy it.
+    static func key(of letter: RevivedLetter) -> RecordKey? {
+        let digits = letter.uid.filter { $0 != "-" }
+        guard digits.utf8.count == 32, let high = UInt64(digits.prefix(16), radix: 16),
+            let low = UInt64(digits.suffix(16), radix: 16)
+        else { return nil }
+        let key = RecordKey(high: high, low: low)
+        return place(key) == letter.position ? key : nil
+    }
+
     private func translate(_ changes: [LedgerChange], _ attempt: Attempt) -> [LedgerChange] {
         var own: [LedgerChange] = []
         var dead: [WorkerHands.DeadRecord] = []
@@ -120,7 +151,7 @@ final class WorkerLedger: LedgerSink {
             case .departed:
                 // Nobody forms this batch again: after a death its records are sent anew, in other batches.
                 continue
-            case .unplacedDeadLetter, .told, .forgotten, .fileLength, .finished, .deadLetterRemoved,
+            case .unplacedDeadLetter, .told, .revivalsTold, .forgotten, .fileLength, .finished, .deadLetterRemoved,
                 .deadLetterRefusedAgain, .deadLetterReadmitted:
                 own.append(change)
             }

@@ -97,16 +97,46 @@ import Testing
         _ = dispatch.outcomes(told(4, 4, 0), from: worker)
         #expect(settled(dispatch.written(through: 1)) == nil, "rows wait for the first of them")
         let sought = dispatch.sought(most: 9)
-        #expect(sought == [key(1): TargetMask(1), key(2): TargetMask(1), key(3): TargetMask(1)])
+        let mine = SoughtRecord(targets: TargetMask(1))
+        #expect(sought == [key(1): mine, key(2): mine, key(3): mine])
         #expect(dispatch.sought(most: 2).count == 2)
         // One of them was not settled: its page comes, and costs its target nothing.
         let page = dispatch.take(page(2, to: TargetMask(1)), now: now)
         #expect(written(page.effects) == ["delivered 2 at 1"] && dispatch.recordsInHand == 0)
-        let looked = dispatch.looked(for: sought)
+        let all = sought.mapValues(\.targets)
+        let looked = dispatch.looked(for: all)
         #expect(written(looked) == ["delivered 1 at 1"], "it may have been given up before")
         #expect(dispatch.hints.isEmpty && settled(looked) == nil)
         #expect(settled(dispatch.written(through: 3)) == 4)
-        #expect(dispatch.looked(for: sought).isEmpty && dispatch.sought(most: 9).isEmpty)
+        #expect(dispatch.looked(for: all).isEmpty && dispatch.sought(most: 9).isEmpty)
+    }
+
+    /// It had been given up, and another process has delivered it: no row of it is settled before its source says so, or was
+    /// looked through.
+    @Test func whatWasRevivedIsSettledWhenItIsWritten() {
+        var dispatch = dispatch()
+        func revived(_ row: UInt64, _ number: UInt64) -> Outcomes {
+            var told = told(row, number, 1)
+            told.grants = [ShardGrant(shard: 0, epoch: 0)]
+            return told
+        }
+        _ = dispatch.outcomes(revived(1, 1), from: worker)
+        _ = dispatch.outcomes(revived(2, 2), from: worker)
+        #expect(dispatch.passed(target: 1).isEmpty && dispatch.hintCounts == [0, 2], "one that dies now leaves them")
+        var mine = SoughtRecord(targets: TargetMask(1))
+        mine.revived = TargetMask(1)
+        let sought = dispatch.sought(most: 9)
+        #expect(sought == [key(1): mine, key(2): mine])
+        // The source shows it as settled, and hands it over all the same.
+        let page = dispatch.take(page(1, to: TargetMask(1), settled: both), now: now)
+        #expect(written(page.effects) == ["delivered 1 at 1"] && dispatch.recordsInHand == 0)
+        #expect(settled(dispatch.written(through: dispatch.lastWrite)) == 1)
+        let looked = dispatch.looked(for: sought.mapValues(\.targets))
+        #expect(written(looked) == ["delivered 2 at 1"])
+        #expect(settled(dispatch.written(through: dispatch.lastWrite)) == 2)
+        // Of nothing that is settled and of which nobody says anything is a record sent.
+        let again = dispatch.take(self.page(1, to: TargetMask(1), settled: both), now: now)
+        #expect(written(again.effects) == [] && dispatch.recordsInHand == 0 && dispatch.targets[1].inHand == 0)
     }
 
     private func settled(_ effects: [Dispatch.Effect]) -> UInt64? {

@@ -49,6 +49,29 @@ import Testing
         #expect(hands.claims.map(\.grant.epoch) == [2])
     }
 
+    /// Another process has delivered it: told after the commit, in its turn, and not taken again.
+    @Test func whatWasRevivedIsARowLikeOthers() {
+        var hands = WorkerHands(targetCount: 1, windowBytes: 1_000, rows: [], nextRow: 7)
+        _ = hands.begin(SessionID(1), term: 3, order: [0])
+        hands.assign(term: 3, [Self.kept, ShardGrant(shard: 0, epoch: 1)])
+        let key = RecordKey(high: 1, low: UInt64(Self.kept.shard))
+        #expect(hands.revive(target: 0, []).isEmpty && !hands.hasRevivals(of: 0))
+        let rows = hands.revive(target: 0, [key])
+        #expect(rows.map(\.number) == [7] && rows[0].kind == .delivered && rows[0].keys == [key])
+        #expect(rows[0].grants == [ShardGrant(shard: 0, epoch: 0)])
+        #expect(hands.take(Self.frame(term: 3, [Self.kept])) == nil && hands.hasRevivals(of: 0) && !hands.isEmpty)
+        #expect(hands.revoke(term: 3, [ShardGrant(shard: 0, epoch: 1)]).isEmpty, "not before the row is committed")
+        let told = hands.committed([7]).map { effect -> String in
+            if case .send(let message) = effect { message.name } else { "something" }
+        }
+        #expect(told == ["outcomes", "released"])
+        #expect(hands.take(Self.frame(term: 3, [Self.kept])) == nil && hands.hasRevivals(of: 0) && hands.isEmpty)
+        guard case .forget(through: 7)? = hands.settled(term: 3, through: 7).first else {
+            return #expect(Bool(false), "it is not forgotten")
+        }
+        #expect(!hands.hasRevivals(of: 0) && hands.take(Self.frame(term: 3, [Self.kept])) != nil)
+    }
+
     // MARK: Lapses and cutting off
 
     /// A worker with one target; what its machine wants done is kept.
