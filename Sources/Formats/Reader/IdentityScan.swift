@@ -6,14 +6,15 @@ public import Model
 /// Promises:
 /// 1. For every record that ``ProbeResultReader`` accepts it gives the hash of the same uid, whatever the order of keys,
 ///    white space and escapes. Pinned by tests over generated records.
-/// 2. Of other bytes it gives a hash or nil, the same each time, and reads nothing outside the range. Whoever places such
+/// 2. Of other bytes it gives a hash or nil, the same each time; nothing outside the range decides which. Whoever places such
 ///    a record by something else loses nothing: the worker's reader refuses it in any case.
-/// 3. It stops at the uid. What lies before it is passed over by the word, not looked into.
+/// 3. It stops at the uid. What lies before it is passed over.
 public enum IdentityScan {
     /// The hash of the uid; nil if none is found.
     public static func uidHash(_ bytes: Span<UInt8>, _ range: Range<Int>) -> UIDHash? {
         var start = range.lowerBound
         if range.count >= 3, bytes[start] == 0xEF, bytes[start + 1] == 0xBB, bytes[start + 2] == 0xBF { start += 3 }
+        if let uid = expected(bytes, start..<range.upperBound), let hash = hash(bytes, uid) { return hash }
         var cursor = Cursor(bytes, start..<range.upperBound)
         switch uid(&cursor) {
         case .found(let uid): return hash(bytes, uid)
@@ -27,6 +28,27 @@ public enum IdentityScan {
         case nothing
         /// A key is spelt with escapes, so it may be one of those that are looked for.
         case escapedKey
+    }
+
+    /// Where the uid is in a record that is spelt up to there as the API server spells it; nil if it is not.
+    private static func expected(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Range<Int>? {
+        guard !range.isEmpty, bytes[range.lowerBound] == 0x7B else { return nil }
+        let scanner = JSONScanner(bytes, range.lowerBound + 1..<range.upperBound, maxDepth: 0)
+        var cursor = PlainCursor(inObjectOf: scanner)
+        cursor.pass("\"apiVersion\":\"")
+        cursor.pass("\"kind\":\"")
+        guard cursor.enter("\"metadata\":{") != nil else { return nil }
+        if let start = cursor.take("\"annotations\":"), let stop = cursor.map(start, lists: false) {
+            cursor.go(to: stop)
+        }
+        cursor.pass("\"creationTimestamp\":\"")
+        if let start = cursor.take("\"generation\":"), let stop = cursor.wholeNumber(start) { cursor.go(to: stop) }
+        if let start = cursor.take("\"labels\":"), let stop = cursor.map(start, lists: false) { cursor.go(to: stop) }
+        cursor.pass("\"name\":\"")
+        cursor.pass("\"namespace\":\"")
+        cursor.pass("\"resourceVersion\":\"")
+        guard let start = cursor.take("\"uid\":\""), let quote = cursor.closing(start) else { return nil }
+        return start..<quote
     }
 
     private static func uid(_ cursor: inout Cursor) -> Answer {

@@ -32,7 +32,8 @@ public struct JSONValue: Sendable, Equatable {
 
     /// What a missing value looks like.
     public static var absent: JSONValue {
-        JSONValue(start: 0, stop: 0, kind: .absent, isCanonical: true, hasEscapes: false, isSorted: true)
+        // All zeros: a record's fields are made so by filling their memory.
+        JSONValue(start: 0, stop: 0, kind: .absent, isCanonical: false, hasEscapes: false, isSorted: false)
     }
 
     @usableFromInline init(

@@ -65,6 +65,11 @@ internal import CScan
         return unsafe place - text
     }
 
+    /// Steps over a member whose value is a string, given as ``take(_:)`` has it.
+    @inline(__always) mutating func pass(_ key: StaticString) {
+        if let start = take(key), let quote = closing(start) { go(to: quote &+ 1) }
+    }
+
     /// Where the quote is that ends the string whose text begins at `start`; nil if there is anything in it but plain ASCII.
     @inline(__always) func closing(_ start: Int) -> Int? {
         guard let quote = unsafe sidereal_closing_quote(text + start, last, end) else { return nil }

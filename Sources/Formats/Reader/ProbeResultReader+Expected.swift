@@ -97,6 +97,9 @@ private struct ExpectedMembers: ~Copyable, ~Escapable {
         cursor.go(to: scanner.at)
     }
 
+    /// The same with a string, which is looked at no further.
+    @inline(__always) mutating func pass(_ key: StaticString) { cursor.pass(key) }
+
     /// Leaves what follows to `scanner`. If that is the end of the object, `section` is read, and the answer true.
     @inline(__always) mutating func end(_ section: Field?, _ scanner: inout JSONScanner, _ first: inout Bool) -> Bool {
         first = cursor.isFirst
@@ -132,7 +135,7 @@ extension ProbeResultReader {
         try members.pass("\"managedFields\":", &scanner, &place)
         try members.string("\"name\":\"", .name, &scanner, &place)
         try members.string("\"namespace\":\"", .namespace, &scanner, &place)
-        try members.pass("\"resourceVersion\":", &scanner, &place)
+        members.pass("\"resourceVersion\":\"")
         try members.string("\"uid\":\"", .uid, &scanner, &place)
         place = .metadata
         return members.end(.metadata, &scanner, &first)
