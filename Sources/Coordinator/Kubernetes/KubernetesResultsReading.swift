@@ -159,6 +159,8 @@ package struct KubernetesResultsReading {
                 return .relist
             }
             let (lists, watches) = feed.listeners
+            // Whoever follows the watch from here on is shown a list before, and until then the list must not wait for this.
+            if watches.isEmpty { piece = nil }
             let mayWatch = !turn.watchWaits && watches.bits & turn.room.bits != 0
             if mayWatch, piece != nil {
                 follow(&turn)

@@ -1,5 +1,6 @@
 import KubernetesAPI
 import Model
+import Protocol
 import Testing
 
 @testable import Coordinator
@@ -11,31 +12,76 @@ import Testing
 
     private func at(_ milliseconds: UInt64) -> Tick { Tick(nanoseconds: milliseconds * 1_000_000) }
 
-    /// One look; `outputs` are what is there, and nothing else is.
-    @discardableResult
+    /// One look at what is there: `outputs`, of which those are left that were not asked for.
     private func look(
-        _ reading: inout KubernetesResultsReading, _ milliseconds: UInt64, isWatching: Bool,
-        _ outputs: [ObjectFeed.Output] = []
+        _ reading: inout KubernetesResultsReading, _ milliseconds: UInt64, isWatching: Bool, room: [Bool] = [true],
+        _ outputs: inout ArraySlice<ObjectFeed.Output>
     ) throws -> SourceBacklog {
         let wall = made + Int64(milliseconds)
-        var rest = outputs[...]
         var turn = reading.begin(
-            hasRoom: [true], bytes: 1 << 20, now: at(milliseconds), unixMilliseconds: wall)
+            hasRoom: room, bytes: 1 << 20, now: at(milliseconds), unixMilliseconds: wall)
         while let ask = reading.next(&turn) {
-            if case .poll = ask { reading.took(rest.popFirst(), &turn) }
+            if case .poll = ask { reading.took(outputs.popFirst(), &turn) }
         }
         _ = try reading.end(turn, ObjectFeed.Standing(failingSince: nil, isWatching: isWatching))
         return reading.backlog(failing: nil, now: at(milliseconds), unixMilliseconds: wall)[0]
     }
 
+    /// The same where nothing is there.
+    @discardableResult
+    private func look(
+        _ reading: inout KubernetesResultsReading, _ milliseconds: UInt64, isWatching: Bool
+    ) throws -> SourceBacklog {
+        var none: ArraySlice<ObjectFeed.Output> = []
+        return try look(&reading, milliseconds, isWatching: isWatching, &none)
+    }
+
     /// A reader that has listed everything, there is nothing, and whose watch was open and quiet for a while.
-    private func reader() throws -> KubernetesResultsReading {
+    private func reader(targets: [String] = ["a"]) throws -> KubernetesResultsReading {
         var reading = KubernetesResultsReading(
-            KubernetesResultsHands(targets: ["a"]), shardCount: 16, now: at(0))
-        let page = try ObjectPage(Array(#"{"metadata":{"resourceVersion":"5"},"items":[]}"#.utf8))
-        try look(&reading, 0, isWatching: false, [.restarted, .page(page), .listed])
-        for time in stride(from: UInt64(100), through: 5_000, by: 100) { try look(&reading, time, isWatching: true) }
+            KubernetesResultsHands(targets: targets), shardCount: 16, now: at(0))
+        let room = targets.map { _ in true }
+        var outputs: ArraySlice<ObjectFeed.Output> = [.restarted, .page(try page()), .listed]
+        for time in stride(from: UInt64(0), through: 5_000, by: 100) {
+            _ = try look(&reading, time, isWatching: time > 0, room: room, &outputs)
+        }
         return reading
+    }
+
+    private func key(_ number: UInt64) -> RecordKey { RecordKey(high: number, low: 1 << 63 | number) }
+
+    private func text(_ number: UInt64) -> String {
+        #"{"metadata":{"name":"r-\#(number)","namespace":"n","resourceVersion":"\#(number)","#
+            + #""uid":"\#(KubernetesStatusText.uid(key(number)))","creationTimestamp":"\#(StoreText.time(made))"},"#
+            + #""spec":{"audit":{"exportStatus":"Pending"}}}"#
+    }
+
+    private func page(_ numbers: UInt64...) throws -> ObjectPage {
+        let items = numbers.map { text($0) }.joined(separator: ",")
+        return try ObjectPage(Array(#"{"metadata":{"resourceVersion":"5"},"items":[\#(items)]}"#.utf8))
+    }
+
+    private func added(_ number: UInt64) throws -> ObjectFeed.Output {
+        var reader = WatchReader()
+        return .changes(try #require(try reader.feed(Array(#"{"type":"ADDED","object":\#(text(number))}"#.utf8))))
+    }
+
+    @Test("A piece of the watch that nobody follows holds up no list")
+    func pieceForNobody() throws {
+        var reading = try reader(targets: ["a", "b"])
+        // The second one has no room when something comes, and falls behind.
+        var outputs: ArraySlice<ObjectFeed.Output> = [try added(11)]
+        for time in stride(from: UInt64(5_100), through: 9_000, by: 100) {
+            _ = try look(&reading, time, isWatching: true, room: [true, false], &outputs)
+        }
+        #expect(outputs.isEmpty)
+        // While a list is asked for to look for one of its records, the watch's past is forgotten, and the first one follows none.
+        reading.seek([key(11): TargetMask(bits: 2)])
+        outputs = [.restarted, try added(12), .page(try page(11, 12)), .listed]
+        for time in stride(from: UInt64(9_100), through: 10_000, by: 100) {
+            _ = try look(&reading, time, isWatching: true, room: [true, false], &outputs)
+        }
+        #expect(outputs.isEmpty)
     }
 
     @Test("While a watch is open and tells nothing, nothing waits")
