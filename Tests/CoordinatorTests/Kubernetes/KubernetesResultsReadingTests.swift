@@ -76,7 +76,7 @@ import Testing
         }
         #expect(outputs.isEmpty)
         // While a list is asked for to look for one of its records, the watch's past is forgotten, and the first one follows none.
-        reading.seek([key(11): TargetMask(bits: 2)])
+        reading.seek([key(11): SoughtRecord(targets: TargetMask(bits: 2))])
         outputs = [.restarted, try added(12), .page(try page(11, 12)), .listed]
         for time in stride(from: UInt64(9_100), through: 10_000, by: 100) {
             _ = try look(&reading, time, isWatching: true, room: [true, false], &outputs)
