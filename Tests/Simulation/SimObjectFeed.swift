@@ -23,7 +23,8 @@ final class SimObjectFeed {
     private var failing: (list: Tick?, watch: Tick?)
     private var isWatching = false
     var standing: ObjectFeed.Standing {
-        ObjectFeed.Standing(failingSince: failingSince, isWatching: isWatching)
+        ObjectFeed.Standing(
+            failingSince: failingSince, isWatching: isWatching || world.plant == .silentWatchIsFine)
     }
     var failingSince: Tick? {
         if world.plant == .silentWatchIsFine { return failing.list }
