@@ -185,12 +185,17 @@ import Testing
             let first = try await cluster.makeResult(client, "r-1", namespace)
             let again = await failure { _ = try await cluster.makeResult(client, "r-1", namespace) }
             #expect(again?.kind == .alreadyExists && again?.reason == "AlreadyExists")
+            let made = try await client.list(ListQuest(.probeResults, namespace: namespace))
+            let uid = TestCluster.member("uid", made.batch.text(0))
             func patch(_ version: String, name: String = "r-1") -> () async throws -> Void {
                 {
                     let body = JSONBody.object { body in
                         body.add("metadata") {
                             $0.add("resourceVersion", version)
-                            $0.add("annotations") { $0.add("export.sidereal.cloud/targets", #"{"a":"delivered"}"#) }
+                            $0.add("annotations") {
+                                $0.add("export.sidereal.cloud/targets", #"{"a":"delivered"}"#)
+                                $0.add("export.sidereal.cloud/targets-of", uid)
+                            }
                         }
                         body.add("spec") { $0.add("audit") { $0.add("exportStatus", "Exported") } }
                     }

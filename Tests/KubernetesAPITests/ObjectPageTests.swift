@@ -30,6 +30,17 @@ import Testing
         #expect(batch.bytes.array.count { $0 == 0x0A } == 5)
     }
 
+    /// Whoever creates an object, or copies one, must not say for the exporter where it was delivered.
+    @Test(arguments: [nil, "", "a1b2c3d4-0001-4002-8003-00000000000e", "a1b2c3d4-0001-4002-8003-00000000000f0"])
+    func whatIsSaidOfAnotherObjectIsNotBelieved(owner: String?) throws {
+        let marks = #""{\"splunk\":\"delivered\"}""#
+        let page = try ObjectPage(
+            Samples.list([Samples.object(targets: marks, of: owner), Samples.object(name: "r-2", targets: marks)]))
+        #expect(page.batch.entries.count == 2)
+        #expect(page.batch.targets(page.batch.entries[0]) == nil)
+        #expect(page.batch.targets(page.batch.entries[1]) != nil)
+    }
+
     @Test func bookkeepingIsCutOutWhereverItStands() throws {
         let managed = #"[{"manager":"x","fieldsV1":{"f:a":{"}":"]\""}}}]"#
         for (metadata, kept) in [

@@ -105,7 +105,7 @@ extension SimCoordinator {
     }
 
     private func tellBacklog(_ results: SimResults) {
-        let failing = results.objects.failingSince
+        let failing = results.objects.standing.failingSince
         let rests = results.reading.backlog(failing: failing, now: tick, unixMilliseconds: Int64(wall))
         let stuck = results.writes.stuckSince.map { tick.milliseconds(since: $0) }
         for (target, known) in rests.enumerated() {

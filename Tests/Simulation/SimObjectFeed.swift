@@ -20,16 +20,8 @@ final class SimObjectFeed {
     private var ready: [Ready] = []
     private var watch: SimWatch?
     private var isClosed = false
-    private var failing: (list: Tick?, watch: Tick?)
-    private var isWatching = false
-    var standing: ObjectFeed.Standing {
-        ObjectFeed.Standing(
-            failingSince: failingSince, isWatching: isWatching || world.plant == .silentWatchIsFine)
-    }
-    var failingSince: Tick? {
-        if world.plant == .silentWatchIsFine { return failing.list }
-        return [failing.list, failing.watch].compactMap { $0 }.min()
-    }
+    private var health = FeedHealth()
+    var standing: ObjectFeed.Standing { health.standing(node.tick) }
 
     init(world: World, node: SimNode) {
         self.world = world
@@ -85,12 +77,12 @@ final class SimObjectFeed {
         case .listed: ready.append(.output(.listed))
         case .selectorUnknown:
             watch?.close()
-            isWatching = false
+            leaveWatch()
             ready.append(.output(.selectorUnknown))
         case .list(let id, let limit, let token, let usesSelector): list(id, limit, token, usesSelector)
         case .watch(let id, let version, let seconds, let usesSelector):
             watch?.close()
-            isWatching = false
+            leaveWatch()
             follow(id, version, seconds, usesSelector)
         }
     }
@@ -113,7 +105,7 @@ final class SimObjectFeed {
     }
 
     private func arrived(_ id: UInt64, _ body: [UInt8]) {
-        failing.list = nil
+        health.listed()
         do throws(APIObjectFault) {
             ready.append(.page(id: id, try ObjectPage(body)))
         } catch {
@@ -122,7 +114,7 @@ final class SimObjectFeed {
     }
 
     private func listFailed(_ id: UInt64, _ failure: APIFailure) {
-        failing.list = failing.list ?? node.tick
+        health.listFailed(node.tick)
         tell(failure)
         if world.plant == .endLongListsAtGone, case .expired = failure.kind {
             return handle(.page(id: id, resourceVersion: "\(world.store.objects.revision)", continueToken: nil))
@@ -156,7 +148,7 @@ final class SimObjectFeed {
             guard !self.isClosed, self.machine.isCurrentWatch(id) else { return opened.close() }
             do throws(APIObjectFault) {
                 guard let piece = try reader.feed(bytes) else { return taken() }
-                self.failing.watch = nil
+                self.health.watchTold()
                 self.ready.append(.piece(id: id, piece, taken: taken))
             } catch {
                 self.world.checks.violate("the server's watch cannot be read: \(error)")
@@ -164,13 +156,19 @@ final class SimObjectFeed {
         }
         opened.ended = { self.watchEnded(id, $0) }
         watch = opened
-        isWatching = true
+        health.watchOpened(node.tick)
+    }
+
+    private func leaveWatch() {
+        health.watchLeft(node.tick)
+        // As if the silence of one that was asked for said that nothing is there.
+        if world.plant == .silentWatchIsFine { health.watchOpened(node.tick) }
     }
 
     private func watchEnded(_ id: UInt64, _ failure: APIFailure?) {
         guard !isClosed, machine.isCurrentWatch(id) else { return }
-        isWatching = false
-        failing.watch = failure == nil ? nil : failing.watch ?? node.tick
+        health.watchEnded(isFailure: failure != nil && world.plant != .silentWatchIsFine, node.tick)
+        if world.plant == .silentWatchIsFine { health.watchOpened(node.tick) }
         if let failure { tell(failure) }
         handle(.watchEnded(id: id, failure))
     }

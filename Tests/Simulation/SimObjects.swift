@@ -207,7 +207,8 @@ final class SimObjects {
         return """
             {"metadata":{"name":"\(object.name)","namespace":"probes","uid":"\(KubernetesStatusText.uid(object.key))",\
             "resourceVersion":"\(object.revision)","creationTimestamp":"\(StoreText.time(object.createdAt))",\
-            "annotations":{"\(KubernetesStatusText.annotation)":"\(marks)"}},"spec":{"audit":{"exportStatus":"\(state)"}}}
+            "annotations":{"\(KubernetesStatusText.annotation)":"\(marks)",\
+            "\(KubernetesStatusText.owner)":"\(KubernetesStatusText.uid(object.key))"}},"spec":{"audit":{"exportStatus":"\(state)"}}}
             """
     }
 }

@@ -48,7 +48,7 @@ public actor KubernetesResultsSource: ResultSource {
 
     /// What was seen and not handed over; one at least where nobody knows.
     public func backlog() async -> [SourceBacklog] {
-        let failing = await objects.failingSince
+        let failing = await objects.standing.failingSince
         return reading.backlog(
             failing: failing, now: SystemClock.now(), unixMilliseconds: SystemClock.unixMilliseconds())
     }
@@ -58,7 +58,7 @@ public actor KubernetesResultsSource: ResultSource {
 
     /// Results in hand, and those that are known to wait.
     public func inputs() async -> SourceInputs {
-        let isFailing = await objects.failingSince != nil
+        let isFailing = await objects.standing.failingSince != nil
         return reading.inputs(isFailing: isFailing)
     }
 }

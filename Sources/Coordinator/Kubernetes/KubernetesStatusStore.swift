@@ -276,7 +276,7 @@ public final class KubernetesStatusStore: StatusStore {
     ) async {
         guard let place = hands.place(of: key) else { return end(key, .gone, turn, hands) }
         let body = KubernetesStatusText.patch(
-            seen, targets: hands.targets, milliseconds: SystemClock.unixMilliseconds())
+            seen, of: key, targets: hands.targets, milliseconds: SystemClock.unixMilliseconds())
         let asked = SystemClock.now()
         do throws(APIFailure) {
             let stored = try await cluster.client.patch(

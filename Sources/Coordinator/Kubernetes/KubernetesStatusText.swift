@@ -11,9 +11,12 @@ package import Protocol
 /// | `spec.audit.exportStatus` | `Pending`, `Failed`, `Exported` (``ResultStatus/State``) |
 /// | `spec.audit.exportedAt` | when it became `Exported`, RFC 3339 |
 /// | annotation `export.sidereal.cloud/targets` | how it stands at each target: `{"soc-splunk":"delivered","archive":"dead"}`; `failed` where an attempt failed and attempts go on, nothing where nothing is known |
+/// | annotation `export.sidereal.cloud/targets-of` | the `metadata.uid` of the object that the former speaks of; without it, or with another, that is not believed (``ObjectEntry/targets``) |
 package enum KubernetesStatusText {
     /// The annotation.
     package static let annotation = "export.sidereal.cloud/targets"
+    /// The annotation that says of which object.
+    package static let owner = "export.sidereal.cloud/targets-of"
     /// Bytes that are kept of what the annotation says of targets that are not today's.
     private static let mostOtherBytes = 4 << 10
     private static let (delivered, dead, failed) = ("delivered", "dead", "failed")
@@ -77,12 +80,17 @@ package enum KubernetesStatusText {
         return "{" + (text.isEmpty ? String(seen.others.dropFirst()) : text + seen.others) + "}"
     }
 
-    /// The merge patch (RFC 7386) that makes the object say what `seen` says, if it still is in that version.
-    static func patch(_ seen: StatusRound.Seen, targets: [String], milliseconds: Int64) -> [UInt8] {
+    /// The merge patch (RFC 7386) that makes the object of `key` say what `seen` says, if it still is in that version.
+    static func patch(
+        _ seen: StatusRound.Seen, of key: RecordKey, targets: [String], milliseconds: Int64
+    ) -> [UInt8] {
         JSONBody.object { body in
             body.add("metadata") { metadata in
                 metadata.add("resourceVersion", seen.version)
-                metadata.add("annotations") { $0.add(annotation, marks(seen, targets: targets)) }
+                metadata.add("annotations") { annotations in
+                    annotations.add(annotation, marks(seen, targets: targets))
+                    annotations.add(owner, uid(key))
+                }
             }
             guard seen.status.state != .pending else { return }
             body.add("spec") { spec in

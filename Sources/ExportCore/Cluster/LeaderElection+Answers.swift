@@ -19,8 +19,17 @@ extension LeaderElection {
             stepDown(.lost(to: state.stored?.record.holder ?? ""), &effects)
             mustRead = false
         }
+        outgrow(now, &effects)
         follow(&effects)
         scheduleAfterReading(isChanged, now, &rng)
+    }
+
+    /// Ends a term that workers refuse for a later one which the store knows nothing of: the next is beyond both.
+    private mutating func outgrow(_ now: Tick, _ effects: inout [Effect]) {
+        guard let leadership, toldTerm > leadership.term, now >= nextOutgrowing else { return }
+        nextOutgrowing = now.adding(milliseconds: settings.lease * Self.leasesBetweenOutgrowing)
+        stepDown(.outgrown(by: toldTerm), &effects)
+        mustRead = false
     }
 
     /// A lease that was deleted under its leader, or made anew by others, is still the leader's to write: the others wait

@@ -17,8 +17,9 @@ extension LeaderElection {
         case failed(id: UInt64)
         /// Where results and the gate are kept there is a trace of this term: ours, if it is lower, is over.
         case heard(term: UInt64)
-        /// A worker says that it has served this term. Only the store decides: the lease is read at once, though not more often
-        /// than every retry period however many say so.
+        /// A worker says that it has served this term. The store decides: the lease is read at once, though not more often than
+        /// every retry period however many say so. If that says that ours is the last, we lead anew beyond the worker's term,
+        /// now and then.
         case told(term: UInt64)
         /// This leader can do nothing with its lease: give it back, and let others lead for the time of a lease.
         case resign
@@ -70,6 +71,8 @@ extension LeaderElection {
         case lost(to: String)
         /// A higher term is known to exist.
         case outranked(by: UInt64)
+        /// Workers have served a higher term, of which the store knows nothing; they follow nobody of a lower one.
+        case outgrown(by: UInt64)
         /// It could do nothing with the lease and gave it back.
         case resigned
         /// The process ends.
@@ -83,6 +86,9 @@ extension LeaderElection {
             case .lost(""): "somebody emptied the lease"
             case .lost(let other): "\(other) holds the lease"
             case .outranked(let term): "the store knows of term \(term), so ours was not the last"
+            case .outgrown(let term):
+                "workers have served term \(term), which the store knows nothing of, and refuse an earlier one; "
+                    + "this coordinator leads anew in a later term"
             case .resigned: "no worker reaches it, so another coordinator may try"
             case .shutdown: "this process ends"
             }

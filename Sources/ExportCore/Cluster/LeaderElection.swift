@@ -17,6 +17,9 @@ public import Model
 /// 6. A lease that somebody else edits, also one that is emptied, is waited out: its holder steps down when it learns of it,
 ///    at its next renewal, and acts until its deadline if it cannot.
 /// 7. Who resigned takes no lease for the duration of one, so that others are first; after that, also if nobody came.
+/// 8. A later term that workers tell of and the store does not know, as after somebody edited it, is outgrown: they serve
+///    nobody of an earlier one. The leader takes its own lease again in a term beyond it, at most once in
+///    ``leasesBetweenOutgrowing`` leases, so that a worker in a bad state costs one hand-over in that time and no more.
 ///
 /// Not promised: that what a leader began arrives before its term is over. A process may stand still between asking
 /// ``isLeading(now:)`` and the write that follows; hence everything that writes is fenced by the term as well.
@@ -25,6 +28,9 @@ public import Model
 public struct LeaderElection: Sendable {
     /// Terms beyond this are nobody's: JSON numbers are exact up to here, and no cluster lives to see it.
     public static let maxTerm: UInt64 = 1 << 53
+
+    /// How many leases pass at least between two terms that were ended for a worker's word: 5 minutes by default.
+    static let leasesBetweenOutgrowing: UInt64 = 20
 
     let settings: ElectionSettings
     let identity: String
@@ -37,10 +43,12 @@ public struct LeaderElection: Sendable {
     var unanswered: Request?
     /// The highest term of which we know that somebody had it.
     var highestTerm: UInt64
-    /// The highest term that somebody other than the store spoke of. It ends no term; the next one is beyond it.
+    /// The highest term that somebody other than the store spoke of. The next one is beyond it.
     var toldTerm: UInt64 = 0
     /// From when on such a word has the lease read again.
     var nextLook: Tick
+    /// From when on such a word ends a term that the store holds for the last.
+    var nextOutgrowing: Tick
     /// The next thing to do is a reading.
     var mustRead = true
     var due: Tick
@@ -80,6 +88,7 @@ public struct LeaderElection: Sendable {
         self.highestTerm = highestTerm
         due = now
         nextLook = now
+        nextOutgrowing = now
         renewal = now
         takenQuietSince = now
     }
@@ -177,8 +186,8 @@ public struct LeaderElection: Sendable {
         due = now
     }
 
-    /// What a worker says may be true, and then the store says so as well; or the worker is in a bad state, and must not be able
-    /// to keep the cluster without a leader.
+    /// What a worker says may be true, and then the store says so as well; or the store has lost it; or the worker is in a bad
+    /// state, and must not be able to keep the cluster without a leader.
     private mutating func told(_ term: UInt64, _ now: Tick) {
         guard term > highestTerm, term < Self.maxTerm else { return }
         toldTerm = max(toldTerm, term)

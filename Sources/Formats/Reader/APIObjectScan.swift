@@ -15,6 +15,8 @@ public struct APIObjectFields: Sendable, Equatable {
     public var creationTimestamp = JSONValue.absent
     /// The annotation `export.sidereal.cloud/targets`.
     public var targets = JSONValue.absent
+    /// The annotation `export.sidereal.cloud/targets-of`.
+    public var targetsOf = JSONValue.absent
     /// `spec.audit.exportStatus`.
     public var exportStatus = JSONValue.absent
     /// The member `metadata.managedFields` with one comma beside it, so that the object without these bytes is well-formed;
@@ -234,6 +236,8 @@ extension JSONScanner {
         while let key = try key(first: &first) {
             if try isKey(key, "export.sidereal.cloud/targets") {
                 try take(&fields.targets)
+            } else if try isKey(key, "export.sidereal.cloud/targets-of") {
+                try take(&fields.targetsOf)
             } else {
                 _ = try value(depth: 4)
             }

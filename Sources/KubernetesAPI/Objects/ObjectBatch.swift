@@ -42,7 +42,9 @@ public struct ObjectEntry: Sendable, Equatable {
     /// The same as a number, which grows with every write of any object of the store; 0 if it is none. For comparing two states
     /// of one object (all of Kubernetes' own servers count etcd's revisions; since 1.35 that is a promise).
     public var revision: UInt64
-    /// The annotation `export.sidereal.cloud/targets` as it is spelt, with escapes; empty if there is none.
+    /// The annotation `export.sidereal.cloud/targets` as it is spelt, with escapes; empty if there is none, or none of this
+    /// object: `export.sidereal.cloud/targets-of` has to be its uid. Whoever creates an object cannot know that, so nobody can
+    /// create one, or copy one, that says of itself where it was delivered.
     public var targets: Range<Int>
     /// `metadata.creationTimestamp`, milliseconds since 1970; 0 if there is none that can be read.
     public var createdMilliseconds: Int64
@@ -100,7 +102,7 @@ public struct ObjectBatch: Sendable {
     /// The object's JSON, for what is not on the data path.
     public func json(_ entry: ObjectEntry) -> [UInt8] { record(entry).array }
 
-    /// What the annotation `export.sidereal.cloud/targets` says, decoded; nil if there is none.
+    /// What the annotation `export.sidereal.cloud/targets` says, decoded; nil if there is none of this object.
     public func targets(_ entry: ObjectEntry) -> [UInt8]? {
         guard !entry.targets.isEmpty else { return nil }
         // The text was checked when it was cut out, with the quotes around it.
@@ -166,7 +168,7 @@ struct ObjectCutter: ~Copyable {
             ObjectEntry(
                 record: record, key: key, name: moved(fields.name), namespace: moved(fields.namespace),
                 resourceVersion: moved(fields.resourceVersion), revision: Self.number(fields.resourceVersion, bytes),
-                targets: moved(fields.targets),
+                targets: UIDText.key(fields.targetsOf, bytes) == key ? moved(fields.targets) : moved(.absent),
                 createdMilliseconds: Self.created(fields.creationTimestamp, bytes),
                 state: Self.state(fields.exportStatus, bytes), change: change))
     }

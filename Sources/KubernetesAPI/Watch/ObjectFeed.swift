@@ -45,16 +45,11 @@ public actor ObjectFeed {
     private var hasBegun = false
     private var isClosed = false
     private var ring: (@Sendable () -> Void)?
-    /// Since when lists fail, and since when the watch does. One that works says nothing of the other.
-    private var failing: (list: Tick?, watch: Tick?)
-    private var isWatching = false
-
-    /// Since when something fails; nil: nothing does.
-    public var failingSince: Tick? { [failing.list, failing.watch].compactMap { $0 }.min() }
+    private var health = FeedHealth()
 
     /// What is to be known of a reader besides what it shows.
     public struct Standing: Sendable, Equatable {
-        /// ``ObjectFeed/failingSince``.
+        /// Since when something fails; nil: nothing does.
         public var failingSince: Tick?
         /// A watch is open: the server has answered, and tells what happens. One that is asked for tells nothing yet.
         public var isWatching: Bool
@@ -66,7 +61,7 @@ public actor ObjectFeed {
     }
 
     /// How it stands now.
-    public var standing: Standing { Standing(failingSince: failingSince, isWatching: isWatching) }
+    public var standing: Standing { health.standing(SystemClock.now()) }
 
     /// - Parameters:
     ///   - namespace: nil: all of them.
@@ -191,7 +186,7 @@ public actor ObjectFeed {
         case .listed: tell(.listed)
         case .selectorUnknown:
             watching?.cancel()
-            isWatching = false
+            health.watchLeft(SystemClock.now())
             tell(.selectorUnknown)
         case .list(let id, let limit, let token, let usesSelector):
             var quest = ListQuest(resource, namespace: namespace)
@@ -211,7 +206,7 @@ public actor ObjectFeed {
             quest.seconds = seconds
             quest.fieldSelector = usesSelector ? fieldSelector : nil
             watching?.cancel()
-            isWatching = false
+            health.watchLeft(SystemClock.now())
             watching = Task { [weak self, client] in
                 let failure = await Self.follow(client, quest) {
                     await self?.opened(id)
@@ -263,26 +258,26 @@ public actor ObjectFeed {
 
     private func arrived(_ id: UInt64, _ page: ObjectPage) {
         guard !isClosed, machine.isCurrentList(id) else { return }
-        failing.list = nil
+        health.listed()
         ready.append(.page(id: id, page))
         wake()
     }
 
     private func listFailed(_ id: UInt64, _ failure: APIFailure) {
         guard !isClosed, machine.isCurrentList(id) else { return }
-        failing.list = failing.list ?? SystemClock.now()
+        health.listFailed(SystemClock.now())
         tell(.trouble(failure))
         handle(.listFailed(id: id, failure))
     }
 
     private func opened(_ id: UInt64) {
-        if machine.isCurrentWatch(id) { isWatching = true }
+        if machine.isCurrentWatch(id) { health.watchOpened(SystemClock.now()) }
     }
 
     /// Returns when the reader has taken the piece; false if it never will.
     private func offer(_ id: UInt64, _ piece: WatchPiece) async -> Bool {
         guard !isClosed, machine.isCurrentWatch(id) else { return false }
-        failing.watch = nil
+        health.watchTold()
         return await withCheckedContinuation { continuation in
             ready.append(.piece(id: id, piece, continuation))
             wake()
@@ -291,8 +286,7 @@ public actor ObjectFeed {
 
     private func watchEnded(_ id: UInt64, _ failure: APIFailure?) {
         guard !isClosed, machine.isCurrentWatch(id) else { return }
-        isWatching = false
-        failing.watch = failure == nil ? nil : failing.watch ?? SystemClock.now()
+        health.watchEnded(isFailure: failure != nil, SystemClock.now())
         if let failure { tell(.trouble(failure)) }
         handle(.watchEnded(id: id, failure))
     }

@@ -10,10 +10,11 @@ import Testing
 @Suite struct KubernetesStatusTextTests {
     private let targets = ["a", "b\"", "c"]
     private static let uid = "a1b2c3d4-0001-4002-8003-00000000000f"
+    private static let owner = #""export.sidereal.cloud/targets-of":"\#(uid)""#
 
     private func object(_ annotation: String?, status: String = "Pending", version: String = "7") throws -> ObjectBatch
     {
-        let note = annotation.map { #""annotations":{"export.sidereal.cloud/targets":\#($0)},"# } ?? ""
+        let note = annotation.map { #""annotations":{"export.sidereal.cloud/targets":\#($0),\#(Self.owner)},"# } ?? ""
         return try ObjectBatch(
             object: Array(
                 (#"{"metadata":{\#(note)"name":"r","namespace":"n","resourceVersion":"\#(version)","uid":"\#(Self.uid)"},"#
@@ -60,16 +61,19 @@ import Testing
     }
 
     @Test func patchesCarryTheVersion() {
+        let key = RecordKey(high: 0xA1B2_C3D4_0001_4002, low: 0x8003_0000_0000_000F)
         func patch(_ state: ResultStatus.State) -> String {
             var word = ResultStatus.Word()
             word.delivered = TargetMask(0)
             let seen = StatusRound.Seen(version: "7", status: ResultStatus(word: word, state: state))
             return String(
-                decoding: KubernetesStatusText.patch(seen, targets: targets, milliseconds: 1_773_568_800_123),
+                decoding: KubernetesStatusText.patch(
+                    seen, of: key, targets: targets, milliseconds: 1_773_568_800_123),
                 as: UTF8.self)
         }
         let metadata =
-            #"{"metadata":{"resourceVersion":"7","annotations":{"export.sidereal.cloud/targets":"{\"a\":\"delivered\"}"}}"#
+            #"{"metadata":{"resourceVersion":"7","annotations":{"export.sidereal.cloud/targets":"{\"a\":\"delivered\"}","#
+            + Self.owner + "}}"
         #expect(patch(.pending) == metadata + "}")
         #expect(patch(.failed) == metadata + #","spec":{"audit":{"exportStatus":"Failed"}}}"#)
         #expect(

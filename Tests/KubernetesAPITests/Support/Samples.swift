@@ -6,13 +6,15 @@ enum Samples {
 
     static func object(
         name: String = "r-1", namespace: String = "team-a", uid: String = Samples.uid, version: String = "42",
-        status: String? = "Pending", targets: String? = nil, managed: String? = nil, extra: String = ""
+        status: String? = "Pending", targets: String? = nil, of owner: String? = Samples.uid, managed: String? = nil,
+        extra: String = ""
     ) -> String {
         var metadata = [
             #""creationTimestamp":"2026-03-01T10:00:00Z""#, #""name":"\#(name)""#, #""namespace":"\#(namespace)""#,
         ]
         if let targets {
-            metadata.insert(#""annotations":{"a":"b","export.sidereal.cloud/targets":\#(targets)}"#, at: 0)
+            let of = owner.map { #","export.sidereal.cloud/targets-of":"\#($0)""# } ?? ""
+            metadata.insert(#""annotations":{"a":"b","export.sidereal.cloud/targets":\#(targets)\#(of)}"#, at: 0)
         }
         if let managed { metadata.insert(#""managedFields":\#(managed)"#, at: 2) }
         metadata += [#""resourceVersion":"\#(version)""#, #""uid":"\#(uid)""#]

@@ -149,9 +149,11 @@ extension TestCluster {
         return Self.version(stored)
     }
 
-    static func version(_ object: [UInt8]) -> String {
-        let text = String(decoding: object, as: UTF8.self)
-        guard let from = text.firstRange(of: #""resourceVersion":""#)?.upperBound else { return "" }
+    static func version(_ object: [UInt8]) -> String { member("resourceVersion", String(decoding: object, as: UTF8.self)) }
+
+    /// The first string of that name.
+    static func member(_ name: String, _ text: String) -> String {
+        guard let from = text.firstRange(of: #""\#(name)":""#)?.upperBound else { return "" }
         return String(text[from...].prefix { $0 != "\"" })
     }
 }
