@@ -52,6 +52,13 @@ final class Checks {
         if !isTrue { violate("1: \(key) was written as \(kind) of target \(target), which it is not") }
     }
 
+    /// Invariant 1: what goes out under a record's name is that very record.
+    func carries(_ key: RecordKey, _ line: [UInt8], _ worker: SimWorker) {
+        if line != SimSource.line(of: key, length: UInt32(line.count)) {
+            violate("1: \(worker.name) has other bytes under \(key) than the result's")
+        }
+    }
+
     func finished(_ source: UInt64, _ world: World) {
         for record in world.sources.first(where: { $0.id == source })?.records ?? [] {
             for target in 0..<world.plan.targetCount where world.store.facts[target][record.key] == nil {
@@ -74,7 +81,9 @@ final class Checks {
             let late = keys.first { key in
                 world.store.facts[target][key] != .delivered && !world.gone.contains(key)
                     && !world.store.objects.isHopeless(key)
-                    && !world.workers.contains { world.now < $0.diskFailsUntil && $0.mustTell(key, target) }
+                    && !world.workers.contains { worker in
+                        (worker.isRetired || world.now < worker.diskFailsUntil) && worker.mustTell(key, target)
+                    }
             }
             if let late { return "the revived record \(late) of target \(target)" }
         }

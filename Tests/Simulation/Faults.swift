@@ -123,6 +123,34 @@ extension World {
         }
     }
 
+    /// From one worker to eight and down to two, one after another; the six are gone for good, with their ledgers, whether they
+    /// could finish or not.
+    func scaleThrough() {
+        let part = plan.faultySeconds * World.second / 5
+        after(part) {
+            for number in 0..<8 as Range<UInt64> {
+                self.after(number * 300 * World.millisecond) {
+                    guard self.workers.count < 8 else { return }
+                    self.workers.append(SimWorker(world: self, name: "w\(self.workers.count)"))
+                    self.workers.last?.start()
+                }
+            }
+        }
+        after(3 * part) {
+            for (number, worker) in self.workers.dropFirst(2).enumerated() {
+                self.after(UInt64(number) * 300 * World.millisecond) { self.retire(worker) }
+            }
+        }
+    }
+
+    private func retire(_ worker: SimWorker) {
+        worker.isRetired = true
+        guard worker.isUp else { return }
+        worker.isLeaving = true
+        worker.stop()
+        after(7 * World.second) { worker.crash() }
+    }
+
     func isPoison(_ key: RecordKey) -> Bool {
         guard !mended.contains(key) else { return false }
         return sources.first { $0.id == key.high }?.records.first { $0.key == key }?.isPoison ?? false

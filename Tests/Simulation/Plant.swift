@@ -70,6 +70,8 @@ enum Plant: String, CaseIterable {
     case forgetWhatIsAside
     /// A worker says nothing of what was delivered beside it.
     case silentRevival
+    /// A record's bytes go out under the name of the one before.
+    case mixUpRecords
     /// As long as lists work, a watch that does not is no trouble.
     case silentWatchIsFine
 }

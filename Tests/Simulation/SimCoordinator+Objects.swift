@@ -94,8 +94,8 @@ extension SimCoordinator {
             let length = source.records.first?.length
         else { return page }
         var bytes = ByteWriter()
-        for _ in 1..<length { bytes.append(UInt8(ascii: "r")) }
-        bytes.append(0x0A)
+        let key = RecordKey(high: page.source, low: record.position)
+        bytes.append(SimSource.line(of: key, length: length).span)
         var short = FeedPage(
             targets: page.targets, source: page.source, range: page.range, sourceSize: page.sourceSize,
             ageMilliseconds: page.ageMilliseconds, bytes: bytes.seal())

@@ -88,9 +88,7 @@ final class SimLane {
             switch effect {
             case .send(let id, let ranges): send(id, ranges)
             case .commit(let id, let dead): commit(id, dead)
-            case .failed(let id, let kind, let reason):
-                // A receiver that refuses one record works.
-                if kind != .poison { health.consecutiveFailures += 1 }
+            case .failed(let id, _, let reason):
                 guard let items = batches[id], told.insert(id).inserted else { continue }
                 worker.handle(.failed(target: target, items.map(Self.range), reason: reason.message))
             case .withdrawn(let id, let ranges):
@@ -135,7 +133,6 @@ final class SimLane {
 
     private func succeeded() {
         health.successes += 1
-        health.consecutiveFailures = 0
         lastSuccess = worker.tick
     }
 
@@ -162,6 +159,7 @@ final class SimLane {
         report.sinceSuccessMilliseconds = lastSuccess.map { worker.tick.milliseconds(since: $0) }
         report.oldestMilliseconds = queue.isEmpty && batches.isEmpty ? nil : 0
         report.queuedBytes = UInt64(queue.count + batches.count)
+        report.consecutiveFailures = UInt32(clamping: delivery.status.consecutiveFailures)
         report.breaker = delivery.status.breaker == .closed ? .closed : .open
         return report
     }

@@ -94,6 +94,11 @@ final class SimReceiver {
     private static let silence = Verdict.unknown(Reason(code: "timeout", message: "no answer"))
     private static let busy = Reason(code: "http-503", message: "busy")
     private static let bad = Reason(code: "hec-6", message: "invalid")
+    private static let large = Reason(code: "http-413", message: "too large")
+    private static let refused = Reason(code: "http-403", message: "forbidden")
+
+    /// What a receiver asks for now and then along with a refusal.
+    private func wish() -> UInt64? { world.rng.below(4) == 0 ? 100 + world.rng.below(1_500) : nil }
 
     private func judge(_ records: [(key: RecordKey, isPoison: Bool)]) -> (Verdict, isSilent: Bool) {
         if isDown {
@@ -102,21 +107,38 @@ final class SimReceiver {
             return world.rng.below(3) == 0
                 ? (Self.silence, true) : (.retry(Self.busy, retryAfterMilliseconds: nil), false)
         }
-        if world.chance(6) { return (.retry(Self.busy, retryAfterMilliseconds: nil), false) }
-        if let culprit = records.firstIndex(where: \.isPoison) {
+        if world.chance(6) { return (.retry(Self.busy, retryAfterMilliseconds: wish()), false) }
+        if world.chance(3) { return (.configuration(Self.refused), false) }
+        if world.chance(6), records.count > 1 { return (.tooLarge(Self.large), false) }
+        if let culprit = records.firstIndex(where: \.isPoison) { return (refusal(records, culprit), false) }
+        if world.chance(6), records.count > 1 { return (.items(someOf(records), retryAfterMilliseconds: wish()), false) }
+        for record in records { accept(record.key) }
+        return (.delivered(slowDown: world.chance(5)), world.chance(4))
+    }
+
+    /// A record that is never taken: the receiver says which one it is and stops there, says only that there is one, or
+    /// speaks of each.
+    private func refusal(_ records: [(key: RecordKey, isPoison: Bool)], _ culprit: Int) -> Verdict {
+        switch world.rng.below(3) {
+        case 0:
             for record in records[..<culprit] { accept(record.key) }
-            return (.poisonAt(delivered: culprit, Self.bad), false)
+            return .poisonAt(delivered: culprit, Self.bad)
+        case 1: return .poison(Self.bad)
+        default: return .items(someOf(records), retryAfterMilliseconds: nil)
         }
-        if world.chance(6), records.count > 1 {
-            let items = records.map { record -> ItemVerdict in
-                guard world.rng.below(2) == 0 else { return .retry(Self.busy) }
+    }
+
+    private func someOf(_ records: [(key: RecordKey, isPoison: Bool)]) -> [ItemVerdict] {
+        records.map { record in
+            if record.isPoison { return .poison(Self.bad) }
+            switch world.rng.below(6) {
+            case 0, 1: return .retry(Self.busy)
+            case 2: return .configuration(Self.refused)
+            default:
                 accept(record.key)
                 return .delivered
             }
-            return (.items(items, retryAfterMilliseconds: nil), false)
         }
-        for record in records { accept(record.key) }
-        return (.delivered(slowDown: false), world.chance(4))
     }
 
     func accept(_ key: RecordKey) { accepted[key, default: 0] += 1 }

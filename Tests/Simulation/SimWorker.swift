@@ -14,6 +14,8 @@ final class SimWorker: SimNode {
     /// Until when its disk takes nothing.
     var diskFailsUntil: UInt64 = 0
     private var isFailing = false
+    /// Nobody starts it again.
+    var isRetired = false
     /// Receivers that it does not reach.
     var cutOff: Set<Int> = []
     private var highestRow: UInt64 = 0
@@ -23,7 +25,7 @@ final class SimWorker: SimNode {
     private var release = ProtocolRelease.current
 
     override func start() {
-        guard !isUp, !isLeaving else { return }
+        guard !isUp, !isLeaving, !isRetired else { return }
         isUp = true
         boot += 1
         world.note("\(name) starts")
@@ -166,8 +168,11 @@ final class SimWorker: SimNode {
         for index in 0..<bytes.count where bytes[index] == 0x0A {
             let stop = delivery.range.lowerBound + UInt64(index) + 1
             if let record = core?.hands.record(at: position) {
+                let line = Int(position - delivery.range.lowerBound)..<index + 1
+                let key = world.plant == .mixUpRecords ? items.last?.key ?? record.key : record.key
+                world.checks.carries(key, line.map { bytes[$0] }, self)
                 items.append(
-                    .init(position: position, length: stop - position, key: record.key, shard: record.shard))
+                    .init(position: position, length: stop - position, key: key, shard: record.shard))
             }
             position = stop
         }

@@ -60,6 +60,7 @@ final class World {
         for node in workers { after(rng.below(2 * World.second)) { node.start() } }
         for _ in 0..<plan.sourceCount { addSource() }
         scheduleFault()
+        if plan.isScaled { scaleThrough() }
         scheduleSource()
         keepAcknowledging()
         keepReviving()
@@ -170,7 +171,7 @@ final class World {
         for (index, node) in (coordinators as [SimNode] + workers).enumerated() {
             node.pausedUntil = 0
             node.resume()
-            node.isLeaving = false
+            node.isLeaving = (node as? SimWorker)?.isRetired ?? false
             (node as? SimWorker)?.cutOff = []
             (node as? SimWorker)?.diskFailsUntil = 0
             if !node.isUp { after(rng.below(World.second) + UInt64(index)) { node.start() } }
@@ -190,7 +191,8 @@ final class World {
     private func keepReviving() {
         guard plan.hasObjects, plan.hasSelector else { return }
         after(2 * World.second + mender.below(10 * World.second)) {
-            let worker = self.workers[Int(self.mender.below(UInt64(self.workers.count)))]
+            let running = self.workers.filter { !$0.isRetired }
+            let worker = running[Int(self.mender.below(UInt64(running.count)))]
             worker.reviveOne(&self.mender)
             self.keepReviving()
         }
@@ -268,12 +270,14 @@ struct Plan {
     var hasObjects: Bool
     /// The API server can choose objects by their status.
     var hasSelector: Bool
+    /// One worker becomes eight and then two while there are faults, and the six stay away.
+    var isScaled: Bool
 
     init(rng: inout PRNG) {
         targetCount = 1 + Int(rng.below(3))
         coordinatorCount = 1 + Int(rng.below(3))
         workerCount = 1 + Int(rng.below(4))
-        // Some grow to eight and shrink to two.
+        // Some are eight once the faults are over.
         finalWorkers = rng.below(10) == 0 ? 8 : workerCount
         sourceCount = 2 + Int(rng.below(4))
         faultySeconds = 10 + rng.below(25)
@@ -289,6 +293,11 @@ struct Plan {
         hasObjects = rng.below(3) == 0
         hasSelector = rng.below(2) == 0
         deadTarget = rng.below(8) == 0 ? Int(rng.below(UInt64(targetCount))) : nil
+        isScaled = rng.below(16) == 0
+        if isScaled {
+            (workerCount, finalWorkers) = (1, 2)
+            faultySeconds += 20
+        }
     }
 }
 
@@ -336,6 +345,12 @@ struct SimSource {
         ]
     }
 
+    /// What a record says, with its line feed: nothing that another one says.
+    static func line(of key: RecordKey, length: UInt32) -> [UInt8] {
+        var mixer = PRNG(seed: key.high &* 0x9E37_79B9_7F4A_7C15 ^ key.low)
+        return (1..<length).map { _ in UInt8(ascii: "a") + UInt8(mixer.below(26)) } + [0x0A]
+    }
+
     /// Page 0 or 1.
     func page(_ number: Int, for targets: TargetMask, now: UInt64) -> FeedPage {
         let range = number == 0 ? 0..<cut : cut..<end
@@ -343,8 +358,7 @@ struct SimSource {
         var page: [(UInt64, UInt16, UInt32, UInt32)] = []
         for record in records where range.contains(record.key.low) {
             page.append((record.key.low, record.shard, UInt32(bytes.count), record.length))
-            for _ in 1..<record.length { bytes.append(UInt8(ascii: "r")) }
-            bytes.append(0x0A)
+            bytes.append(Self.line(of: record.key, length: record.length).span)
         }
         var result = FeedPage(
             targets: targets, source: id, range: range, sourceSize: end,
