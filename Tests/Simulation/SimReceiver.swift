@@ -111,7 +111,9 @@ final class SimReceiver {
         if world.chance(3) { return (.configuration(Self.refused), false) }
         if world.chance(6), records.count > 1 { return (.tooLarge(Self.large), false) }
         if let culprit = records.firstIndex(where: \.isPoison) { return (refusal(records, culprit), false) }
-        if world.chance(6), records.count > 1 { return (.items(someOf(records), retryAfterMilliseconds: wish()), false) }
+        if world.chance(6), records.count > 1 {
+            return (.items(someOf(records), retryAfterMilliseconds: wish()), false)
+        }
         for record in records { accept(record.key) }
         return (.delivered(slowDown: world.chance(5)), world.chance(4))
     }

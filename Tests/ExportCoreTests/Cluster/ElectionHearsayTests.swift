@@ -50,7 +50,8 @@ extension LeaderElectionTests {
         let effects = script.at(520, .read(id: 3, state(record("a/1", 1, 1), "v1")))
         #expect(
             effects == [
-                .stepDown(term: 1, .outgrown(by: 57)), .write(id: 4, record("a/1", 58, 2), replacing: LeaseVersion("v1")),
+                .stepDown(term: 1, .outgrown(by: 57)),
+                .write(id: 4, record("a/1", 58, 2), replacing: LeaseVersion("v1")),
             ])
         #expect(!script.isLeading(530))
         #expect(script.at(540, .wrote(id: 4, LeaseVersion("v2"))) == [.lead(term: 58)])

@@ -149,7 +149,9 @@ extension TestCluster {
         return Self.version(stored)
     }
 
-    static func version(_ object: [UInt8]) -> String { member("resourceVersion", String(decoding: object, as: UTF8.self)) }
+    static func version(_ object: [UInt8]) -> String {
+        member("resourceVersion", String(decoding: object, as: UTF8.self))
+    }
 
     /// The first string of that name.
     static func member(_ name: String, _ text: String) -> String {
