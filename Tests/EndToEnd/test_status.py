@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from exporter import BAD_SETUP, OK
-from status_page import Json, StatusPage, cluster
+from status_page import TARGETS, Json, StatusPage, cluster, history
 from terminal import at_terminal
 
 NOT_ADMITTED, NO_ANSWER = 5, 6
@@ -80,6 +81,37 @@ def test_tables_align_and_say_everything(program: Path, coordinators: list[Statu
         for line in lines[at + 2 : at + 5]:
             assert all(len(line) < start or line[start - 1] == " " for start in starts[1:]), line
     assert status(program, leader.url, "--all").stdout.count("worker-") == 30
+
+
+def test_owners_and_the_last_minutes_are_drawn(program: Path, coordinators: list[StatusPage]) -> None:
+    """What the page shows, in signs: each shard's owner, and a quarter of an hour of each target."""
+    leader = coordinators[0]
+    leader.status = cluster(workers=4, gate="halted")
+    leader.status["leader"]["endpoint"] = leader.url
+    leader.status["history"] = history(leader.status, time.time())
+    lines = status(program, leader.url).stdout.splitlines()
+
+    signs = {line.split()[0]: line.split()[2] for line in lines if line.startswith("worker-")}
+    assert signs == {f"worker-{index}": "ABCD"[index] for index in range(4)}
+    at = next(index for index, line in enumerate(lines) if line.startswith("shards by owner"))
+    rows = [line.split() for line in lines[at + 1 : at + 5]]
+    assert [row[0] for row in rows] == ["0", "64", "128", "192"]
+    assert "".join(row[1] for row in rows) == "".join(
+        "!" if shard["state"] == "unowned" else "ABCD"[shard["owner"]] for shard in leader.status["shards"]
+    )
+
+    at = next(index for index, line in enumerate(lines) if line.startswith("last 15 minutes"))
+    start, waits = lines[at].index("records/s"), lines[at].index("backlog")
+    for number, (name, _, _) in enumerate(TARGETS):
+        line = lines[at + 2 + number]
+        assert line.startswith(name)
+        rates = line[start : start + 15]
+        # Half a minute of the fifteen is missing, which leaves no minute empty.
+        assert set(rates) <= set("▁▂▃▄▅▆▇█") and max(rates) == "█", line
+        # From the middle on it took nothing for three minutes; a minute is shown by its most.
+        assert ("▁▁" in rates) == (name == "search"), line
+    search = next(line for line in lines[at:] if line.startswith("search"))
+    assert search[waits : waits + 15].count("█") >= 1 and "216 000" in search, search
 
 
 def test_a_standby_is_asked_for_the_leader(program: Path, coordinators: list[StatusPage]) -> None:

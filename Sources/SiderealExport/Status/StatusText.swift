@@ -17,7 +17,9 @@ struct StatusText {
         if let note = answer.note { lines += [note, ""] }
         lines += Self.head(status)
         if !status.targets.isEmpty { lines += [""] + Self.targets(status) }
+        if let history = status.history.map(StatusCharts.history), !history.isEmpty { lines += [""] + history }
         if !status.workers.isEmpty { lines += [""] + Self.workers(status, all: all) }
+        if !status.shards.isEmpty { lines += [""] + StatusCharts.shards(status, all: all) }
         self.lines = lines.map(\.printable)
     }
 
@@ -111,15 +113,18 @@ struct StatusText {
 
     private static func workers(_ status: ClusterStatus, all: Bool) -> [String] {
         var table = Table(
-            ["worker", "state", "shards", "fair", "in hand", "heard", "trouble"], rightAligned: Set(2...5))
-        let ranked = status.workers.map { (worker: $0, trouble: trouble($0, status.targets)) }
+            ["worker", "state", "sign", "shards", "fair", "in hand", "heard", "trouble"], rightAligned: Set(3...6))
+        let ranked = status.workers.enumerated().map { place, worker in
+            (worker: worker, sign: StatusCharts.sign(ofWorker: place), trouble: trouble(worker, status.targets))
+        }
         // The order of names within each half stays.
         let sorted = ranked.filter { !$0.trouble.isEmpty } + ranked.filter { $0.trouble.isEmpty }
         let shown = all ? sorted[...] : sorted.prefix(few)
-        for (worker, trouble) in shown {
+        for (worker, sign, trouble) in shown {
             let tenths = Int((worker.fairShards * 10).rounded())
             table.add([
-                worker.identity, worker.state.rawValue, "\(worker.shards)", "\(tenths / 10).\(tenths % 10)",
+                worker.identity, worker.state.rawValue, String(sign), "\(worker.shards)",
+                "\(tenths / 10).\(tenths % 10)",
                 Human.bytes(worker.bytesInHand), "\(span(worker.heardMilliseconds)) ago", trouble,
             ])
         }
