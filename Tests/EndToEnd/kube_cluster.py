@@ -78,10 +78,16 @@ class KubeCluster(SmallCluster):
 
     # Results
 
-    def create(self, count: int) -> None:
-        """Somebody creates results."""
+    def create(self, count: int, annotations: Json | None = None) -> None:
+        """Somebody creates results, perhaps with annotations of their own."""
         made = self.bench.generate(count, f"made-{len(self._made)}.ndjson", seed=len(self._made) + 1)
-        self._made += self.server.fill(made.read_text().splitlines(), PROBES)
+        lines = made.read_text().splitlines()
+        if annotations:
+            records = [json.loads(line) for line in lines]
+            for record in records:
+                record["metadata"].setdefault("annotations", {}).update(annotations)
+            lines = [json.dumps(record) for record in records]
+        self._made += self.server.fill(lines, PROBES)
 
     def statuses(self) -> list[str]:
         """`exportStatus` of every result."""

@@ -13,7 +13,7 @@ from exporter import BAD_SETUP, Workbench, wait_until
 from kube_client import place
 from kube_cluster import LEADER, OUTAGE, KubeCluster
 from rules import COORDINATOR
-from small_cluster import PATIENCE
+from small_cluster import PATIENCE, SANDBOX_NAMES
 
 pytestmark = pytest.mark.long
 
@@ -53,6 +53,12 @@ def test_results_are_exported_and_a_standby_takes_over(
     cluster = KubeCluster(bench, server)
     clusters.append(cluster)
     cluster.create(100)
+    # What a creator says of the export is not believed, and is delivered all the same.
+    told = json.dumps(dict.fromkeys(SANDBOX_NAMES, "delivered"))
+    cluster.create(10, {"export.sidereal.cloud/targets": told})
+    cluster.create(
+        10, {"export.sidereal.cloud/targets": told, "export.sidereal.cloud/targets-of": "a1b2c3d4-0001-4002-8003-00000000000f"}
+    )
     cluster.start_all()
     cluster.wait_exported()
     first, term = cluster.wait_leader(), cluster.term()
