@@ -57,7 +57,11 @@ def test_results_are_exported_and_a_standby_takes_over(
     told = json.dumps(dict.fromkeys(SANDBOX_NAMES, "delivered"))
     cluster.create(10, {"export.sidereal.cloud/targets": told})
     cluster.create(
-        10, {"export.sidereal.cloud/targets": told, "export.sidereal.cloud/targets-of": "a1b2c3d4-0001-4002-8003-00000000000f"}
+        10,
+        {
+            "export.sidereal.cloud/targets": told,
+            "export.sidereal.cloud/targets-of": "a1b2c3d4-0001-4002-8003-00000000000f",
+        },
     )
     cluster.start_all()
     cluster.wait_exported()
