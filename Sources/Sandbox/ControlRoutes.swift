@@ -14,6 +14,8 @@ struct ControlRoutes: Sendable {
         switch (request.head.method, request.path) {
         case (.GET, "/sandbox/stats"): return HTTPReply(.ok, json: stats.json + "\n")
         case (.GET, "/sandbox/ids"): return identities(request.query("target"))
+        case (.POST, "/sandbox/absent"):
+            return absent([UInt8](request.body.readableBytesView), request.query("target"))
         case (.GET, "/sandbox/arrivals"): return HTTPReply(.ok, json: arrivals + "\n")
         case (.POST, "/sandbox/fault"): return setFaults([UInt8](request.body.readableBytesView))
         default:
@@ -72,6 +74,21 @@ struct ControlRoutes: Sendable {
             }
             return piece.readableBytes > 0 ? piece : nil
         }
+    }
+
+    /// Of the identities in the body, one a line, those that `target` does not know: for whoever asks again and again,
+    /// and would have to read all of them each time.
+    private func absent(_ body: [UInt8], _ name: Substring?) -> HTTPReply {
+        guard let target = name.flatMap({ SandboxTarget(rawValue: String($0)) }), let log = logs[target] else {
+            return HTTPReply(.badRequest, error: "target is hec or elasticsearch")
+        }
+        let wanted = body.split(separator: 0x0A).map { String(decoding: $0, as: UTF8.self) }
+        let missing = log.update { state in
+            wanted.filter { identity in !state.identities.values.contains { $0.contains(identity) } }
+        }
+        var reply = ByteBuffer()
+        for identity in missing { reply.writeString(identity + "\n") }
+        return HTTPReply(.ok, reply)
     }
 
     /// What `target` remembers at this moment.

@@ -18,6 +18,10 @@ struct IdentityLog: Sendable {
         return Self.note(identity, in: &others, mayGrow: mayGrow)
     }
 
+    func contains(_ identity: String) -> Bool {
+        Self.pack(identity).map { uuids[$0] != nil } ?? (others[identity] != nil)
+    }
+
     private static func note<Key: Hashable>(
         _ key: Key, in seen: inout [Key: UInt32], mayGrow: Bool
     ) -> Arrival {

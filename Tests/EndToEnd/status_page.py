@@ -106,7 +106,7 @@ def cluster(workers: int = 4, shards: int = 256, gate: str = "open") -> Json:
         "leader": {"name": "coordinator-0", "address": "10.42.0.1:7443", "endpoint": "http://10.42.0.1:8080", "term": 7,
                    "sinceMilliseconds": 7_900_000, "renewedMilliseconds": 1_200},
         "gate": {"state": gate, "reason": GATE_REASONS.get(gate, ""), "sinceMilliseconds": 254_000, "failClosed": gate != "degraded",
-                 "needsAcknowledgement": gate in ("halted", "recovering"),
+                 "needsAcknowledgement": gate in ("halted", "recovering"), "ageLimitMilliseconds": 900_000,
                  **({} if gate == "open" else {"episode": "7-1", "alert": "siem-export-degraded-7-1"})},
         "feed": {"files": 3, "waitingFiles": 2, "unreadFiles": 0, "trouble": "", "records": 18_412, "bytes": 24_100_000, "maxBytes": 67_108_864, "oldestMilliseconds": 3_100},
         "shards": held, "workers": people,

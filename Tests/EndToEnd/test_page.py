@@ -78,6 +78,20 @@ def test_page_shows_the_cluster(
         assert page.run("document.querySelectorAll('#workers tr').length") == workers
 
 
+@pytest.mark.parametrize(("limit", "alarms"), [(900_000, True), (1_800_000, False), (None, False)])
+def test_what_waits_too_long_alarms_by_the_configured_limit(
+    browser: Browser, serve: Server, limit: int | None, alarms: bool
+) -> None:
+    """`audit.ageLimit`, as the coordinator tells it; an older one tells none."""
+    status = cluster(gate="halted")
+    del status["gate"]["ageLimitMilliseconds"]
+    if limit:
+        status["gate"]["ageLimitMilliseconds"] = limit
+    page = shown(browser, serve(status))
+    marked = page.run("[...document.querySelectorAll('#targets .alarm dt')].map(term => term.textContent)")
+    assert "in a row" in marked and ("oldest" in marked) == alarms, marked
+
+
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\u202e</script>'
 
 

@@ -34,6 +34,22 @@ import Testing
         }
     }
 
+    @Test func whatIsAbsentIsToldOfWhatIsAskedFor() async throws {
+        try await withSandbox { server in
+            let (uuid, other) = ("0123abcd-4567-89ef-0000-fedcba987654", "0123abcd-4567-89ef-0000-fedcba987655")
+            _ = try await HECTests.post(server, HECTests.event(uuid) + HECTests.event("plain"))
+            _ = try await ElasticsearchTests.post(server, ElasticsearchTests.create("e1", index: "i1"))
+            func absent(_ target: String, _ ids: [String]) async throws -> RawHTTP.Answer {
+                let body = Array(ids.joined(separator: "\n").utf8)
+                return try await RawHTTP(port: server.hecPort).send("POST", "/sandbox/absent\(target)", body: body)
+            }
+            #expect(try await absent("?target=hec", [uuid, other, "plain", "e1"]).text == "\(other)\ne1\n")
+            #expect(try await absent("?target=elasticsearch", [uuid, "e1"]).text == "\(uuid)\n")
+            #expect(try await absent("?target=hec", []).text == "")
+            for target in ["", "?target=s3"] { #expect(try await absent(target, ["a"]).status == 400) }
+        }
+    }
+
     @Test func manyIdentitiesComeInManyPieces() async throws {
         try await withSandbox { server in
             let ids = (0..<5_000).map { "some-rather-long-identity-\($0)" }

@@ -54,6 +54,8 @@ enum Plant: String, CaseIterable {
     case boundlessWindow
     /// A renewal that was answered too late counts from then.
     case lateRenewalCounts
+    /// What was told of a file that cannot be read waits for it.
+    case waitForWhatCannotBeRead
     /// A watch whose past is forgotten goes on with the present.
     case watchOnAfterGone
     /// A list whose moment is forgotten counts as read to its end.

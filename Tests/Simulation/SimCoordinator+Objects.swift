@@ -84,6 +84,7 @@ extension SimCoordinator {
             results.hintsHeard = nil
             handle(.looked(records))
         case .settled(let source): write([.finished(source: source)], results.writes.through, results)
+        case .gone(let source): handle(.gone(source: source))
         case .note(let text): world.note("\(identity): \(text)")
         }
     }

@@ -65,6 +65,7 @@ extension SimCoordinator {
             guard world.plant == .silentFeedIsFine else { return }
             return tellBacklog()
         }
+        if hidden != world.hidden { readAnew() }
         for _ in 0..<8 {
             guard let core, isLeading else { return }
             var hasRoom = core.dispatch.hasRoom
@@ -75,7 +76,7 @@ extension SimCoordinator {
             let after = ref.offset == 0 ? ChunkRef(file: ref.file, offset: 1) : ChunkRef(file: ref.file + 1, offset: 0)
             schedule.advance(targets, to: after)
             let source = world.sources[ref.file]
-            if core.dispatch.index.isFinished(source.id) { continue }
+            if hidden.contains(ref.file) || core.dispatch.index.isFinished(source.id) { continue }
             if world.plant == .loseAPage, ref.file == 1 { continue }
             let mask = TargetMask(bits: targets.reduce(0) { $0 | 1 << UInt32($1) })
             handle(.page(source.page(Int(ref.offset), for: mask, now: world.now)))
@@ -84,11 +85,21 @@ extension SimCoordinator {
         tellBacklog()
     }
 
+    /// Begins with the first file, and leaves out what cannot be read.
+    func readAnew() {
+        hidden = world.hidden
+        schedule = FeedSchedule(starts: (0..<world.plan.targetCount).map { _ in ChunkRef(file: 0, offset: 0) })
+    }
+
     private func tellBacklog() {
+        if core?.dispatch.hasHints ?? false, world.plant != .waitForWhatCannotBeRead {
+            let sources = world.sources.indices.filter { !hidden.contains($0) }.map { world.sources[$0].id }
+            handle(.readable(ReadableSources(sources: Set(sources), isComplete: hidden.isEmpty)))
+        }
         for target in 0..<world.plan.targetCount {
             let cursor = schedule.cursor(of: target)
             let rest = world.sources.dropFirst(cursor.file)
-            if rest.isEmpty, world.now >= world.feedFailsUntil { handle(.passed(target: target)) }
+            if rest.isEmpty, hidden.isEmpty, world.now >= world.feedFailsUntil { handle(.passed(target: target)) }
             let records = rest.reduce(0) { $0 + UInt64($1.records.count) }
             let oldest = rest.first.map { (world.now - $0.bornAt) / World.millisecond }
             handle(.backlog(target: target, records: records, oldestMilliseconds: oldest))

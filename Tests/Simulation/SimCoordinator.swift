@@ -12,6 +12,8 @@ final class SimCoordinator: SimNode {
     private var rng = PRNG(seed: 0)
     private var release = ProtocolRelease.current
     var schedule = FeedSchedule(starts: [])
+    /// Files that could not be read when it last looked.
+    var hidden: Set<Int> = []
     private var writes: [CoordinatorCore.Effect] = []
     private var isWriting = false
     /// Where results are objects; nil: not leading.
@@ -179,7 +181,7 @@ final class SimCoordinator: SimNode {
         isWriting = false
         endResults()
         if world.plan.hasObjects { results = SimResults(world: world, node: self) }
-        schedule = FeedSchedule(starts: (0..<count).map { _ in ChunkRef(file: 0, offset: 0) })
+        readAnew()
         world.checks.leads(term, self)
         world.note("\(identity) leads in term \(term)")
     }

@@ -63,6 +63,31 @@ extension World {
         if !isSettled { checks.violate("with \(workers[0].name) cut off from one target there is left \(unsettled)") }
     }
 
+    /// Invariant 7: workers delivered of a file, the next leader cannot read it, and rows pile up nowhere for that.
+    func aFileCannotBeRead() {
+        (checks.mustStayOpen, checks.healed) = (false, nil)
+        for worker in workers { worker.cutOff = [] }
+        // Nothing of it is written down before the leader is over.
+        addSource()
+        let file = sources.count - 1
+        store.outageUntil = now + 20 * World.second
+        advance(to: store.outageUntil) { false }
+        hidden = [file]
+        for _ in 0..<4 { addSource() }
+        advance(to: now + plan.calmSeconds * World.second) { self.isForgotten }
+        if !isForgotten { checks.violate("7: while a file cannot be read, what became of others is not forgotten") }
+        hidden = []
+        checks.healed = now
+        advance(to: now + plan.calmSeconds * World.second) { self.isSettled }
+        if !isSettled { checks.violate("after a file could not be read there is left \(unsettled)") }
+    }
+
+    /// All that can be read is finished, and no worker has anything left to tell.
+    private var isForgotten: Bool {
+        sources.indices.allSatisfy { hidden.contains($0) || store.finished.contains(sources[$0].id) }
+            && workers.allSatisfy { !$0.isUp || $0.ledger.isEmpty }
+    }
+
     /// Invariant 6: workers that can write nothing down deliver nothing for certain, so probing halts; and goes on when they
     /// can.
     func nobodyWritesDown() {

@@ -31,6 +31,8 @@ final class World {
     /// Between these the results cannot be read.
     var feedFailsSince: UInt64?
     var feedFailsUntil: UInt64 = 0
+    /// Files that cannot be read, by their place among the sources.
+    var hidden: Set<Int> = []
     let checks = Checks()
     var events = 0
     /// Workers have to have forgotten everything, whatever single objects do not take.
@@ -81,6 +83,8 @@ final class World {
         workers[0].diskFailsUntil = 0
         if plan.staysCut, checks.violations.isEmpty { oneIsCutOff() }
         if plan.losesAllDisks, checks.violations.isEmpty { nobodyWritesDown() }
+        // By a number of its own, so that all that comes before stays as it is.
+        if !plan.hasObjects, mender.below(3) == 0, checks.violations.isEmpty { aFileCannotBeRead() }
         return checks.violations
     }
 

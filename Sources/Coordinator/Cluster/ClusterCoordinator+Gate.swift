@@ -1,5 +1,4 @@
 import ExportCore
-import Formats
 import Logging
 import Model
 import Threading
@@ -42,7 +41,7 @@ extension ClusterCoordinator {
     private func tell(_ change: ExportGate.Transition, _ term: LedTerm) {
         metrics.changes(change)
         if gateChanges.count >= GateChange.most { gateChanges.removeFirst() }
-        gateChanges.append(GateChange(change, time: Self.time(change.wallMilliseconds)))
+        gateChanges.append(GateChange(change))
         var about: Logger.Metadata = [
             "from": "\(change.from.rawValue)", "to": "\(change.to.rawValue)", "cause": "\(change.cause)",
             "term": "\(change.term)",
@@ -67,20 +66,11 @@ extension ClusterCoordinator {
         }
     }
 
-    /// RFC 3339 in UTC with milliseconds.
-    private static func time(_ unixMilliseconds: UInt64) -> String {
-        var out = ByteWriter(capacity: 32)
-        Timestamp(
-            seconds: Int64(unixMilliseconds / 1_000), nanoseconds: UInt32(unixMilliseconds % 1_000) * 1_000_000
-        ).write(digits: 3, into: &out)
-        return String(decoding: out.seal().array, as: UTF8.self)
-    }
-
     /// The alert with the beginning of its episode, which its name knows, before everything else that it says.
     static func dated(_ alert: SystemAlert) -> SystemAlert {
         guard let since = Episode.named(alert.name)?.since else { return alert }
         var dated = alert
-        dated.message = "Since \(time(since)): \(alert.message)"
+        dated.message = "Since \(GateChange.time(since)): \(alert.message)"
         return dated
     }
 
@@ -132,7 +122,7 @@ extension ClusterCoordinator {
 
     // MARK: Standby
 
-    /// While another leads, looks at what the gate's record says.
+    /// While another leads, looks at what the gate's record says; always, at what is recorded of its changes.
     func watchGate() async {
         while !Task.isCancelled {
             if term == nil {
@@ -141,6 +131,9 @@ extension ClusterCoordinator {
                     let wall = UInt64(clamping: SystemClock.unixMilliseconds())
                     gateSight.saw(record, now: SystemClock.now(), wallMilliseconds: wall)
                 }
+            }
+            if let recorded = try? await stores.events?.recorded() {
+                gateChanges = GateChange.merged(recorded, gateChanges)
             }
             try? await Task.sleep(for: .milliseconds(Self.lookMilliseconds))
         }

@@ -94,6 +94,8 @@ extension ClusterCoordinator {
             do throws(StoreError) {
                 for event in try await source.next(hasRoom: room, bytes: min(bytes, Self.turnBytes)) {
                     isIdle = false
+                    // Before what is left counts as settled long ago.
+                    if case .passed = event { await tellReadable(term, source) }
                     take(event, term)
                     // There may be more of them than are looked for at a time.
                     if case .looked = event { hintsHeard = nil }
@@ -108,6 +110,7 @@ extension ClusterCoordinator {
             if toldAt.map({ now.milliseconds(since: $0) >= Self.backlogMilliseconds }) ?? true {
                 toldAt = now
                 await tellBacklog(term, source)
+                await tellReadable(term, source)
                 if isCurrent(term), let heard = core?.dispatch.hintsHeard, heard != hintsHeard,
                     let sought = core?.dispatch.sought(most: Self.mostSought)
                 {
@@ -138,8 +141,17 @@ extension ClusterCoordinator {
         case .passed(let target): handle(.passed(target: target))
         case .looked(let records): handle(.looked(records))
         case .settled(let source): write([.finished(source: source)], writes.through)
+        case .gone(let source): handle(.gone(source: source))
         case .note(let text): log.warning("\(text)")
         }
+    }
+
+    /// Has nobody wait for pages that do not come.
+    private func tellReadable(_ term: LedTerm, _ source: any ResultSource) async {
+        guard isCurrent(term), core?.dispatch.hasHints ?? false, let readable = await source.readable(),
+            isCurrent(term)
+        else { return }
+        handle(.readable(readable))
     }
 
     private func tellBacklog(_ term: LedTerm, _ source: any ResultSource) async {

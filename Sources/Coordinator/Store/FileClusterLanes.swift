@@ -44,8 +44,13 @@ actor LeaseLane {
 actor GateLane {
     private let directory: StoreDirectory
     private let executor = ThreadExecutor()
+    /// The changes as they were last read, and from what.
+    private var seen: (stamp: ResultStamp, changes: [GateChange])?
     private static let gateName = "gate.json"
+    private static let changesName = "gate.log"
     private static let maxBytes = 1 << 20
+    /// Length at which the older half of the changes is left out.
+    static let maxChangeBytes = 1 << 20
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
@@ -90,6 +95,40 @@ actor GateLane {
             }
             if isDone { return nil }
             if let newer { return newer }
+        }
+    }
+
+    /// The changes of the gate that are written down, oldest first. A damaged line is left out.
+    func changes() throws(StoreError) -> [GateChange] {
+        guard let stamp = ResultStamp(path: "\(directory.path)/\(Self.changesName)") else { return [] }
+        if let seen, seen.stamp == stamp { return seen.changes }
+        var changes: [GateChange] = []
+        _ = try directory.lines(of: Self.changesName) { piece in
+            for line in piece.array.split(separator: 0x0A) {
+                if let change = StoreText.change(Array(line)) { changes.append(change) }
+            }
+        }
+        seen = (stamp, changes)
+        return changes
+    }
+
+    /// Writes a change down for good, unless it is there.
+    func tell(_ change: GateChange, _ fence: Fence) throws(StoreError) {
+        guard try !changes().contains(change) else { return }
+        try directory.append(StoreText.change(change), to: Self.changesName) { () throws(StoreError) in
+            try directory.require(fence)
+        }
+        guard let length = directory.size(Self.changesName), length > Self.maxChangeBytes else { return }
+        var kept: [[UInt8]] = []
+        var bytes = 0
+        for line in try changes().reversed().lazy.map({ StoreText.change($0) }) {
+            bytes += line.count
+            guard bytes <= Self.maxChangeBytes / 2 else { break }
+            kept.append(line)
+        }
+        try directory.replace(Self.changesName, with: Array(kept.reversed().joined())) { () throws(StoreError) in
+            try directory.require(fence)
+            return directory.size(Self.changesName) == length
         }
     }
 

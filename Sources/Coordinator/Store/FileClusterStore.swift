@@ -13,6 +13,7 @@ import Threading
 /// | `highest-term.json` | the highest term ever, should the lease be deleted |
 /// | `status.log` | what became of results (``StatusLine``) |
 /// | `gate.json`, `alerts/*.json` | the gate and its alerts; people acknowledge by editing the alert |
+/// | `gate.log` | changes of the gate, the last so many |
 /// | `.lock` | held for every change |
 ///
 /// Promises:
@@ -20,7 +21,7 @@ import Threading
 ///    in that term: a leader that was replaced changes nothing (invariant 2).
 /// 2. What was written survives the process and the machine once the call returned.
 /// 3. Lease, status, and gate with alerts each have a thread: a long journal does not cost the lease.
-public final class FileClusterStore: LeaseStore, GateStore, AlertStore, StatusStore {
+public final class FileClusterStore: LeaseStore, GateStore, AlertStore, GateEventStore, StatusStore {
     /// Where everything lies.
     public let directory: String
     private let leases: LeaseLane
@@ -103,6 +104,16 @@ public final class FileClusterStore: LeaseStore, GateStore, AlertStore, StatusSt
     /// See ``AlertStore/createAlert(_:fence:)``.
     public func createAlert(_ alert: SystemAlert, fence: Fence) async throws(StoreError) -> SystemAlert {
         try await gates.create(alert, fence)
+    }
+
+    /// Writes the change down, if it is not there.
+    public func tell(_ change: ExportGate.Transition, fence: Fence) async throws(StoreError) {
+        try await gates.tell(GateChange(change), fence)
+    }
+
+    /// The last changes.
+    public func recorded() async throws(StoreError) -> [GateChange]? {
+        try await gates.changes().suffix(GateChange.most)
     }
 
     // MARK: Status

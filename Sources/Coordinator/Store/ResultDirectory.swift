@@ -1,4 +1,4 @@
-import ExportCore
+public import ExportCore
 import Glibc
 import Model
 import Protocol
@@ -23,6 +23,9 @@ public actor ResultDirectory: ResultSource {
     private let targetCount: Int
     /// Sources that are settled and whose file may be there.
     private var finished: Set<UInt64> = []
+    /// Those of them whose file went away lately, and those to be forgotten for them.
+    private var departed: DepartedSources
+    private var gone: [UInt64] = []
     /// What is settled of other sources, for each target.
     private var begun: [UInt64: [PositionSet]] = [:]
     private let executor = ThreadExecutor()
@@ -48,21 +51,29 @@ public actor ResultDirectory: ResultSource {
     private static let lookMilliseconds: UInt64 = 200
     private static let maxHandles = 32
     private static let maxNotes = 100
+    /// Settled files that were removed and are remembered all the same, if nothing else is said.
+    static let mostDeparted = 1 << 16
 
     /// Reading blocks, so it has a thread of its own.
     public nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
-    init(_ path: String, settled: SettledSources, shardCount: UInt16, limits: Limits, names: SourceNames) {
+    init(
+        _ path: String, settled: SettledSources, shardCount: UInt16, limits: Limits, names: SourceNames,
+        mostDeparted: Int = ResultDirectory.mostDeparted
+    ) {
         self.path = path
         self.shardCount = shardCount
         self.limits = limits
         self.names = names
         present = ResultNames(path)
+        departed = DepartedSources(most: mostDeparted)
         for (number, source) in settled.sources {
             if settled.isFinished(number) {
                 finished.insert(number)
             } else {
                 begun[number] = settled.targets.map { source.settled(at: $0) }
+                // Something may have to be written about it although nobody can look at it now.
+                if !source.file.isEmpty { names.set(number, file: source.file, size: source.size) }
             }
         }
         targetCount = settled.targets.count
@@ -91,6 +102,7 @@ public actor ResultDirectory: ResultSource {
 
     private func event(_ hasRoom: [Bool]) -> ResultEvent? {
         if let note = notes.popLast() { return .note(note) }
+        if let source = gone.popLast() { return .gone(source: source) }
         for target in 0..<targetCount where hasRoom[target] && !isPlaced[target] { place(target) }
         while let (ref, chosen) = schedule.next(hasRoom: hasRoom, isAvailable: { files[$0.file] != nil }) {
             // A target may stand here without having been placed: its cursor was moved to what is settled for it.
@@ -160,6 +172,14 @@ public actor ResultDirectory: ResultSource {
         return inputs
     }
 
+    /// Files of which something is still to be read.
+    public func readable() -> ReadableSources? {
+        guard lookedAt != nil, unlisted == nil else { return nil }
+        return ReadableSources(
+            sources: Set(files.values.lazy.filter { !$0.isBroken }.map(\.source)),
+            isComplete: present.unread.isEmpty && broken.isEmpty)
+    }
+
     /// Forgets a file that is settled for every target.
     public func finished(source: UInt64) {
         names.remove(source)
@@ -169,6 +189,9 @@ public actor ResultDirectory: ResultSource {
 
     /// Files that are not settled, and those that are open.
     var held: Int { files.count + handles.count }
+
+    /// Settled files that are gone and still remembered.
+    var departures: Int { departed.count }
 
     // MARK: Finding files
 
@@ -235,6 +258,7 @@ public actor ResultDirectory: ResultSource {
     ) throws(InputError) -> (source: UInt64, isNew: Bool) {
         guard stamp.size > 0 else { return (0, false) }
         let file = try ResultFile(name: name, path: "\(path)/\(name)", stamp: stamp) { settled($0) }
+        if departed.remove(file.source) { finished.insert(file.source) }
         if sources[file.source] != nil || finished.contains(file.source) { return (file.source, false) }
         if let before, before.source != 0 {
             drop(before.source)
@@ -251,7 +275,7 @@ public actor ResultDirectory: ResultSource {
 
     /// A name is gone.
     private func forget(_ name: String, _ source: UInt64) {
-        finished.remove(source)
+        if finished.remove(source) != nil, let forgotten = departed.add(source) { gone.append(forgotten) }
         guard drop(source) else { return }
         note("\(path)/\(name) was removed before all of it was delivered; what was not is lost to the exporter")
     }

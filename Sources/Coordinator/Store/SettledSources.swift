@@ -21,6 +21,7 @@ public struct SettledSources: Sendable, Equatable {
     }
 
     struct Source: Sendable, Equatable {
+        /// Empty until somebody could look at it.
         var file: String
         var size: UInt64
         /// Targets at which everything of it is settled.
@@ -93,6 +94,8 @@ public struct SettledSources: Sendable, Equatable {
         highestTerm = max(highestTerm, line.term)
         var source = sources[line.source] ?? Source(file: line.file, size: line.size)
         sources[line.source] = nil
+        // It could not be looked at before.
+        if source.file.isEmpty { (source.file, source.size) = (line.file, line.size) }
         switch line.body {
         case .finished(let targets): source.finished.formUnion(targets)
         case .facts(let target, let kind, let ranges, let reason):

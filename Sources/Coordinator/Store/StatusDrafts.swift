@@ -50,16 +50,13 @@ struct StatusDrafts {
 
     mutating func finish(_ source: UInt64) { finished.append(source) }
 
-    /// Facts first, then what they finished. Also sources of which no file is known: nothing can be said of them, and
-    /// all the rest must not wait for it.
+    /// Facts first, then what they finished. Facts about a source that nobody can look at now name no file. Also sources that were
+    /// finished and of which no file is known: nothing can be said of them, and all the rest must not wait for it.
     func lines(_ names: SourceNames) -> (lines: [StatusLine], strangers: Set<UInt64>) {
         var lines: [StatusLine] = []
         var strangers: Set<UInt64> = []
         for (subject, ranges) in order {
-            guard let name = names[subject.source] else {
-                strangers.insert(subject.source)
-                continue
-            }
+            let name = names[subject.source] ?? (file: "", size: StatusLine.unknownSize)
             let merged = PositionSet(ranges.sorted { $0.lowerBound < $1.lowerBound }).ranges
             for start in stride(from: 0, to: merged.count, by: StatusLine.maxRanges) {
                 let some = Array(merged[start..<min(start + StatusLine.maxRanges, merged.count)])

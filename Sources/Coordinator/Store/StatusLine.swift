@@ -10,8 +10,9 @@ import Protocol
 /// {"term":3,"file":"a.ndjson","source":"9f3c…","size":2048,"finished":["splunk","archive"],"sum":"…"}
 /// ```
 /// Ranges are bytes of the file, from the first to the one after the last. `source` names the file together with its
-/// first bytes and its size. `sum` is FNV-1a of 64 bits over everything before its comma: a line that was written in part,
-/// or whose bytes changed on the disk, is not taken for one.
+/// first bytes and its size; one that could not be looked at has the empty name and ``unknownSize``. `sum` is FNV-1a of 64
+/// bits over everything before its comma: a line that was written in part, or whose bytes changed on the disk, is not taken
+/// for one.
 struct StatusLine: Equatable {
     enum Body: Equatable {
         case facts(target: String, Outcomes.Kind, [Range<UInt64>], reason: String)
@@ -24,6 +25,8 @@ struct StatusLine: Equatable {
     var size: UInt64
     var body: Body
 
+    /// Of a source that could not be looked at. It is more than any file has, so that nothing takes it for complete.
+    static let unknownSize = UInt64(Int64.max)
     /// More ranges than this go on in another line.
     static let maxRanges = 1_000
 

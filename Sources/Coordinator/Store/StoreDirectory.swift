@@ -7,7 +7,8 @@ import Threading
 /// Promises:
 /// 1. What is written as a whole is there whole, or what was there before is: a new file, synchronized, renamed, and the
 ///    directory synchronized (rename(2), fsync(2)).
-/// 2. What is appended is synchronized when the call returns. If it fails, the file is cut back to its length before.
+/// 2. What is appended is synchronized when the call returns. If it fails, the file is cut back to its length before, but only
+///    by one who may still write: whoever came after may have read it.
 /// 3. Nobody waits for the lock longer than told. It is flock(2) on a file of its own, so the kernel frees it however its
 ///    holder ends. A holder that is stopped (SIGSTOP) keeps it, and then nobody can take over; so it is held for a look
 ///    and a rename or a write, and never while something is synchronized.
@@ -229,6 +230,7 @@ import Threading
         } catch {
             // What others have appended meanwhile stays, and what is before it with it.
             try? locked { () throws(StoreError) in
+                try check()
                 if size(name) == Int(before.upperBound) { ftruncate(descriptor, before.lowerBound) }
             }
             throw error

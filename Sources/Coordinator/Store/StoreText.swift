@@ -151,6 +151,28 @@ package enum StoreText {
         return (record, text(members["renewTime"], bytes) ?? "")
     }
 
+    /// A line of the gate's changes.
+    static func change(_ change: GateChange) -> [UInt8] {
+        object { writer in
+            writer.add("time", change.time)
+            writer.add("term", change.term)
+            writer.add("from", change.from)
+            writer.add("to", change.to)
+            writer.add("cause", change.cause)
+            if let episode = change.episode { writer.add("episode", episode) }
+        }
+    }
+
+    /// Nil if it is none.
+    static func change(_ bytes: [UInt8]) -> GateChange? {
+        guard let members = members(bytes), let time = text(members["time"], bytes), milliseconds(time) != nil,
+            let term = number(members["term"], bytes), let from = text(members["from"], bytes),
+            let to = text(members["to"], bytes), let cause = text(members["cause"], bytes)
+        else { return nil }
+        return GateChange(
+            time: time, from: from, to: to, cause: cause, term: term, episode: text(members["episode"], bytes))
+    }
+
     // MARK: Alerts
 
     static func alert(_ alert: SystemAlert, createdAt: Int64) -> [UInt8] {

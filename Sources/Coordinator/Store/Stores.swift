@@ -91,6 +91,14 @@ public protocol AlertStore: Sendable {
 public protocol GateEventStore: Sendable {
     /// Tells of a change, once however often it is asked to.
     func tell(_ change: ExportGate.Transition, fence: Fence) async throws(StoreError)
+
+    /// The last changes that were told, by whoever led, oldest first; at most ``GateChange/most``. Nil where they are not to be had.
+    func recorded() async throws(StoreError) -> [GateChange]?
+}
+
+extension GateEventStore {
+    /// Not to be had.
+    public func recorded() async throws(StoreError) -> [GateChange]? { nil }
 }
 
 /// One thing to write down about results.
@@ -178,6 +186,9 @@ public protocol ResultSource: Sendable {
     /// that were told before. ``ResultEvent/looked(_:)`` says that it was done.
     func seek(_ records: [RecordKey: SoughtRecord]) async
 
+    /// Of which sources pages are still to come; nil if that is not known, or does not matter.
+    func readable() async -> ReadableSources?
+
     /// Everything of `source` is settled and written down: it may be forgotten.
     func finished(source: UInt64) async
 
@@ -188,6 +199,9 @@ public protocol ResultSource: Sendable {
 extension ResultSource {
     /// Whoever remembers what is settled has nothing to look for.
     public func seek(_ records: [RecordKey: SoughtRecord]) async {}
+
+    /// Whoever is told what to look for has no need to say it.
+    public func readable() async -> ReadableSources? { nil }
 
     /// Nothing rings.
     public func setAlarm(_ ring: @escaping @Sendable () -> Void) async {}
@@ -203,6 +217,8 @@ public enum ResultEvent: Sendable {
     case looked([RecordKey: TargetMask])
     /// Everything of a source is settled for all targets, and that is not written down.
     case settled(source: UInt64)
+    /// A settled source was removed, so long ago that it need not be remembered.
+    case gone(source: UInt64)
     /// Something for the log: what it is about, why, and what to do.
     case note(String)
 }

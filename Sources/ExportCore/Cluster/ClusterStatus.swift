@@ -138,8 +138,11 @@ public struct GateStatus: Sendable, Equatable, Codable {
     public var alert: String?
     /// Whether a person has to acknowledge the alert before the episode ends, whether or not probes are admitted meanwhile.
     public var needsAcknowledgement = false
-    /// The last changes of state that this coordinator decided while it led, oldest first; nil from an older release.
+    /// The last changes of state, oldest first: those that are recorded where the cluster is kept, whoever decided them, and else
+    /// those of this coordinator while it led. Nil from an older release.
     public var changes: [GateChange]?
+    /// `audit.ageLimit`: a target whose oldest record waits for so long counts as broken, ms. Nil from an older release.
+    public var ageLimitMilliseconds: UInt64?
 
     /// Unknown.
     public init() {}
@@ -162,6 +165,16 @@ public struct GateChange: Sendable, Equatable, Codable {
     public var term: UInt64
     /// The episode it belongs to; nil if to none.
     public var episode: String?
+
+    /// All parts.
+    public init(time: String, from: String, to: String, cause: String, term: UInt64, episode: String?) {
+        self.time = time
+        self.from = from
+        self.to = to
+        self.cause = cause
+        self.term = term
+        self.episode = episode
+    }
 
     /// What was recorded at `time`.
     public init(_ change: ExportGate.Transition, time: String) {

@@ -16,6 +16,8 @@ public import Protocol
 ///    said of it later is resolved by the next ``passed(target:)``, or when it was looked for (``sought(most:)``), however little
 ///    its target takes: rows behind it would pile up at their worker otherwise. If it was delivered, that is written: it may
 ///    have been given up before. That a record was delivered which had been given up is not settled before it was looked for.
+/// 8. What is said of records of which no page will come, because they cannot be read or are gone, waits for none
+///    (``readable(_:)``).
 public struct Dispatch: Sendable {
     /// Bounds.
     public struct Bounds: Sendable, Equatable {
@@ -293,7 +295,7 @@ public struct Dispatch: Sendable {
         return write(late) + settledRows()
     }
 
-    private mutating func resolve(_ key: RecordKey, _ target: Int, _ late: inout [Facts]) {
+    mutating func resolve(_ key: RecordKey, _ target: Int, _ late: inout [Facts]) {
         for hint in removeHints(key, target) {
             let isNews = forgetsSources && hint.kind == .delivered
             resolve(hint, barrier: isNews ? lastWrite + 1 : writtenThrough)

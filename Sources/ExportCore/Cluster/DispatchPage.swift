@@ -156,7 +156,10 @@ public struct SettledIndex: Sendable, Equatable {
     }
 
     /// Nothing of `source` is in hand any more, and what is settled of it is not to be remembered here.
-    mutating func forget(_ source: UInt64) { sources[source] = nil }
+    mutating func forget(_ source: UInt64) {
+        sources[source] = nil
+        finished.remove(source)
+    }
 
     /// Whether everything of `source` is settled.
     public func isFinished(_ source: UInt64) -> Bool { finished.contains(source) }

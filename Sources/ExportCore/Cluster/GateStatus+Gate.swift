@@ -20,6 +20,7 @@ extension GateStatus {
         }
         if let flaw = gate.alert?.acknowledgementFlaw { reason += "; \(flaw)" }
         failClosed = gate.settings.failClosed
+        ageLimitMilliseconds = gate.settings.ageLimit
         sinceMilliseconds = now.milliseconds(since: gate.since)
         episode = gate.episode.map { "\($0.id.term)-\($0.id.number)" }
         alert = gate.alertName
@@ -36,6 +37,7 @@ extension GateStatus {
     public init(_ record: GateRecord?, isRenewed: Bool, settings: ExportGateSettings, sinceMilliseconds: UInt64) {
         self.init()
         failClosed = settings.failClosed
+        ageLimitMilliseconds = settings.ageLimit
         self.sinceMilliseconds = sinceMilliseconds
         guard let record else {
             state = .halted

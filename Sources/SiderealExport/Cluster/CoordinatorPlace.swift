@@ -33,7 +33,7 @@ struct CoordinatorPlace: Sendable {
             throw SetupRefusal(lines: ["error: --standalone: \(error.description)"])
         }
         let (shards, limits) = (setup.configuration.cluster.shards, setup.configuration.limits)
-        stores = CoordinatorStores(lease: store, gate: store, alerts: store, status: store) { settled in
+        stores = CoordinatorStores(lease: store, gate: store, alerts: store, events: store, status: store) { settled in
             store.results(settled: settled, shardCount: shards, limits: limits)
         }
         close = { await store.close() }

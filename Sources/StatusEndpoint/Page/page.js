@@ -115,7 +115,7 @@ function bands(end) {
   return found;
 }
 
-function showTarget(element, target, end, shades) {
+function showTarget(element, target, end, shades, ageLimit) {
   const [head, failure, , values] = element.children;
   say(head.children[0].children[1], `${target.backend}, ${target.format}`);
   const [tone, word] = target.reporting === 0 ? ["none", "no word yet"] : BREAKER[target.breaker];
@@ -133,7 +133,7 @@ function showTarget(element, target, end, shades) {
   draw(backlog, { ...common, points: series("backlog"), format: count, now: target.backlog });
   facts(values, [
     { term: "bytes", text: target.bytesPerSecond === undefined ? "–" : `${bytes(target.bytesPerSecond)}/s` },
-    { term: "oldest", text: target.oldestMilliseconds === undefined ? "–" : span(target.oldestMilliseconds), alarm: target.oldestMilliseconds > 900000 },
+    { term: "oldest", text: target.oldestMilliseconds === undefined ? "–" : span(target.oldestMilliseconds), alarm: target.oldestMilliseconds >= ageLimit },
     { term: "requests", text: `${count(target.inFlight)} of ${count(target.limit)}` },
     { term: "accepted", text: target.successMilliseconds === undefined ? "never" : ago(target.successMilliseconds) },
     { term: "delivered", text: count(target.delivered) },
@@ -143,11 +143,12 @@ function showTarget(element, target, end, shades) {
   ]);
 }
 
-function showTargets({ targets, time }) {
+function showTargets({ targets, time, gate }) {
   const end = Date.parse(time);
   const shades = bands(end);
   say($("targets-note"), shades.length ? "Last 15 minutes; shaded while no probe was admitted." : "Charts show the last 15 minutes.");
-  keyed($("targets"), targets, (target) => target.name, makeTarget, (element, target) => showTarget(element, target, end, shades));
+  const ageLimit = gate.ageLimitMilliseconds ?? Infinity;
+  keyed($("targets"), targets, (target) => target.name, makeTarget, (element, target) => showTarget(element, target, end, shades, ageLimit));
 }
 
 // Shards and workers.

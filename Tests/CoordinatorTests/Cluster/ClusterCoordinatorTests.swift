@@ -24,7 +24,7 @@ final class TestCoordinator: Sendable {
 
     init(
         _ name: String, _ store: MemoryStore, records: Int = 0, lease: UInt64 = 30_000, debounce: UInt64 = 20,
-        events: (any GateEventStore)? = nil
+        events: (any GateEventStore)? = nil, results: (@Sendable (SettledSources) -> any ResultSource)? = nil
     ) async throws {
         var peers = PeerSettings()
         peers.maxQueuedBytes = 64 << 10
@@ -45,8 +45,8 @@ final class TestCoordinator: Sendable {
             election: try ElectionSettings(
                 lease: lease, renewDeadline: lease * 2 / 3, retryPeriod: 150, requestTimeout: lease / 4),
             timing: timing, gate: gate, bounds: bounds)
-        let stores = CoordinatorStores(lease: store, gate: store, alerts: store, events: events, status: store) { _ in
-            ScriptedResults(count: records, perPage: 500, shardCount: UInt16(Self.shardCount))
+        let stores = CoordinatorStores(lease: store, gate: store, alerts: store, events: events, status: store) {
+            results?($0) ?? ScriptedResults(count: records, perPage: 500, shardCount: UInt16(Self.shardCount))
         }
         let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let made = ClusterCoordinator(

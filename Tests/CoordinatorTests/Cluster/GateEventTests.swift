@@ -20,6 +20,8 @@ actor HeardEvents: GateEventStore {
         guard attempts > failing else { throw StoreError(kind, "not now") }
         told.append((change, fence))
     }
+
+    func recorded() async throws(StoreError) -> [GateChange]? { told.map { GateChange($0.change) } }
 }
 
 @Suite(.serialized) struct GateEventTests {
@@ -34,6 +36,21 @@ actor HeardEvents: GateEventStore {
         #expect(await events.attempts == 2)
         await worker.leave()
         await leader.stop()
+    }
+
+    /// Whoever is asked knows why the gate is as it is, also one that began later.
+    @Test func changesAreShownByOtherCoordinatorsAndAfterwards() async throws {
+        let (events, store) = (HeardEvents(failing: 0), MemoryStore())
+        let leader = try await TestCoordinator("c0", store, events: events)
+        let worker = try await ScriptedWorker("w0", port: leader.port)
+        await until("it is recorded") { await events.told.count == 1 }
+        let other = try await TestCoordinator("c1", store, events: events)
+        await until("the standby shows it") { await other.coordinator.status().gate.changes?.count == 1 }
+        await worker.leave()
+        await leader.stop()
+        await until("and as a leader") { await other.role != .standby }
+        #expect(await other.coordinator.status().gate.changes?.first?.term == 1)
+        await other.stop()
     }
 
     /// Who does not lead any more has nothing to tell.

@@ -33,11 +33,13 @@ final class ScriptedWorker: Sendable {
     private let codec = Mutex(FrameCodec())
     private let seen = Mutex(Seen())
     private let task = Mutex<Task<Void, Never>?>(nil)
-    private let rows = Mutex<UInt64>(0)
+    private let rows: Mutex<UInt64>
 
     var now: Seen { seen.withLock { $0 } }
 
-    init(_ name: String, port: Int, manner: Manner = .accepts, term: UInt64 = 0) async throws {
+    /// - Parameter row: the last row that was told otherwise.
+    init(_ name: String, port: Int, manner: Manner = .accepts, term: UInt64 = 0, row: UInt64 = 0) async throws {
+        rows = Mutex(row)
         client = try PeerClient(security: .loopbackOnly)
         connection = try await client.connect(host: "127.0.0.1", port: port)
         let hello = Hello(

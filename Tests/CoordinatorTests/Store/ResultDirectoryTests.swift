@@ -53,7 +53,7 @@ import Testing
                     told.positions[target][page.source, default: []] += page.records.map(\.position)
                 }
             case .passed(let target): told.passed.append(target)
-            case .settled, .looked: Issue.record("\(event); of files the journal knows")
+            case .settled, .looked, .gone: Issue.record("\(event); of files the journal knows")
             case .note(let text): told.notes.append(text)
             }
         }
@@ -126,7 +126,7 @@ import Testing
                         case .passed:
                             passed += 1
                             sum = .max
-                        case .settled, .looked, .note: Issue.record("\(event)")
+                        case .settled, .looked, .gone, .note: Issue.record("\(event)")
                         }
                     }
                 }

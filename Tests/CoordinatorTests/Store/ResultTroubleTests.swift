@@ -40,7 +40,7 @@ extension ResultDirectory {
                 switch event {
                 case .page(let page): told.files.append(store.names[page.source]?.file ?? "")
                 case .passed(let target): told.passed.append(target)
-                case .settled, .looked: Issue.record("\(event); of files the journal knows")
+                case .settled, .looked, .gone: Issue.record("\(event); of files the journal knows")
                 case .note(let text): told.notes.append(text)
                 }
             }

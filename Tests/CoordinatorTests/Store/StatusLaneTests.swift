@@ -145,4 +145,29 @@ import Testing
             #expect(throws: StoreError.self) { try directory.append(Array("five\n".utf8), to: "log") {} }
         }
     }
+
+    /// An append fails at the disk, and before it is taken back another leads, who may have read it by then.
+    @Test func whoeverMayNotWriteAnyMoreTakesNothingBack() throws {
+        let path = "/tmp/sidereal-back-\(getpid())"
+        defer { unsafe unlink(path + "/log") == 0 && rmdir(path) == 0 ? () : () }
+        try StoreDirectory(path, lockMilliseconds: 100).make([])
+        put(Array("one\n".utf8), at: path + "/log")
+        // A directory that may not be opened cannot be synchronized.
+        #expect(unsafe chmod(path + "/log", 0o666) == 0 && chmod(path, 0o333) == 0)
+        let directory = StoreDirectory(path, lockMilliseconds: 100)
+        for mayStillWrite in [false, true] {
+            var checks = 0
+            asNobody {
+                #expect(throws: StoreError.self) {
+                    try directory.append(Array("two\n".utf8), to: "log") { () throws(StoreError) in
+                        checks += 1
+                        if checks > 1, !mayStillWrite { throw StoreError(.fenced, "another leads") }
+                    }
+                }
+            }
+            #expect(checks == 2)
+            // The first stays; the second is taken back.
+            #expect(contents(path + "/log") == Array("one\ntwo\n".utf8))
+        }
+    }
 }

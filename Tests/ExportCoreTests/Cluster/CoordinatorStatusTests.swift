@@ -247,6 +247,8 @@ import Testing
         #expect((halted.reason, halted.episode, halted.needsAcknowledgement) == ("search fails", "1-2", true))
         record.state = .awaitingAcknowledgement
         #expect(state(record).state == .recovering)
+        settings.ageLimit = 1_234
+        #expect(state(record).ageLimitMilliseconds == 1_234 && state(nil).ageLimitMilliseconds == 1_234)
     }
 
     @Test func whatWaitsAgesThoughTheFeedTellsNothingMore() {
@@ -265,5 +267,6 @@ import Testing
             _ = core.handle(.gate(.alertsRead([])), now: Self.at(2_000))
         }
         #expect(core.gate.state == .degraded && core.gate.reason.contains("has waited 900 s"))
+        #expect(Self.status(core, 14_000).gate.ageLimitMilliseconds == 900_000)
     }
 }

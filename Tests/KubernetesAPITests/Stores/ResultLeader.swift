@@ -86,6 +86,7 @@ struct ResultLeader {
                     carryOut(dispatch.passed(target: target))
                 case .looked(let records): carryOut(dispatch.looked(for: records))
                 case .settled(let source): entries.append(.finished(source: source))
+                case .gone(let source): dispatch.forget(source)
                 case .note(let text): notes.append(text)
                 }
             }

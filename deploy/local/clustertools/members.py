@@ -11,9 +11,11 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from clustertools.memory import Peaks
 from clustertools.oracle import Oracle, Received
+from clustertools.watch import Archive, Watch
 from clustertools.wires import Wires
 
 TARGETS = {"splunk": "hec", "elasticsearch": "elasticsearch"}
@@ -28,10 +30,32 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Cluster:
-    """The processes. With `wires`, links between members and to receivers lead over relays, and can be cut."""
+def _open_alerts(directory: Path) -> list[tuple[Path, dict[str, Any]]]:
+    found = [(path, json.loads(path.read_text())) for path in (directory / "shared" / "alerts").glob("*.json")]
+    return [(path, alert) for path, alert in found if not alert["spec"].get("acknowledged")]
 
-    def __init__(self, program: Path, directory: Path, seed: int, has_wires: bool = False) -> None:
+
+def acknowledge(directory: Path) -> int:
+    """Says of every alert of a cluster that a person has looked at it: how many were open."""
+    opened = _open_alerts(directory)
+    for path, alert in opened:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        alert["spec"].update(acknowledged=True, acknowledgedBy="operator@example.gov", acknowledgedAt=now,
+                             remediationAction="looked at it")
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(alert))
+        fresh.rename(path)
+    return len(opened)
+
+
+class Cluster:
+    """The processes.
+
+    For chaos, links between members and to receivers lead over relays, and can be cut; and workers write files besides,
+    whose lines can be held against what was issued.
+    """
+
+    def __init__(self, program: Path, directory: Path, seed: int, is_for_chaos: bool = False) -> None:
         self.program = program
         self.directory = directory
         self.random = random.Random(seed)
@@ -43,7 +67,9 @@ class Cluster:
         self.peaks = Peaks()
         self.listens = {name: free_port() for name in COORDINATORS}
         self.endpoints = {name: free_port() for name in COORDINATORS}
-        self.wires = Wires(self.pids) if has_wires else None
+        self.wires = Wires(self.pids) if is_for_chaos else None
+        self._oracle = Oracle(directory / "shared", self.received)
+        self.archive = Archive(directory / "archive", self._oracle.is_unaltered) if is_for_chaos else None
         # Where others reach each coordinator.
         self.peers = {name: self.reach(name, port) for name, port in self.listens.items()}
 
@@ -72,6 +98,9 @@ class Cluster:
              "endpoint": f"http://127.0.0.1:{self.reach(name, ports[TARGETS[name] + 'Port'])}", **common}
             for name in TARGETS
         ]
+        if self.archive:
+            targets.append({"name": "archive", "backend": "file", "format": "json", "batch": {"maxAge": "200ms"},
+                            "endpoint": f"file://{self.directory}/archive"})
         values = {
             "global": {"impactLevel": "high", "clusterName": "local"},
             "tls": {"required": False},  # plain http to loopback; members speak mutual TLS all the same
@@ -176,19 +205,11 @@ class Cluster:
 
     def acknowledge(self) -> int:
         """A person looks at the alerts: how many were open."""
-        opened = 0
-        for path in (self.directory / "shared" / "alerts").glob("*.json"):
-            alert = json.loads(path.read_text())
-            if alert["spec"].get("acknowledged"):
-                continue
-            opened += 1
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            alert["spec"].update(acknowledged=True, acknowledgedBy="operator@example.gov", acknowledgedAt=now,
-                                 remediationAction="looked at it")
-            fresh = path.with_suffix(".new")
-            fresh.write_text(json.dumps(alert))
-            fresh.rename(path)
-        return opened
+        return acknowledge(self.directory)
+
+    def alerts(self) -> set[str]:
+        """Names of those that nobody has acknowledged."""
+        return {path.stem for path, _ in _open_alerts(self.directory)}
 
     def leader(self) -> str | None:
         """Who leads, by the shared lease."""
@@ -207,8 +228,24 @@ class Cluster:
             for line in answer:
                 entry = json.loads(line)
                 found[names[entry["target"]]][entry["id"]] = entry["count"]
+        if self.archive:
+            found["archive"] = dict(self.archive.look())
         return found
+
+    def absent(self, target: str, names: set[str]) -> set[str]:
+        """Which of these records the target does not have."""
+        if target not in TARGETS:
+            assert self.archive
+            return names - self.archive.look().keys()
+        address = f"{self.sandbox}/sandbox/absent?target={TARGETS[target]}"
+        request = urllib.request.Request(address, "\n".join(names).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return {line.decode() for line in answer.read().splitlines()}
 
     def oracle(self) -> Oracle:
         """Who counts."""
-        return Oracle(self.directory / "shared", self.received)
+        return self._oracle
+
+    def watch(self) -> Watch:
+        """Who looks meanwhile."""
+        return Watch(self._oracle, self.absent)
