@@ -95,7 +95,8 @@ actor GateLane {
 
     func alerts() throws(StoreError) -> [SystemAlert] {
         var found: [SystemAlert] = []
-        for name in try Self.names(directory.path + "/alerts").sorted(by: >) {
+        // What others put there is not even read: it may be no alert, or no file.
+        for name in try Self.names(directory.path + "/alerts").filter({ Episode.named($0) != nil }).sorted(by: >) {
             guard found.count < 100, let alert = try alert(name), alert.reason == SystemAlert.exportDegraded else {
                 continue
             }

@@ -70,6 +70,8 @@ public struct CoordinatorCore: Sendable {
         /// What of each target the feed has not read: records, if it knows, and how long the oldest has waited. Some of them may
         /// be delivered, and only not be written down.
         case backlog(target: Int, records: UInt64, oldestMilliseconds: UInt64?, unwritten: UInt64 = 0)
+        /// What keeps the shell from reading results or from writing down what became of them; empty if nothing does. For people.
+        case hindered(String)
         /// Writes up to this one are kept for good.
         case written(through: UInt64)
         /// An answer of the gate's or the alerts' store.
@@ -192,6 +194,7 @@ public struct CoordinatorCore: Sendable {
         case .backlog(let target, let records, let oldest, let unwritten):
             unread[target] = Unread(records: records, oldest: oldest, unwritten: unwritten, told: now)
             return []
+        case .hindered(let what): return run(gate.handle(.hindered(what), now: now), now)
         case .written(let number): return run(dispatch.written(through: number))
         case .gate(let event): return run(gate.handle(event, now: now), now)
         }
