@@ -70,6 +70,8 @@ enum Plant: String, CaseIterable {
     case forgetWhatIsAside
     /// A worker says nothing of what was delivered beside it.
     case silentRevival
+    /// What breaks or is mended while the gate is shut is told to nobody.
+    case tellOnlyStates
     /// As long as lists work, a watch that does not is no trouble.
     case silentWatchIsFine
 }
