@@ -70,11 +70,15 @@ class KubeCluster(SmallCluster):
         for name in self.alerts():
             self.server.admin.patch(ALERTS, SYSTEM, name, {"spec": filled})
 
-    def event_reasons(self) -> list[str]:
-        """Reasons of the events about the gate, in the order of their times."""
+    def events(self) -> list[Json]:
+        """The events about the gate, in the order of their times."""
         found = self.server.admin.call("GET", place("events", SYSTEM))["items"]
         about = [event for event in found if event["regarding"]["name"] == GATE]
-        return [event["reason"] for event in sorted(about, key=lambda event: str(event["eventTime"]))]
+        return sorted(about, key=lambda event: str(event["eventTime"]))
+
+    def event_reasons(self) -> list[str]:
+        """Their reasons."""
+        return [event["reason"] for event in self.events()]
 
     # Results
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,13 @@ from exporter import BAD_SETUP, Workbench, wait_until
 from kube_client import place
 from kube_cluster import LEADER, OUTAGE, KubeCluster
 from rules import COORDINATOR
-from small_cluster import PATIENCE, SANDBOX_NAMES
+from small_cluster import PATIENCE, SANDBOX_NAMES, Json
 
 pytestmark = pytest.mark.long
 
 THRESHOLD = 5
+# A leader acts on without an API server for long enough to see a target fail.
+LONG_LEASE = {"lease": {"duration": "15s", "renewDeadline": "10s", "retryPeriod": "2s"}, "workerLease": "15s"}
 
 
 @pytest.fixture
@@ -250,3 +253,41 @@ def test_options_that_contradict_one_another(bench: Workbench) -> None:
         for word in words:
             assert word in finished.stderr, finished.stderr
         assert all(line.startswith("error: ") for line in finished.stderr.splitlines()), finished.stderr
+
+
+def test_what_the_gate_decided_without_an_api_server_is_told_later(
+    bench: Workbench, server: ApiServer, clusters: list[KubeCluster]
+) -> None:
+    """The API server is gone when a target fails, and comes back when the term is over: there is an event of that very change."""
+    # One failure of each worker is enough, for the term does not wait for a second.
+    cluster = KubeCluster(bench, server, settings=LONG_LEASE, failureThreshold=2)
+    clusters.append(cluster)
+    cluster.start_all()
+    leader, term = cluster.wait_leader(), cluster.term()
+    cluster.sandbox.fault("hec", failRate=1)
+    # Nothing fails before the API server is gone.
+    for worker in cluster.workers:
+        cluster.process(worker).send(signal.SIGSTOP)
+    cluster.create(60)
+    wait_until(lambda: cluster.status(leader)["feed"]["records"] > 0, "the leader has some in hand", PATIENCE)
+    server.stop()
+    for worker in cluster.workers:
+        cluster.process(worker).send(signal.SIGCONT)
+    wait_until(lambda: bool(cluster.said(leader, "gate open -> degraded")), "it is found", PATIENCE)
+    wait_until(lambda: bool(cluster.said(leader, "cannot be told as an event yet")), "nobody takes it", PATIENCE)
+    wait_until(lambda: bool(cluster.said(leader, "leads no more")), "the term ends", PATIENCE)
+    server.start()
+
+    def told() -> list[Json]:
+        """Events of changes in that term, whose number is a part of their names."""
+        return [event for event in cluster.events() if event["metadata"]["name"].split(".")[1] == str(term)]
+
+    wait_until(
+        lambda: "ExportDegraded" in [event["reason"] for event in told()], lambda: f"{cluster.events()}", PATIENCE
+    )
+    (event,) = [event for event in told() if event["reason"] == "ExportDegraded"]
+    assert "gate open -> degraded: " in event["note"] and "failed at splunk" in event["note"]
+    assert event["reportingInstance"].startswith(f"{leader}_")
+    (line,) = cluster.said(leader, "gate open -> degraded", term=str(term))
+    found = datetime.fromisoformat(line["time"])
+    assert abs(datetime.fromisoformat(event["eventTime"]) - found) < timedelta(seconds=1)

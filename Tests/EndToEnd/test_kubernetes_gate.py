@@ -12,7 +12,7 @@ from exporter import Workbench, wait_until
 from kube_client import Json
 from kube_cluster import GATE, OUTAGE, KubeCluster
 from policies import judge
-from small_cluster import PATIENCE
+from small_cluster import PATIENCE, SANDBOX_NAMES
 from value_sets import SPLUNK, targets
 
 pytestmark = pytest.mark.long
@@ -96,6 +96,56 @@ def test_at_moderate_an_outage_is_told_of_and_probing_goes_on(
     wait_until(lambda: cluster.event_reasons().count("GateOpened") == 3, lambda: f"{cluster.event_reasons()}", PATIENCE)
     reasons = cluster.event_reasons()
     assert "GateHalted" not in reasons and reasons.count("ExportDegraded") >= 2, reasons
+
+
+def test_what_breaks_behind_another_target_is_told(
+    bench: Workbench, server: ApiServer, clusters: list[KubeCluster]
+) -> None:
+    """Splunk fails; then Elasticsearch as well; then Splunk is mended. The Lease, the endpoint and events say so; the alert stays."""
+    cluster = KubeCluster(bench, server, failureThreshold=THRESHOLD)
+    clusters.append(cluster)
+    cluster.start_all()
+
+    def reasons() -> list[str]:
+        stored = server.lease(GATE)["metadata"]["annotations"]["export.sidereal.cloud/gate-reason"]
+        return [stored, cluster.status()["gate"]["reason"]]
+
+    def wait_named(failing: set[str]) -> None:
+        """Until it is told that these fail, and no other."""
+
+        def named() -> bool:
+            told = [{name for name in SANDBOX_NAMES if f"failed at {name}" in reason} for reason in reasons()]
+            return told == [failing, failing]
+
+        wait_until(named, lambda: f"{failing} fail: {reasons()}", PATIENCE)
+
+    cluster.sandbox.fault("hec", failRate=1)
+    cluster.create(60)
+    wait_state(cluster, "halted")
+    wait_until(lambda: len(cluster.alerts()) == 1, "the alert is raised", PATIENCE)
+    (alert,) = cluster.alerts().values()
+    wait_named({"splunk"})
+    cluster.sandbox.fault("elasticsearch", failRate=1)
+    cluster.create(60)
+    wait_named({"splunk", "elasticsearch"})
+    cluster.sandbox.fault("hec", failRate=0)
+    wait_named({"elasticsearch"})
+    assert cluster.gate_state() == "halted"
+    changes = [event for event in cluster.events() if event["reason"] == "ExportTroubleChanged"]
+    assert len(changes) == 2 and all(event["type"] == "Warning" for event in changes), cluster.event_reasons()
+    assert "failed at elasticsearch" in changes[0]["note"] and "failed at splunk" not in changes[1]["note"]
+    leader = cluster.wait_leader()
+    assert len(cluster.said(leader, "gate stays halted: ")) == 2
+    assert [change["to"] for change in cluster.status()["gate"]["changes"] if change["from"] == change["to"]] == [
+        "halted",
+        "halted",
+    ]
+    assert cluster.alerts()[alert["metadata"]["name"]]["spec"] == alert["spec"] and len(cluster.alerts()) == 1
+    cluster.sandbox.fault("elasticsearch", failRate=0)
+    cluster.acknowledge()
+    wait_state(cluster, "open")
+    cluster.wait_exported()
+    cluster.assert_every_target_has_all()
 
 
 def dead(cluster: KubeCluster) -> Json:

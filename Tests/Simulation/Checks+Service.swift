@@ -73,4 +73,27 @@ extension Checks {
 
     /// A worker's death, its margin, a release, and the way of the message; twice, since the next owner may die too.
     private static let heldWithin = 15 * World.second
+
+    /// While the gate is shut, people are told of each target that fails, and of none that does not, with a pause between.
+    func reasonHolds(_ word: (cause: String, at: Tick), _ gate: ExportGate, _ leader: String, at now: Tick) {
+        let isShut = gate.state == .degraded || gate.state == .halted
+        guard isShut, !gate.reason.hasPrefix("the stored record of the gate is of term"),
+            now > word.at.adding(milliseconds: SimSettings.gate.suspicion)
+        else {
+            falseWords[leader] = nil
+            return
+        }
+        var isTrue = true
+        defer { falseWords[leader] = isTrue ? nil : falseWords[leader, default: 0] + 1 }
+        for target in gate.targetStatus(now: now) {
+            let isNamed =
+                word.cause.contains("failed at \(target.name)") || word.cause.contains("for \(target.name) has waited")
+            guard isNamed != (target.state == .broken) else { continue }
+            isTrue = false
+            // A worker that was forgiven in this very tick is heard in the next one.
+            if falseWords[leader, default: 0] >= 3 {
+                violate("6: \(leader) says of its gate: \(word.cause); but \(target.name) is \(target.state)")
+            }
+        }
+    }
 }

@@ -23,6 +23,8 @@ final class Checks {
     private var revived: [Int: Set<RecordKey>] = [:]
     private var requests: [UInt64: Request] = [:]
     private var nextRequest: UInt64 = 0
+    /// How often in a row each leader was found to say what is not so of its gate.
+    var falseWords: [String: Int] = [:]
     /// When a leader last came to power: it has to see a failure itself.
     var lastLed: UInt64 = 0
     /// What each worker's ledger ever held as delivered, for each target.

@@ -74,6 +74,8 @@ enum Plant: String, CaseIterable {
     case silentRevival
     /// A record's bytes go out under the name of the one before.
     case mixUpRecords
+    /// What breaks or is mended while the gate is shut is told to nobody.
+    case tellOnlyStates
     /// As long as lists work, a watch that does not is no trouble.
     case silentWatchIsFine
 }

@@ -52,7 +52,10 @@ extension SimCoordinator {
                 }
                 self.handle(.gate(.alertRead(name: name, found)))
             }
-        case .shun, .forgive, .record, .outranked: break
+        case .record(let change):
+            if change.isNews, world.plant == .tellOnlyStates { break }
+            gateWord = (change.cause, tick)
+        case .shun, .forgive, .outranked: break
         }
     }
 

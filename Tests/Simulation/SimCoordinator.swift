@@ -60,6 +60,7 @@ final class SimCoordinator: SimNode {
             handle(.tick(leadUntil: until, wallMilliseconds: wall))
             if let due = core?.nextDeadline { world.checks.timer(of: identity, wasHandled: tick, due: due) }
             noteGate()
+            if tick < until, let gate = core?.gate { world.checks.reasonHolds(gateWord, gate, name, at: tick) }
             if let results { feedObjects(results) } else { feed() }
         } else if world.plant == .actAfterLease, core != nil {
             handle(.tick(leadUntil: Tick(nanoseconds: .max), wallMilliseconds: wall))
@@ -73,10 +74,12 @@ final class SimCoordinator: SimNode {
         let targets = gate.targetStatus(now: tick).map { "\($0.state) \($0.failures)" }
         let word =
             "gate of \(name): \(gate.state), admits \(world.store.isAdmitting), targets \(targets), shunned \(gate.shunned.map(\.worker))"
-        if word != gateWord { world.note(word) }
-        gateWord = word
+        if word != gateNote { world.note(word) }
+        gateNote = word
     }
-    private var gateWord = ""
+    private var gateNote = ""
+    /// What people were last told of the gate, and when by this node's clock.
+    var gateWord: (cause: String, at: Tick) = ("", Tick(nanoseconds: 0))
 
     // MARK: Election
 

@@ -130,6 +130,7 @@ extension ClusterCoordinator {
         roomAwaited = nil
         backlog = []
         inputs = SourceInputs(begun: 0, waiting: 0)
+        readFailure = ""
         writes = WriteQueue()
         retryAt = Tick(nanoseconds: 0)
         known = [:]

@@ -7,8 +7,6 @@ import Threading
 extension ClusterCoordinator {
     /// How often a standby looks at the gate, milliseconds.
     private static let lookMilliseconds: UInt64 = 1_000
-    /// How often a change is told as an event until somebody takes it, and how long after one another, milliseconds.
-    private static let (eventAttempts, eventMilliseconds) = (12, 5_000)
 
     func perform(_ effect: ExportGate.Effect) {
         guard let term else { return }
@@ -19,7 +17,7 @@ extension ClusterCoordinator {
                 metadata: ["worker": "\(worker)", "target": "\(target)", "cause": "\(reason)"])
         case .forgive(let worker):
             log.notice("worker may have shards again", metadata: ["worker": "\(worker)"])
-        case .record(let change): tell(change, term)
+        case .record(let change): tell(change)
         case .outranked(let later, let isCredible): outranked(by: later, isCredible, term)
         case .readGate, .readAlerts, .writeGate, .raise, .readAlert:
             term.adopt { await self.answer(effect, term) }
@@ -38,7 +36,7 @@ extension ClusterCoordinator {
         }
     }
 
-    private func tell(_ change: ExportGate.Transition, _ term: LedTerm) {
+    private func tell(_ change: ExportGate.Transition) {
         metrics.changes(change)
         if gateChanges.count >= GateChange.most { gateChanges.removeFirst() }
         gateChanges.append(GateChange(change))
@@ -49,20 +47,33 @@ extension ClusterCoordinator {
         if let episode = change.episode { about["episode"] = "\(episode.term).\(episode.number)" }
         let isTrouble = change.to == .degraded || change.to == .halted
         log.log(level: isTrouble ? .error : .notice, "\(change)", metadata: about)
-        if let events = stores.events { term.adopt { await self.tell(change, to: events, term) } }
+        guard stores.events != nil else { return }
+        if let dropped = untold.add(change) {
+            log.warning(
+                "a change of the gate is not told as an event, for too many wait; it stands in this log",
+                metadata: ["change": "\(dropped)", "term": "\(dropped.term)"])
+        }
+        eventSignal.signal()
     }
 
-    /// Tries for a while: what the gate changes for may be what hinders.
-    private func tell(_ change: ExportGate.Transition, to events: any GateEventStore, _ term: LedTerm) async {
-        for attempt in 1...Self.eventAttempts where isCurrent(term) {
-            do throws(StoreError) {
-                return try await events.tell(change, fence: term.fence)
-            } catch {
-                guard error.kind != .fenced else { return elect(.changed) }
-                complain("a change of the gate cannot be told as an event, only here: \(error.description)")
+    /// Tells changes as events, one after the other, until the process ends: also those of a term that has ended, and whoever
+    /// leads by then, for what was decided in it stays true.
+    func tellEvents() async {
+        guard let events = stores.events else { return }
+        while !Task.isCancelled {
+            guard let change = untold.next else {
+                await eventSignal.wait()
+                continue
             }
-            guard attempt < Self.eventAttempts else { return }
-            try? await Task.sleep(for: .milliseconds(Self.eventMilliseconds))
+            do throws(StoreError) {
+                try await events.tell(change, holder: settings.identity)
+                untold.told(change)
+            } catch {
+                complain(
+                    "a change of the gate cannot be told as an event yet, and is tried again: \(error.description)")
+                let pause = untold.failed(change, isBusy: error.kind == .busy)
+                try? await Task.sleep(for: .milliseconds(Int64(pause)))
+            }
         }
     }
 

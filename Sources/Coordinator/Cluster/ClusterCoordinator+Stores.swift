@@ -50,7 +50,7 @@ extension ClusterCoordinator {
             finishWrite(batch)
         } catch {
             guard isCurrent(term) else { return }
-            writes.failed(now: SystemClock.now(), pause: settings.beatMilliseconds)
+            writes.failed(error.description, now: SystemClock.now(), pause: settings.beatMilliseconds)
             refused("outcomes cannot be written, and are kept until they can", error, term)
         }
     }
@@ -100,7 +100,9 @@ extension ClusterCoordinator {
                     // There may be more of them than are looked for at a time.
                     if case .looked = event { hintsHeard = nil }
                 }
+                readFailure = ""
             } catch {
+                readFailure = error.description
                 complain("results cannot be read: \(error.description)")
             }
             // What is finished by now may be another term's, whose feed has to hear of it.
@@ -160,12 +162,31 @@ extension ClusterCoordinator {
         let stuck = writes.stuckSince.map { SystemClock.now().milliseconds(since: $0) }
         self.backlog = backlog.map { $0.held(by: stuck) }
         inputs = read
+        handle(.hindered(hindrance))
         for (target, rest) in self.backlog.enumerated() {
             handle(
                 .backlog(
                     target: target, records: rest.records, oldestMilliseconds: rest.oldestMilliseconds,
                     unwritten: rest.unwritten))
         }
+    }
+
+    /// What keeps this process from reading results and from writing down what became of them, with the last errors.
+    private var hindrance: String {
+        var parts: [String] = []
+        let unread = readFailure.isEmpty ? inputs.trouble : readFailure
+        if !unread.isEmpty {
+            parts.append((inputs.unread > 0 ? "\(inputs.unread) " : "") + "results cannot be read: \(unread)")
+        }
+        if writes.failures.count > 0 {
+            parts.append(
+                "outcomes cannot be written, \(writes.failures.count) times in a row: \(writes.failures.last)")
+        }
+        let refused = stores.status.refusals
+        if refused.count > 0 {
+            parts.append("the status of \(refused.count) results is not taken, the last answer: \(refused.last)")
+        }
+        return parts.joined(separator: "; ")
     }
 
     /// Lets the feed go on if there is more room than when it last looked.

@@ -40,6 +40,9 @@ public actor ClusterCoordinator {
     var gateSight = GateSight()
     /// What was recorded of the gate in all terms of this process.
     var gateChanges: [GateChange] = []
+    /// What of it was not told as an event yet.
+    var untold = UntoldChanges()
+    let eventSignal = Signal()
     var writes = WriteQueue()
     /// When the store is next to try what it has put aside; never, while it does.
     var retryAt = Tick(nanoseconds: 0)
@@ -49,6 +52,8 @@ public actor ClusterCoordinator {
     var roomAwaited: [Bool]?
     var backlog: [SourceBacklog] = []
     var inputs = SourceInputs(begun: 0, waiting: 0)
+    /// Why results could not be read when that was last tried; empty if they could.
+    var readFailure = ""
     /// Workers as they were last told of.
     var known: [WorkerID: KnownWorker] = [:]
     var complaints = Complaints()
@@ -88,13 +93,15 @@ public actor ClusterCoordinator {
         let acceptor = Task { for await connection in connections { self.accept(connection) } }
         let watcher = Task { await self.watchLease() }
         let gateWatcher = Task { await self.watchGate() }
+        let teller = Task { await self.tellEvents() }
         elect(.tick)
         while election.nextTick != nil {
             try? await Task.sleep(for: .milliseconds(pause()))
             beat()
         }
         endTerm("the process ends")
-        for task in [acceptor, watcher, gateWatcher] { task.cancel() }
+        for task in [acceptor, watcher, gateWatcher, teller] { task.cancel() }
+        eventSignal.signal()
         await endSessions()
         return failure
     }

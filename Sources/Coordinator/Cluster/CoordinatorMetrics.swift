@@ -27,7 +27,9 @@ struct CoordinatorMetrics: Sendable {
     func saw(_ event: WorkerEvent) { workers[event]?.increment() }
 
     func changes(_ change: ExportGate.Transition) {
-        ExportMetrics.clusterGateChanges.counter(change.from.rawValue, change.to.rawValue, in: factory).increment()
+        if !change.isNews {
+            ExportMetrics.clusterGateChanges.counter(change.from.rawValue, change.to.rawValue, in: factory).increment()
+        }
         for kind in change.kinds { ExportMetrics.clusterGateCauses.counter(kind.rawValue, in: factory).increment() }
     }
 }

@@ -29,6 +29,8 @@ package struct WriteQueue: Sendable {
     private(set) var pausedUntil: Tick?
     /// Since when every write has failed; nil: the last one did not. What is delivered and not written is not exported.
     package private(set) var stuckSince: Tick?
+    /// How often in a row it failed, and the last error.
+    private(set) var failures: (count: UInt64, last: String) = (0, "")
 
     /// Nothing waits to be written.
     package init() {}
@@ -62,8 +64,9 @@ package struct WriteQueue: Sendable {
     }
 
     /// A write failed; another one is due after a pause.
-    package mutating func failed(now: Tick, pause milliseconds: UInt64) {
+    package mutating func failed(_ why: String = "", now: Tick, pause milliseconds: UInt64) {
         isWriting = false
+        failures = (failures.count + 1, why)
         stuckSince = stuckSince ?? now
         pausedUntil = now.adding(milliseconds: milliseconds)
     }
@@ -71,6 +74,7 @@ package struct WriteQueue: Sendable {
     /// The first `count` entries are written. The number of the last write of which everything is.
     package mutating func wrote(_ count: Int) -> UInt64 {
         (isWriting, stuckSince, pausedUntil) = (false, nil, nil)
+        failures = (0, "")
         for piece in pieces.prefix(count) {
             records -= Self.records(piece.entry)
             if piece.isLast { done = piece.number }

@@ -35,11 +35,12 @@ enum AlertForm {
 
         init(limit: Int) { self.limit = limit }
 
-        /// Takes an object in. What is no alert, or one for another reason, is none of ours.
-        mutating func add(_ json: [UInt8], name: String, createdMilliseconds: Int64) {
-            guard let alert = StoreText.alert(json, name: name), alert.reason == SystemAlert.exportDegraded else {
-                return
-            }
+        /// Takes an object in. What is no alert, or one for another reason, or of another name than those of episodes, is none of
+        /// ours, and takes no room from them.
+        mutating func add(_ json: @autoclosure () -> [UInt8], name: String, createdMilliseconds: Int64) {
+            guard Episode.named(name) != nil, let alert = StoreText.alert(json(), name: name),
+                alert.reason == SystemAlert.exportDegraded
+            else { return }
             kept.append((createdMilliseconds, alert))
             if kept.count >= 2 * limit { shorten() }
         }

@@ -11,11 +11,13 @@ enum EventForm {
         let isTrouble = change.to == .degraded || change.to == .halted
         let number = ExportGate.State.allCases.firstIndex(of: change.to) ?? 0
         // At most as long as a name may be: a Lease's is short, and the numbers have at most 16 digits each.
-        let name = "\(gate).\(change.term).\(String(change.wallMilliseconds, radix: 16)).\(number)"
+        let kind = change.isNews ? "\(number)n" : "\(number)"
+        let name = "\(gate).\(change.term).\(String(change.wallMilliseconds, radix: 16)).\(kind)"
         let episode = change.episode.map { " (episode \($0.term).\($0.number))" } ?? ""
         return EventNote(
-            namespace: namespace, name: name, regarding: .leases, regardingName: gate, reason: reason(change.to),
-            action: action(change.to), isWarning: isTrouble, note: "\(change)\(episode)",
+            namespace: namespace, name: name, regarding: .leases, regardingName: gate,
+            reason: change.isNews ? "ExportTroubleChanged" : reason(change.to),
+            action: change.isNews ? "Look" : action(change.to), isWarning: isTrouble, note: "\(change)\(episode)",
             time: Int64(clamping: change.wallMilliseconds) * 1_000, reportingInstance: holder)
     }
 

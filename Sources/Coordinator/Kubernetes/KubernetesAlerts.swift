@@ -7,20 +7,32 @@ import Model
 ///
 /// Promises:
 /// 1. An episode has one: its name follows from the episode, and one that is there is never made again and never changed.
-/// 2. One of our name that was raised for another reason is nobody's acknowledgement: that is an error which says what to do.
+/// 2. Whatever else lies among the alerts, and however much of it, ours are found.
+/// 3. One of our name that was raised for another reason is nobody's acknowledgement: that is an error which says what to do.
 public final class KubernetesAlerts: AlertStore {
     private let cluster: KubernetesCluster
+    private let pageObjects: Int
     private static let most = 100
-    /// Pages that are read of a list; what is behind them is old, or somebody floods the namespace.
-    private static let mostPages = 40
+    /// Pages that are read of a list: a million alerts, more than an API server holds beside everything else. Nothing but ours is kept
+    /// of them.
+    private static let mostPages = 2_000
 
     /// The alerts of `cluster`.
-    public init(_ cluster: KubernetesCluster) { self.cluster = cluster }
+    public convenience init(_ cluster: KubernetesCluster) {
+        self.init(cluster, pageObjects: ListQuest.mostObjects)
+    }
+
+    /// Read in pages of so many.
+    init(_ cluster: KubernetesCluster, pageObjects: Int) {
+        self.cluster = cluster
+        self.pageObjects = pageObjects
+    }
 
     /// See ``AlertStore/readAlerts()``.
     public func readAlerts() async throws(StoreError) -> [SystemAlert] {
         var newest = AlertForm.Newest(limit: Self.most)
         var quest = ListQuest(.systemAlerts, namespace: cluster.namespace)
+        quest.limit = pageObjects
         quest.milliseconds = cluster.requestMilliseconds
         quest.isUrgent = true
         do throws(APIFailure) {
@@ -39,7 +51,7 @@ public final class KubernetesAlerts: AlertStore {
         }
         throw StoreError(
             .unusable,
-            "there are more than \(Self.mostPages * ListQuest.mostObjects) alerts in \(cluster.namespace), and which episode is the"
+            "there are more than \(Self.mostPages * pageObjects) alerts in \(cluster.namespace), and which episode is the"
                 + " last cannot be told; remove those that nobody needs: kubectl -n \(cluster.namespace) get"
                 + " siderealsystemalerts")
     }

@@ -16,7 +16,8 @@ import Threading
 /// | SiderealProbeResult, in all namespaces | a result, and what became of it |
 ///
 /// One object is read and replaced in one step (by its resourceVersion), two never are. So what is written in the name of a
-/// term is fenced twice: by ``require(_:)`` right before, and by the version of the object that is changed.
+/// term is fenced twice: by ``require(_:)`` right before, and by the version of the object that is changed. Events are not: they say
+/// what was decided, upon which nobody acts.
 public final class KubernetesCluster: Sendable {
     /// What the objects are called.
     public struct Names: Sendable, Equatable {

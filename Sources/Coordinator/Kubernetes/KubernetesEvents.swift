@@ -10,11 +10,9 @@ public final class KubernetesEvents: GateEventStore {
     /// The events of `cluster`.
     public init(_ cluster: KubernetesCluster) { self.cluster = cluster }
 
-    /// See ``GateEventStore/tell(_:fence:)``.
-    public func tell(_ change: ExportGate.Transition, fence: Fence) async throws(StoreError) {
-        try await cluster.require(fence)
-        let note = EventForm.note(
-            change, namespace: cluster.namespace, gate: cluster.names.gate, holder: fence.holder)
+    /// See ``GateEventStore/tell(_:holder:)``.
+    public func tell(_ change: ExportGate.Transition, holder: String) async throws(StoreError) {
+        let note = EventForm.note(change, namespace: cluster.namespace, gate: cluster.names.gate, holder: holder)
         do throws(APIFailure) { try await cluster.client.tell(note) } catch { throw StoreError(error) }
     }
 }

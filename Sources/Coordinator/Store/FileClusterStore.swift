@@ -107,8 +107,8 @@ public final class FileClusterStore: LeaseStore, GateStore, AlertStore, GateEven
     }
 
     /// Writes the change down, if it is not there.
-    public func tell(_ change: ExportGate.Transition, fence: Fence) async throws(StoreError) {
-        try await gates.tell(GateChange(change), fence)
+    public func tell(_ change: ExportGate.Transition, holder: String) async throws(StoreError) {
+        try await gates.tell(GateChange(change))
     }
 
     /// The last changes.

@@ -77,7 +77,8 @@ public protocol GateStore: Sendable {
 
 /// Where alerts lie, and people acknowledge them.
 public protocol AlertStore: Sendable {
-    /// All alerts with our reason, the newest first, at most 100.
+    /// All alerts of episodes (``Episode/named(_:)``), the newest first, at most 100. However many others there are, and whatever
+    /// they are like: they must not keep a leader from knowing its own.
     func readAlerts() async throws(StoreError) -> [SystemAlert]
 
     /// The alert of this name.
@@ -89,8 +90,9 @@ public protocol AlertStore: Sendable {
 
 /// Where people are told of changes of the gate, besides the log.
 public protocol GateEventStore: Sendable {
-    /// Tells of a change, once however often it is asked to.
-    func tell(_ change: ExportGate.Transition, fence: Fence) async throws(StoreError)
+    /// Tells of a change that `holder` decided while it led, once however often it is asked to. Not fenced, for nobody acts upon
+    /// an event, and what was decided in a term stays true after it: it may be told when the term is long over.
+    func tell(_ change: ExportGate.Transition, holder: String) async throws(StoreError)
 
     /// The last changes that were told, by whoever led, oldest first; at most ``GateChange/most``. Nil where they are not to be had.
     func recorded() async throws(StoreError) -> [GateChange]?

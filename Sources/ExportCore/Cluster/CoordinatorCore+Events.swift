@@ -28,6 +28,8 @@ extension CoordinatorCore {
         /// What of each target the feed has not read: records, if it knows, and how long the oldest has waited. Some of them may
         /// be delivered, and only not be written down.
         case backlog(target: Int, records: UInt64, oldestMilliseconds: UInt64?, unwritten: UInt64 = 0)
+        /// What keeps the shell from reading results or from writing down what became of them; empty if nothing does. For people.
+        case hindered(String)
         /// Writes up to this one are kept for good.
         case written(through: UInt64)
         /// An answer of the gate's or the alerts' store.

@@ -144,6 +144,7 @@ public struct CoordinatorCore: Sendable {
         case .backlog(let target, let records, let oldest, let unwritten):
             unread[target] = Unread(records: records, oldest: oldest, unwritten: unwritten, told: now)
             return []
+        case .hindered(let what): return run(gate.handle(.hindered(what), now: now), now)
         case .written(let number): return run(dispatch.written(through: number))
         case .gate(let event): return run(gate.handle(event, now: now), now)
         }

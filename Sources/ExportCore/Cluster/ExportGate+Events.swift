@@ -19,54 +19,6 @@ extension ExportGate {
         case awaitingAcknowledgement
     }
 
-    /// What is wrong.
-    public enum Cause: Sendable, Equatable, CustomStringConvertible {
-        /// This many attempts in a row failed at a target; the last one for `reason`.
-        case failures(target: String, count: UInt64, reason: String)
-        /// The oldest record of a target has waited this long.
-        case age(target: String, milliseconds: UInt64)
-        /// For this long no worker was able to send.
-        case noWorker(milliseconds: UInt64)
-        /// For this long the feed of results has not told what is left to send, so nobody knows how old that is.
-        case backlogUnknown(milliseconds: UInt64)
-
-        /// Its kind: a few words of a metric's label.
-        public enum Kind: String, Sendable, CaseIterable {
-            case failures, age, noWorker, backlogUnknown
-        }
-
-        /// Its kind.
-        public var kind: Kind {
-            switch self {
-            case .failures: .failures
-            case .age: .age
-            case .noWorker: .noWorker
-            case .backlogUnknown: .backlogUnknown
-            }
-        }
-
-        /// The target, if it is one.
-        public var target: String? {
-            switch self {
-            case .failures(let target, _, _), .age(let target, _): target
-            case .noWorker, .backlogUnknown: nil
-            }
-        }
-
-        /// For people.
-        public var description: String {
-            switch self {
-            case .failures(let target, let count, let reason):
-                "\(count) attempts in a row failed at \(target)\(reason.isEmpty ? "" : ", the last one: \(reason)")"
-            case .age(let target, let milliseconds):
-                "the oldest record for \(target) has waited \(milliseconds / 1_000) s"
-            case .noWorker(let milliseconds): "no worker was able to send for \(milliseconds / 1_000) s"
-            case .backlogUnknown(let milliseconds):
-                "the results that wait are unknown: their store was not read through for \(milliseconds / 1_000) s"
-            }
-        }
-    }
-
     /// Whether a worker can send.
     public enum Ability: Sendable, Equatable {
         /// Its session lives and it holds shards.
@@ -91,6 +43,9 @@ extension ExportGate {
         case backlog(target: Int, records: UInt64, oldestMilliseconds: UInt64?, unwritten: UInt64 = 0)
         /// For how long the feed has told nothing of what it has not read, milliseconds. Before every tick.
         case feedSilent(milliseconds: UInt64)
+        /// What keeps the coordinator itself from reading results, or from writing down what became of them: how often, and the
+        /// last error. Empty if nothing does.
+        case hindered(String)
         /// The answer to `readGate`; nil if there is no record.
         case gateRead(GateRecord?)
         /// `readGate` failed.
@@ -134,7 +89,7 @@ extension ExportGate {
         case outranked(by: UInt64, isCredible: Bool)
     }
 
-    /// A change of state, with its cause.
+    /// A change of state, or of what is wrong while the state stays, with its cause.
     public struct Transition: Sendable, Equatable, CustomStringConvertible {
         /// The state before.
         public var from: State
@@ -142,7 +97,7 @@ extension ExportGate {
         public var to: State
         /// Why.
         public var cause: String
-        /// What was found to be wrong; empty if the change is for the better.
+        /// What was found to be wrong, and was not told before; empty if the change is for the better.
         public var kinds: Set<Cause.Kind>
         /// The episode it belongs to.
         public var episode: Episode.ID?
@@ -151,11 +106,21 @@ extension ExportGate {
         /// When, milliseconds since 1970 by the leader's clock.
         public var wallMilliseconds: UInt64
 
+        /// Whether the state is what it was, and other things are wrong than were told.
+        public var isNews: Bool { from == to }
+
         /// One line for people.
         public var description: String {
-            from == .unknown
+            if isNews { return "gate stays \(to.rawValue): \(cause)" }
+            return from == .unknown
                 ? "gate taken over as \(to.rawValue): \(cause)" : "gate \(from.rawValue) -> \(to.rawValue): \(cause)"
         }
+    }
+
+    /// What was last told to be wrong, and when.
+    struct Told: Sendable {
+        var keys: Set<Cause.Key>
+        var at: Tick
     }
 
     struct Member: Sendable {

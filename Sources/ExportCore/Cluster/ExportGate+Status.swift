@@ -40,7 +40,7 @@ extension ExportGate {
     public func targetStatus(now: Tick) -> [TargetStatus] {
         let trusted = trustedWorkers
         return targets.map { target in
-            let cause = target.trouble(trusted, now: now)
+            let cause = target.trouble(trusted, hindrance: hindrance, now: now)
             let rest: TargetState = target.isProven ? .working : .recovering
             return TargetStatus(
                 name: target.name, state: cause == nil ? rest : .broken, reason: cause.map { "\($0)" } ?? "",

@@ -63,8 +63,30 @@ extension ExportGate {
             }
         }
         spareTheLast(now, &effects)
-        if !trusted.isEmpty { noWorkerSince = now }
+        if let able = trusted.min() {
+            noWorkerSince = now
+            lastAble = able
+        }
         return trusted
+    }
+
+    /// What became of those that could send, and the last error that any of them had.
+    func absence(now: Tick) -> String {
+        let cutOff = members.values.filter { $0.ability == .fenced }.count
+        let idle = members.values.filter { $0.ability == .idle }.count
+        let shunned = members.keys.filter(isShunned).count
+        var text =
+            members.isEmpty
+            ? "no worker is known"
+            : "of \(members.count) workers \(cutOff) cut off, \(idle) without shards, \(shunned) shunned"
+        if let lastAble {
+            text += "; the last that could send was \(lastAble)" + (members[lastAble] == nil ? ", which is gone" : "")
+        } else {
+            text += "; none could since this leader began"
+        }
+        let failures = targets.compactMap { target in target.lastFailure(now: now).map { (target.name, $0) } }
+        guard let (name, last) = failures.min(by: { $0.1.milliseconds < $1.1.milliseconds }) else { return text }
+        return text + "; the last failed attempt, at \(name), \(last.milliseconds / 1_000) s ago: \(last.reason)"
     }
 
     /// Why `name` is suspect: it fails for long enough, by itself or with most of what makes the target suspect (its next

@@ -12,14 +12,15 @@ public import Model
 ///    `suspicion` and `evidence`. Closed is what the store has confirmed, or what ran out because it was not renewed.
 /// 2. Exporting that works again and was acknowledged opens it: once every target that was broken has succeeded
 ///    `recoverySuccesses` times or has nothing left to send, and every backlog is small, for `stability` on end.
-/// 3. Nothing is renewed before the stored record and the alerts were read, without a worker able to send, or past the
-///    tick to which the leader may act. So the gate closes by itself when every process is dead.
+/// 3. Nothing is renewed before the stored record and, unless it has a running episode, the alerts were read, without a worker
+///    able to send, or past the tick to which the leader may act. So the gate closes by itself when every process is dead.
 /// 4. An episode has one alert. Its name follows from the episode, which is kept in the gate's record before the alert is
 ///    raised: a new leader goes on with both. An alert that is gone is raised again, never taken for acknowledged.
 /// 5. A worker that fails where others succeed does not close the gate, however long ago they had anything to send. It is
 ///    shunned, which moves its shards, and tried again later; never the last one that is left, and not when all others
 ///    fail too.
-/// 6. Every change of state is told as a ``Transition`` with its cause.
+/// 6. Every change of state is told as a ``Transition`` with its cause; while it does not work, so is every other thing that
+///    goes wrong, and every one that is mended while another is not, within `suspicion` of the last that was told.
 /// 7. A gate whose stored record is of a later term writes nothing, and says so, so that a term above that is led in.
 ///
 /// Not promised: that no probe runs in the time between the first failure and the threshold; what it finds waits in the
@@ -37,12 +38,18 @@ public struct ExportGate: Sendable {
     var noWorkerSince: Tick
     /// For how long the feed has told nothing of its backlog, milliseconds.
     var feedSilence: UInt64 = 0
+    /// What keeps the coordinator from reading and writing; empty if nothing does.
+    var hindrance = ""
+    /// One of the workers that were able to send when last any was.
+    var lastAble: String?
     /// The later term that was told of.
     var toldOutranked: UInt64?
     /// What the gate is in.
     public internal(set) var state = State.unknown
-    /// Why, in words for people; empty while all is well.
-    public internal(set) var reason = ""
+    /// Why it is in that state, in words for people; empty while all is well.
+    var why = ""
+    /// What is told to be wrong.
+    var told: Told?
     /// Since when it is in that state.
     public internal(set) var since: Tick
     var sinceWall: UInt64 = 0
@@ -54,6 +61,8 @@ public struct ExportGate: Sendable {
     /// The episode's alert as the store has it; nil before that is known.
     public internal(set) var alert: SystemAlert?
     var alerts: [SystemAlert]?
+    /// Whether the store was asked for the episode's alert, or cannot have it yet.
+    var hasSoughtAlert = true
     var gateRequest = Request()
     var alertRequest = Request()
     var calmSince: Tick?
@@ -83,16 +92,21 @@ public struct ExportGate: Sendable {
             guard targets.indices.contains(target) else { break }
             targets[target].backlog(records, oldest: oldest, unwritten: unwritten, now: now)
         case .feedSilent(let silence): feedSilence = silence
+        case .hindered(let what): hindrance = what
         case .gateRead(let record): keeper.read(record)
         case .gateUnreadable: gateRequest.rest(settings, now)
         case .gateWritten(let version): keeper.wrote(version, now: now)
         case .gateRefused(let record): keeper.refused(by: record)
         case .gateUnwritten(let version): keeper.failed(version, now: now)
         case .alertsRead(let list):
+            guard state == .unknown else { break }
             alertRequest = Request()
             alerts = list
         case .alertRead(let name, let found):
-            if name == alertName { alert = found }
+            if name == alertName {
+                alert = found
+                hasSoughtAlert = true
+            }
             alertRequest.rest(settings, now)
         case .alertUnreadable: alertRequest.rest(settings, now)
         case .tick(let leadUntil, let wall): return tick(leadUntil: leadUntil, wall: wall, now)
@@ -103,6 +117,7 @@ public struct ExportGate: Sendable {
     private mutating func tick(leadUntil: Tick, wall: UInt64, _ now: Tick) -> [Effect] {
         guard now < leadUntil else { return [] }
         if let later = keeper.outrankedBy { return outranked(later, now) }
+        toldOutranked = nil
         var effects: [Effect] = []
         if state == .unknown {
             learn(wall, now, &effects)
@@ -120,9 +135,14 @@ public struct ExportGate: Sendable {
         return effects
     }
 
+    /// Why it is in its state, in words for people; empty while all is well.
+    public var reason: String {
+        guard let later = keeper.outrankedBy else { return why }
+        return "the stored record of the gate is of term \(later), this leader's is \(term); no probe is admitted"
+    }
+
     /// Told once for each such term. The record is read again, in case a person deletes it.
     private mutating func outranked(_ later: UInt64, _ now: Tick) -> [Effect] {
-        reason = "the stored record of the gate is of term \(later), this leader's is \(term); no probe is admitted"
         let look: [Effect] = gateRequest.begin(settings, now) ? [.readGate] : []
         guard toldOutranked != later else { return look }
         toldOutranked = later

@@ -36,9 +36,12 @@ struct TargetWatch: Sendable {
     /// Failures since the last success of anybody.
     private(set) var failures: UInt64 = 0
     private(set) var lastSuccess: Tick?
-    /// Why the last attempt failed.
+    /// Why the last attempt failed; empty if it did not.
     private(set) var reason = ""
+    /// The last failure, also after successes.
+    private var lastFailed: (reason: String, at: Tick)?
     private(set) var pending: UInt64?
+    private var unwritten: UInt64 = 0
     /// Whether something of it can still be sent.
     private var isUnsent = true
     private var oldest: (age: UInt64, at: Tick)?
@@ -91,7 +94,7 @@ struct TargetWatch: Sendable {
             next.failures += row
             next.failingSince = next.failingSince ?? now
             failures += row
-            reason = health.reason
+            failed(health.reason, at: now)
         }
         workers[worker] = next
     }
@@ -110,8 +113,13 @@ struct TargetWatch: Sendable {
         if let success, isLatest { lastSuccess = success }
         if isLatest, carried > failures {
             failures = carried
-            reason = health.reason
+            failed(health.reason, at: now)
         }
+    }
+
+    private mutating func failed(_ why: String, at now: Tick) {
+        reason = why
+        lastFailed = (why, now)
     }
 
     private mutating func succeeded(_ count: UInt64, at now: Tick) {
@@ -139,6 +147,7 @@ struct TargetWatch: Sendable {
     /// Of these, the `unwritten` ones wait for nobody to send them.
     mutating func backlog(_ records: UInt64, oldest age: UInt64?, unwritten: UInt64, now: Tick) {
         pending = records
+        self.unwritten = unwritten
         isUnsent = records > unwritten
         oldest = age.map { ($0, now) }
         // With nothing left to send, nothing can show that the target works again.
@@ -180,13 +189,21 @@ struct TargetWatch: Sendable {
         return age
     }
 
-    /// What is wrong with it.
-    func trouble(_ serving: Set<String>, now: Tick) -> ExportGate.Cause? {
+    /// The last failure there that is known.
+    func lastFailure(now: Tick) -> ExportGate.LastFailure? {
+        lastFailed.map { ExportGate.LastFailure(reason: $0.reason, milliseconds: now.milliseconds(since: $0.at)) }
+    }
+
+    /// What is wrong with it; `hindrance` is what keeps the coordinator from reading and writing.
+    func trouble(_ serving: Set<String>, hindrance: String, now: Tick) -> ExportGate.Cause? {
         if isAtThreshold, !serving.contains(where: { isEvidence($0, now: now) }) {
             return .failures(target: name, count: failures, reason: reason)
         }
         if let age = oldestAge(serving, now: now), age >= settings.ageLimit {
-            return .age(target: name, milliseconds: age)
+            var wait = ExportGate.Wait(milliseconds: age, records: pending)
+            (wait.unwritten, wait.failures, wait.hindrance) = (unwritten, failures, hindrance)
+            wait.last = lastFailure(now: now)
+            return .age(target: name, wait)
         }
         return nil
     }

@@ -1,13 +1,13 @@
-import ExportCore
 import Testing
 
 @testable import Coordinator
+@testable import ExportCore
 
 /// Takes changes of the gate, perhaps not at the first attempt.
 actor HeardEvents: GateEventStore {
-    private(set) var told: [(change: ExportGate.Transition, fence: Fence)] = []
+    private(set) var told: [(change: ExportGate.Transition, holder: String)] = []
     private(set) var attempts = 0
-    private let failing: Int
+    private var failing: Int
     private let kind: StoreError.Kind
 
     init(failing: Int, as kind: StoreError.Kind = .busy) {
@@ -15,10 +15,12 @@ actor HeardEvents: GateEventStore {
         self.kind = kind
     }
 
-    func tell(_ change: ExportGate.Transition, fence: Fence) async throws(StoreError) {
+    func mend() { failing = 0 }
+
+    func tell(_ change: ExportGate.Transition, holder: String) async throws(StoreError) {
         attempts += 1
         guard attempts > failing else { throw StoreError(kind, "not now") }
-        told.append((change, fence))
+        told.append((change, holder))
     }
 
     func recorded() async throws(StoreError) -> [GateChange]? { told.map { GateChange($0.change) } }
@@ -30,9 +32,9 @@ actor HeardEvents: GateEventStore {
         let leader = try await TestCoordinator("c0", MemoryStore(), events: events)
         let worker = try await ScriptedWorker("w0", port: leader.port)
         await until("it is told") { await events.told.count == 1 }
-        let (change, fence) = try #require(await events.told.first)
+        let (change, holder) = try #require(await events.told.first)
         #expect(change.from == .unknown && change.to == .open && change.term == 1)
-        #expect(fence == Fence(holder: "c0/1", term: 1))
+        #expect(holder == "c0/1")
         #expect(await events.attempts == 2)
         await worker.leave()
         await leader.stop()
@@ -53,15 +55,63 @@ actor HeardEvents: GateEventStore {
         await other.stop()
     }
 
-    /// Who does not lead any more has nothing to tell.
-    @Test func changesOfAnOldTermAreNotToldAgain() async throws {
-        let events = HeardEvents(failing: .max, as: .fenced)
-        let leader = try await TestCoordinator("c0", MemoryStore(), events: events)
+    /// What keeps an event from being told ends the term as well; it is told all the same, whoever leads then.
+    @Test func changesOfATermThatIsOverAreTold() async throws {
+        let events = HeardEvents(failing: .max)
+        let store = MemoryStore()
+        let leader = try await TestCoordinator("c0", store, events: events)
         let worker = try await ScriptedWorker("w0", port: leader.port)
-        await until("it tries") { await events.attempts == 1 }
+        await until("it tries") { await events.attempts >= 1 }
         await until("the gate is open") { await leader.coordinator.status().gate.state == .open }
-        #expect(await events.attempts == 1)
+        await store.usurp()
+        await until("another one leads") { await leader.role == .standby }
+        #expect(await events.told.isEmpty)
+        await events.mend()
+        await until("it is told") { await events.told.count == 1 }
+        #expect(await events.told.first?.change.term == 1)
         await worker.leave()
         await leader.stop()
+    }
+}
+
+@Suite struct UntoldChangesTests {
+    private func change(_ number: Int) -> ExportGate.Transition {
+        ExportGate.Transition(
+            from: .open, to: .degraded, cause: "\(number)", kinds: [], episode: nil, term: 1,
+            wallMilliseconds: UInt64(number))
+    }
+
+    @Test func theOldestGivesWay() {
+        var untold = UntoldChanges()
+        for number in 0..<UntoldChanges.most {
+            let dropped = untold.add(change(number))
+            #expect(dropped == nil)
+        }
+        let dropped = untold.add(change(100))
+        #expect(dropped == change(0) && untold.count == UntoldChanges.most)
+        #expect(untold.next == change(1))
+        // It was under way when it gave way.
+        untold.told(change(0))
+        #expect(untold.count == UntoldChanges.most)
+        untold.told(change(1))
+        #expect(untold.next == change(2) && untold.count == UntoldChanges.most - 1)
+    }
+
+    @Test func theOrderIsKeptUnlessOneIsNotTaken() {
+        var untold = UntoldChanges()
+        for number in 0..<3 { _ = untold.add(change(number)) }
+        var pauses = [untold.failed(change(0), isBusy: true)]
+        #expect(untold.next == change(0))
+        pauses.append(untold.failed(change(0), isBusy: false))
+        #expect(untold.next == change(1))
+        for _ in 0..<3 { pauses.append(untold.failed(change(1), isBusy: true)) }
+        untold.told(change(1))
+        pauses.append(untold.failed(change(2), isBusy: true))
+        #expect(pauses == [5_000, 10_000, 20_000, 30_000, 30_000, 5_000])
+        for number in [2, 0] {
+            #expect(untold.next == change(number))
+            untold.told(change(number))
+        }
+        #expect(untold.next == nil && untold.count == 0)
     }
 }

@@ -37,12 +37,16 @@ import Testing
         var newest = AlertForm.Newest(limit: 10)
         for number in 0..<1_000 {
             let place = number * 389 % 1_000
-            newest.add(json("SIEMExportDegraded"), name: "alert-\(place)", createdMilliseconds: Int64(place) / 2)
+            newest.add(
+                json("SIEMExportDegraded"), name: "siem-export-degraded-x-\(place)-1-1",
+                createdMilliseconds: Int64(place) / 2)
             newest.add(json("TamperedResult"), name: "other-\(place)", createdMilliseconds: 10_000)
+            // Somebody's of our reason takes no room from ours.
+            newest.add(json("SIEMExportDegraded"), name: "by-hand-\(place)", createdMilliseconds: 10_000)
             newest.add(Array("[]".utf8), name: "none", createdMilliseconds: 10_000)
         }
         let list = newest.list()
-        #expect(list.map(\.name) == (0..<10).map { "alert-\(999 - $0)" })
+        #expect(list.map(\.name) == (0..<10).map { "siem-export-degraded-x-\(999 - $0)-1-1" })
     }
 
     @Test func theSameChangeMakesTheSameEvent() {
@@ -57,5 +61,10 @@ import Testing
         (next.from, next.to) = (.halted, .recovering)
         let other = EventForm.note(next, namespace: "s", gate: "sidereal-export-gate", holder: "a_1")
         #expect(other.name != note.name && !other.isWarning)
+        // What else is wrong by now is another event than that of the state, at whatever moment.
+        (next.from, next.to, next.cause) = (.halted, .halted, "5 attempts in a row failed at search")
+        let news = EventForm.note(next, namespace: "s", gate: "sidereal-export-gate", holder: "a_1")
+        #expect(news.reason == "ExportTroubleChanged" && news.isWarning && news.name != note.name)
+        #expect(news.note == "gate stays halted: 5 attempts in a row failed at search (episode 7.2)")
     }
 }

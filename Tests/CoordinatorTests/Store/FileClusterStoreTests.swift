@@ -225,6 +225,8 @@ import Threading
             for name in ["", "../lease", ".x", "a/b"] {
                 await #expect(throws: StoreError.self) { try await store.readAlert(name: name) }
             }
+            // Nor does anything else that lies there hinder.
+            put(Array(repeating: 0x20, count: 2 << 20), at: directory + "/alerts/somebody-s.json")
             #expect(try await store.readAlerts() == [read])
             await store.close()
         }

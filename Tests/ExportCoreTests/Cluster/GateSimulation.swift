@@ -10,6 +10,7 @@ struct GateSimulation {
         var term: UInt64
         var generation: Int
         var leadUntil: UInt64
+        /// Alerts count as read where the record names the episode.
         var hasAnswers = (gate: false, alerts: false)
         var told: [String: (boot: UInt64, ability: ExportGate.Ability)] = [:]
         /// Stopped like a process under SIGSTOP, until then.
@@ -216,7 +217,7 @@ struct GateSimulation {
 
     private func note(_ event: ExportGate.Event, _ leader: inout Leader) {
         switch event {
-        case .gateRead: leader.hasAnswers.gate = true
+        case .gateRead(let record): leader.hasAnswers = (true, leader.hasAnswers.alerts || record?.episode != nil)
         case .alertsRead: leader.hasAnswers.alerts = true
         default: break
         }
