@@ -14,13 +14,11 @@ from authority import Authority
 from chart import Rendered, render
 from exporter import Running, wait_until
 from ports import free_port
-from value_sets import ARCHIVE, SPLUNK, targets
+from value_sets import ARCHIVE, POD_IDENTITY, SIX, SPLUNK, targets
 
 Json = dict[str, Any]
 
 SELF_SIGNED: Json = {"certificates": {"mode": "selfSigned"}}
-SIX = "six, csi, own issuer, OpenShift"
-POD_IDENTITY = "low, pod identity, existing certificates"
 
 
 def unpack(chart: Rendered, role: str, directory: Path) -> Path:
@@ -80,6 +78,24 @@ def test_a_given_authority_signs_every_time(tmp_path: Path) -> None:
         place = unpack(render(values), "worker", tmp_path / turn)
         assert (place / "ca.crt").read_text() == authority.text
         assert "OK" in openssl("verify", "-CAfile", authority.certificate, place / "tls.crt")
+
+
+def test_an_upgrade_finds_the_authority_again(tmp_path: Path) -> None:
+    """Members of before and after meet, which is what a rolling update does."""
+    values = targets(SPLUNK) | SELF_SIGNED
+    before = render(values)
+    kept = before.one("Secret", "sidereal-export-ca")
+    after = render(values, objects=[kept])
+    assert after.one("Secret", "sidereal-export-ca")["data"] == kept["data"]
+    old = {role: unpack(before, role, tmp_path / f"old-{role}") for role in ("coordinator", "worker")}
+    new = {role: unpack(after, role, tmp_path / f"new-{role}") for role in ("coordinator", "worker")}
+    for one, other in (("coordinator", "worker"), ("worker", "coordinator")):
+        assert (old[one] / "tls.crt").read_text() != (new[one] / "tls.crt").read_text(), "signed anew"
+        assert "OK" in openssl("verify", "-CAfile", new[other] / "ca.crt", old[one] / "tls.crt")
+        assert "OK" in openssl("verify", "-CAfile", old[other] / "ca.crt", new[one] / "tls.crt")
+    # Who renders without asking the cluster makes another one, as the notes say.
+    assert render(values).one("Secret", "sidereal-export-ca")["data"]["tls.crt"] != kept["data"]["tls.crt"]
+    assert "make another authority every time" in after.notes
 
 
 @pytest.mark.parametrize("given", [False, True])
