@@ -148,6 +148,22 @@ def test_members_meet_with_what_helm_has_made(program: Path, tmp_path: Path, giv
             each.kill()
 
 
+def test_an_alert_comes_when_somebody_should_have_renewed() -> None:
+    day = 86_400
+    for certificates, expected in (
+        ({}, 15 * day),
+        ({"renewBefore": "1h30m"}, 2_700),
+        ({"mode": "certManagerCSI", "duration": "24h", "renewBefore": "8h"}, 4 * 3_600),
+        ({"mode": "selfSigned"}, 30 * day),
+        ({"mode": "selfSigned", "selfSigned": {"days": 9}}, 3 * day),
+        ({"mode": "existing", "existing": {"coordinatorSecret": "c", "workerSecret": "w"}}, 14 * day),
+    ):
+        values = targets(SPLUNK) | {"certificates": certificates, "monitoring": {"prometheusRule": {"enabled": True}}}
+        rule = render(values).one("PrometheusRule", "sidereal-export")
+        alerts = {each["alert"]: each for group in rule["spec"]["groups"] for each in group["rules"]}
+        assert int(alerts["SiderealExportCertificateEnds"]["expr"].rpartition("< ")[2]) == expected, certificates
+
+
 def test_the_authority_s_key_is_mounted_by_nobody() -> None:
     chart = render(targets(SPLUNK) | SELF_SIGNED)
     assert chart.one("Secret", "sidereal-export-ca")["type"] == "kubernetes.io/tls"

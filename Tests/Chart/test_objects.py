@@ -175,8 +175,17 @@ def test_the_autoscaler_has_the_replicas(rendered: Callable[[str], Rendered]) ->
     scaler = chart.one("HorizontalPodAutoscaler", "sidereal-export-worker")["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 12)
     metric = scaler["metrics"][0]["external"]
-    assert metric["metric"]["name"] in known_metrics()
     assert metric["target"] == {"type": "AverageValue", "averageValue": "50000"}
+    # The series of an external metric are added up: one for each target would count the same records again and again.
+    name = metric["metric"]["name"]
+    assert re.search(rf"^\| `{name}` \| gauge \| \|.*leader alone", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+    text = (ROOT / "docs" / "helm.md").read_text()
+    (shown,) = re.findall(r"^```yaml\n(externalRules:.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (rule,) = yaml.safe_load(shown)["externalRules"]
+    assert rule["seriesQuery"] == name
+    query = rule["metricsQuery"].replace("<<.Series>>", name).replace("<<.LabelMatchers>>", 'namespace="a"')
+    assert used_metrics(query) == {name} and "max by" in query
+    assert f"max({name}{{" in text
 
 
 def test_definitions_stay_and_can_be_selected_from(rendered: Callable[[str], Rendered]) -> None:

@@ -219,3 +219,21 @@ readinessProbe:
 {{- define "sidereal-export.usesInstanceMetadata" -}}
 {{- range .Values.export.targets }}{{ if eq (.credentials | default "") "imds" }}true{{ end }}{{ end -}}
 {{- end }}
+
+{{- /* Seconds before the end of a member's certificate at which somebody should have renewed it. */}}
+{{- define "sidereal-export.renewalOverdue" -}}
+{{- $mode := .Values.certificates.mode -}}
+{{- $day := 86400 -}}
+{{- if eq $mode "selfSigned" -}}
+{{- min (mul 30 $day) (div (mul $day (int64 .Values.certificates.selfSigned.days)) 3) -}}
+{{- else if eq $mode "existing" -}}
+{{- mul 14 $day -}}
+{{- else -}}
+{{- $seconds := 0 -}}
+{{- range regexFindAll "[0-9]+[hms]" .Values.certificates.renewBefore -1 -}}
+{{- $seconds = add $seconds (mul (regexFind "[0-9]+" .) (get (dict "h" 3600 "m" 60 "s" 1) (regexFind "[hms]" .))) -}}
+{{- end -}}
+{{- /* cert-manager renews when so much is left; half of it later it has failed. */}}
+{{- div $seconds 2 -}}
+{{- end -}}
+{{- end }}
