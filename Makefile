@@ -41,7 +41,7 @@ PLANT_SEEDS ?= 10000
 SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: kube-assets chart help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-capacity bench-peers bench-sweep bench-coordinator bench-kubernetes bench-micro bench-check bench-accept bench-transport clean
+.PHONY: kube-assets chart image-check help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-capacity bench-peers bench-sweep bench-coordinator bench-kubernetes bench-micro bench-check bench-accept bench-transport clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -148,6 +148,10 @@ kube-assets: .make/apt ## A kube-apiserver and etcd for the tests: KUBEBUILDER_A
 chart: $(BINARY) .venv/ready .make/apt-chart kube-assets ## The Helm chart: values held against the program, manifests against an API server, policies
 	@test -z "$$(gofmt -l Tests/Chart/renderer)" || { gofmt -d Tests/Chart/renderer; exit 1; }
 	SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python -m pytest -q -rs -p no:cacheprovider Tests/Chart
+
+image-check: $(BINARY) .venv/ready ## Minutes: the commands of deploy/Dockerfile, run twice as they stand, must leave the same bytes (PARTS="build base")
+	@deploy/local/install-packages mmdebstrap
+	@SIDEREAL_EXPORT="$(abspath $(BINARY))" .venv/bin/python Tests/Chart/image_check.py $(PARTS)
 
 checkers: $(BINARY) .make/apt-checkers .venv-ocsf/ready .venv-ocsf-models/ready ## The formats before other people's parsers
 	@$(PYTHON) Tests/Checkers/run $(abspath $(BINARY))

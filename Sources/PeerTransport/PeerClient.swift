@@ -24,6 +24,9 @@ public final class PeerClient: Sendable {
         group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads)
     }
 
+    /// When the own certificate ends, seconds since 1970; nil without TLS. Reads small files on the caller's thread.
+    public func certificateExpiry() -> Int64? { credentials?.expiry() }
+
     /// Connects and returns when the coordinator is identified; takes at most twice ``PeerSettings/handshakeTimeout``.
     /// - Parameters:
     ///   - host: a name or an address, without brackets. It plays no part in the identification.

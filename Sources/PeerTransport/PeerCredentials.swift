@@ -47,6 +47,13 @@ final class PeerCredentials: Sendable {
         }
     }
 
+    /// When the own certificate ends, seconds since 1970: as the files are now, or were last where they cannot be used,
+    /// which is so once it has ended. Reads small files on the caller's thread.
+    func expiry() -> Int64? {
+        let now = try? current()
+        return (now ?? state.withLock { $0.material })?.context.ownCertificate?.notAfter
+    }
+
     private func attempt() throws(PeerError) -> Material {
         let result = state.withLock { state -> Result<Material, PeerError> in
             do throws(PeerError) { return .success(try refresh(&state)) } catch { return .failure(error) }

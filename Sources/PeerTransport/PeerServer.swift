@@ -19,6 +19,7 @@ public final class PeerServer: Sendable {
 
     private let group: MultiThreadedEventLoopGroup
     private let channel: any Channel
+    private let credentials: PeerCredentials?
     private let accepted: AsyncStream<PeerConnection>.Continuation
 
     /// Begins to listen.
@@ -44,7 +45,7 @@ public final class PeerServer: Sendable {
         let reception = Reception(settings, credentials, accepted, refused)
         do {
             let channel = try await listen(host, port, reception, group)
-            return PeerServer(channel, connections, accepted, group)
+            return PeerServer(channel, credentials, connections, accepted, group)
         } catch {
             try? await group.shutdownGracefully()
             if let error = error as? PeerError { throw error }
@@ -54,10 +55,11 @@ public final class PeerServer: Sendable {
     }
 
     private init(
-        _ channel: any Channel, _ connections: AsyncStream<PeerConnection>,
+        _ channel: any Channel, _ credentials: PeerCredentials?, _ connections: AsyncStream<PeerConnection>,
         _ accepted: AsyncStream<PeerConnection>.Continuation, _ group: MultiThreadedEventLoopGroup
     ) {
         self.channel = channel
+        self.credentials = credentials
         self.connections = connections
         self.accepted = accepted
         self.group = group
@@ -85,6 +87,9 @@ public final class PeerServer: Sendable {
             }
             .bind(to: address).get()
     }
+
+    /// When the own certificate ends, seconds since 1970; nil without TLS. Reads small files on the caller's thread.
+    public func certificateExpiry() -> Int64? { credentials?.expiry() }
 
     /// Closes the port and all connections at once, and ends the threads.
     public func shutdown() async {

@@ -45,7 +45,7 @@ final class ClusterMetrics: Sendable {
     }
 
     private let factory: any MetricsFactory
-    private let leader, term, age, admits, acknowledgement, unowned, load, records, bytes: Meter
+    private let leader, term, age, admits, acknowledgement, unowned, load, records, bytes, largest: Meter
     private let gateStates: [(GateStatus.State, Meter)]
     private let workerStates: [(WorkerStatus.State, Meter)]
     private let shardStates: [(ShardStatus.State, Meter)]
@@ -63,6 +63,7 @@ final class ClusterMetrics: Sendable {
         load = M.clusterLoad.meter(in: factory)
         records = M.clusterInHand.meter(in: factory)
         bytes = M.clusterBytesInHand.meter(in: factory)
+        largest = M.clusterLargestBacklog.meter(in: factory)
         gateStates = GateStatus.State.allCases.map { ($0, M.clusterGateState.meter($0.rawValue, in: factory)) }
         workerStates = WorkerStatus.State.allCases.map { ($0, M.clusterWorkers.meter($0.rawValue, in: factory)) }
         shardStates = ShardStatus.State.allCases.map { ($0, M.clusterShards.meter($0.rawValue, in: factory)) }
@@ -78,6 +79,9 @@ final class ClusterMetrics: Sendable {
         load.set(status.workers.lazy.filter { $0.fairShards > 0 }.map { Double($0.shards) / $0.fairShards }.max() ?? 0)
         records.set(status.feed.records)
         bytes.set(status.feed.bytes)
+        // A scaler adds up what it is told: a nothing from those who do not know would be one more opinion.
+        let backlog = status.targets.lazy.map(\.backlog).max() ?? 0
+        largest.set(status.coordinator.role == .leader ? Double(backlog) : .nan)
         for (state, meter) in gateStates { meter.set(status.gate.state == state ? 1 : 0) }
         for (state, meter) in workerStates { meter.set(status.workers.count { $0.state == state }) }
         for (state, meter) in shardStates { meter.set(status.shards.count { $0.state == state }) }

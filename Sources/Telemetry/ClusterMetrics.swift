@@ -60,6 +60,10 @@ extension ExportMetrics {
     public static let clusterBacklog = MetricDefinition(
         .gauge, "sidereal_cluster_backlog_records", labels: ["target"],
         "Records that the leader knows and the target has not.")
+    /// The largest backlog.
+    public static let clusterLargestBacklog = MetricDefinition(
+        .gauge, "sidereal_cluster_largest_backlog_records",
+        "Records that wait for the target that has most of them; told by the leader alone.")
     /// Oldest.
     public static let clusterOldest = MetricDefinition(
         .gauge, "sidereal_cluster_oldest_undelivered_age_seconds", labels: ["target"],
@@ -91,13 +95,17 @@ extension ExportMetrics {
     public static let clusterStatusFailures = MetricDefinition(
         .counter, "sidereal_cluster_status_failures_total", labels: ["outcome", "code"],
         "Writes of the status of a result that failed, by whether they are made again and by HTTP status.")
+    /// End of its certificate.
+    public static let clusterCertificate = MetricDefinition(
+        .gauge, "sidereal_cluster_certificate_expiry_timestamp_seconds",
+        "Unix time at which this coordinator's certificate for workers ends; absent without TLS.")
 
     /// All of them, in the order they are written.
     static let cluster = [
         clusterLeader, clusterTerm, clusterStatusAge, clusterGateAdmits, clusterGateState, clusterAcknowledgement,
         clusterWorkers, clusterShards, clusterUnowned, clusterLoad, clusterInHand, clusterBytesInHand, clusterDelivered,
-        clusterBytes, clusterDead, clusterFailures, clusterBacklog, clusterOldest, clusterBreakers,
-        clusterTermsLed, clusterGateChanges, clusterGateCauses, clusterWorkerEvents, clusterRefusals,
-        clusterStatusFailures,
+        clusterBytes, clusterDead, clusterFailures, clusterBacklog, clusterLargestBacklog, clusterOldest,
+        clusterBreakers, clusterTermsLed, clusterGateChanges, clusterGateCauses, clusterWorkerEvents, clusterRefusals,
+        clusterStatusFailures, clusterCertificate,
     ]
 }

@@ -18,6 +18,10 @@ extension ExportMetrics {
     public static let workerCarried = MetricDefinition(
         .gauge, "sidereal_worker_carried_bytes",
         "Bytes of records in hand for the target that has most of them in hand.")
+    /// End of its certificate.
+    public static let workerCertificate = MetricDefinition(
+        .gauge, "sidereal_worker_certificate_expiry_timestamp_seconds",
+        "Unix time at which the worker's certificate for coordinators ends; absent without TLS.")
 
-    static let worker = [workerShards, workerRows, workerTerm, workerLease, workerCarried]
+    static let worker = [workerShards, workerRows, workerTerm, workerLease, workerCarried, workerCertificate]
 }

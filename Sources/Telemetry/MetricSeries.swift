@@ -23,11 +23,12 @@ final class CounterSeries: MetricSeries, CounterHandler {
     func value() -> SeriesValue? { .whole(count.load(ordering: .relaxed)) }
 }
 
+/// One that is set to what is no number has no value, until it is set to one again.
 final class GaugeSeries: MetricSeries, MeterHandler {
     private let state = Mutex<Double?>(nil)
 
     func set(_ value: Int64) { set(Double(value)) }
-    func set(_ value: Double) { state.withLock { $0 = value } }
+    func set(_ value: Double) { state.withLock { $0 = value.isNaN ? nil : value } }
     func increment(by amount: Double) { state.withLock { $0 = ($0 ?? 0) + amount } }
     func decrement(by amount: Double) { increment(by: -amount) }
     func value() -> SeriesValue? { state.withLock { $0 }.map { .number($0) } }

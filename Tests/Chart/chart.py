@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,12 @@ class Rendered:
         return document
 
 
+def pods(chart: Rendered) -> Iterator[tuple[str, Json]]:
+    """The pod templates by role."""
+    yield "coordinator", chart.one("Deployment", "sidereal-export-coordinator")["spec"]["template"]
+    yield "worker", chart.one("StatefulSet", "sidereal-export-worker")["spec"]["template"]
+
+
 def defaults() -> Json:
     """values.yaml."""
     values: Json = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -81,26 +87,35 @@ def merged(base: Json, over: Json) -> Json:
     return values
 
 
-def render(values: Json, kubernetes: str = KUBERNETES) -> Rendered:
-    """Renders with these values over the chart's own; ``Refused`` if it does not take them."""
-    return _by_helm(values, kubernetes) if HELM else _by_renderer(values, kubernetes)
+def render(
+    values: Json, kubernetes: str = KUBERNETES, objects: Sequence[Json] = (), api_versions: Sequence[str] = ()
+) -> Rendered:
+    """Renders with these values over the chart's own; ``Refused`` if it does not take them.
+
+    With `objects`, as an upgrade in a cluster where they are; for that helm would have to have one. `api_versions` are
+    kinds that the cluster knows besides, such as `cilium.io/v2/CiliumNetworkPolicy`.
+    """
+    if HELM and not objects:
+        return _by_helm(values, kubernetes, api_versions)
+    return _by_renderer(values, kubernetes, objects, api_versions)
 
 
-def _by_helm(values: Json, kubernetes: str) -> Rendered:
+def _by_helm(values: Json, kubernetes: str, api_versions: Sequence[str]) -> Rendered:
     assert HELM
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "values.yaml"
         file.write_text(yaml.safe_dump(values))
         command = [HELM, "template", RELEASE, str(CHART), f"--namespace={NAMESPACE}"]
         command += [f"--values={file}", f"--kube-version={kubernetes}"]
+        command += [f"--api-versions={version}" for version in api_versions]
         run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
         raise Refused(run.stderr)
     # Notes it shows only to those who install.
-    return Rendered(list(_documents(run.stdout)), _by_renderer(values, kubernetes).notes)
+    return Rendered(list(_documents(run.stdout)), _by_renderer(values, kubernetes, (), api_versions).notes)
 
 
-def _by_renderer(values: Json, kubernetes: str) -> Rendered:
+def _by_renderer(values: Json, kubernetes: str, objects: Sequence[Json], api_versions: Sequence[str]) -> Rendered:
     whole = merged(defaults(), values)
     schema = json.loads((CHART / "values.schema.json").read_text())
     mistakes = sorted(_mistakes(jsonschema.Draft7Validator(schema).iter_errors(whole)))
@@ -109,14 +124,15 @@ def _by_renderer(values: Json, kubernetes: str) -> Rendered:
     request = {
         "values": whole,
         "kubeVersion": kubernetes,
-        "apiVersions": ["v1", "apps/v1", "batch/v1"],
+        "apiVersions": ["v1", "apps/v1", "batch/v1", *api_versions],
+        "objects": list(objects),
         "release": {
             "Name": RELEASE,
             "Namespace": NAMESPACE,
             "Service": "Helm",
-            "Revision": 1,
-            "IsInstall": True,
-            "IsUpgrade": False,
+            "Revision": 2 if objects else 1,
+            "IsInstall": not objects,
+            "IsUpgrade": bool(objects),
         },
     }
     run = subprocess.run([renderer(), CHART], input=json.dumps(request), capture_output=True, text=True, check=True)

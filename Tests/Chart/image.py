@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -19,7 +20,31 @@ Json = dict[str, Any]
 
 DEPLOY = ROOT / "deploy"
 # What debian:bookworm-slim has anyway, as far as it is used.
-BASE = ("base-files", "dash", "coreutils", "findutils")
+BASE = ("base-files", "base-passwd", "dash", "coreutils", "findutils", "sed")
+SOURCES = """\
+Types: deb
+# http://snapshot.debian.org/archive/debian/20250520T000000Z
+URIs: http://deb.debian.org/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+# http://snapshot.debian.org/archive/debian-security/20250520T000000Z
+URIs: http://deb.debian.org/debian-security
+Suites: bookworm-security
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+"""
+SNAPSHOT = "20260301T000000Z"
+# What apt and dpkg leave behind, and must not be in the image.
+REMAINS = (
+    "var/lib/apt/lists/a",
+    "var/cache/apt/b",
+    "var/log/apt/history.log",
+    "var/log/dpkg.log",
+    "var/lib/dpkg/status-old",
+)
 MERGED = ("bin", "sbin", "lib", "lib64")
 USER = 65532
 
@@ -48,6 +73,14 @@ class Dockerfile:
         return found[1].split()
 
     @property
+    def strip(self) -> tuple[list[str], str]:
+        """The command that takes symbols out of the built program but for its two paths, and the path that it writes."""
+        (last,) = [step[1] for step in self.build[-1:] if step[0] == "RUN"]
+        found = re.search(r"&& (strip .*) -o (\S+) \S+$", last)
+        assert found
+        return found[1].split(), found[2]
+
+    @property
     def entrypoint(self) -> list[str]:
         """The program."""
         words: list[str] = json.loads(self.runtime_value("ENTRYPOINT"))
@@ -73,7 +106,11 @@ def closure(packages: Sequence[str]) -> set[str]:
 
 
 class Image:
-    """The file system of the image in a plain directory."""
+    """The file system of the image in a plain directory.
+
+    Its last stage's command runs in there as it stands, in its shell and as root; only `apt-get` is one that writes down
+    what it is asked: the packages are there already, as this machine has them.
+    """
 
     def __init__(self, directory: Path, program: Path) -> None:
         self.dockerfile = Dockerfile()
@@ -93,11 +130,37 @@ class Image:
         subprocess.run(
             ["tar", "-C", directory, "--keep-directory-symlink", "-xf", "-"], input=packed.stdout, check=True
         )
-        for place in ("proc", "dev", "tmp", "etc/sidereal", "var/lib/sidereal-export", "var/lib/sidereal/archive"):
+        for place in ("proc", "dev", "tmp"):
             (directory / place).mkdir(parents=True, exist_ok=True)
+        self._make_base()
+        self.asked = self._run_last_stage()
         self.program = directory / self.dockerfile.entrypoint[0].lstrip("/")
         self.program.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["strip", "--strip-debug", "-o", self.program, program], check=True)
+        subprocess.run([*self.dockerfile.strip[0], "-o", self.program, program], check=True)
+        self.program.chmod(0o755)
+
+    def _make_base(self) -> None:
+        """What packages of the base have made when they were installed, and what the last stage has to take away."""
+        for name in ("passwd", "group"):
+            shutil.copy(self.root / "usr/share/base-passwd" / f"{name}.master", self.root / "etc" / name)
+        for path, text in (("etc/apt/sources.list.d/debian.sources", SOURCES), *((each, "old") for each in REMAINS)):
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / path).write_text(text)
+        (self.root / "etc/apt/apt.conf.d").mkdir(exist_ok=True)
+
+    def _run_last_stage(self) -> list[str]:
+        """Runs its command in there; what `apt-get` was asked."""
+        stub = self.root / "usr/local/sbin/apt-get"
+        stub.parent.mkdir(parents=True, exist_ok=True)
+        stub.write_text('#!/bin/sh\necho "$@" >>/asked\n')
+        stub.chmod(0o755)
+        environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_SNAPSHOT": SNAPSHOT}
+        command: list[str | Path] = ["chroot", self.root, "/bin/sh", "-c", self.dockerfile.runtime_value("RUN")]
+        subprocess.run(command, env=environment, check=True)
+        asked = (self.root / "asked").read_text().splitlines()
+        (self.root / "asked").unlink()
+        stub.unlink()
+        return asked
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs the entry point in there, as the image's user, with what an engine mounts."""
@@ -181,7 +244,8 @@ class Composition:
             place = self._directory / "volumes" / source
             place.mkdir(parents=True, exist_ok=True)
             # As a new volume takes the owner of the directory that it covers.
-            shutil.chown(place, USER, USER)
+            covered = (self._image.root / target.lstrip("/")).stat()
+            os.chown(place, covered.st_uid, covered.st_gid)
             lines.append(f"mount --bind {place} {root}{target}")
         words = [*service.get("entrypoint", self._image.dockerfile.entrypoint), *service["command"]]
         quoted = " ".join("'" + word.replace("$$", "$").replace("'", "'\\''") + "'" for word in words)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from api_server import SYSTEM, ApiServer
-from chart import ROOT, Rendered
+from chart import ROOT, Rendered, merged, render
 from exporter import wait_until
 from kube_client import MERGE, RESULTS, place
 from policies import Verdict, judge
+from value_sets import VALID
 
 Json = dict[str, Any]
 
@@ -101,12 +103,15 @@ def test_the_gate_is_bound_to_its_lease_and_to_probes(rendered: Callable[[str], 
     assert (rule["apiGroups"], rule["operations"], rule["resources"]) == (["batch"], ["CREATE"], ["jobs"])
 
 
-def test_the_documented_refusal_is_this_policy_s(rendered: Callable[[str], Rendered], gate: Json) -> None:
+@pytest.mark.parametrize("document", ["README.md", "docs/helm.md"])
+def test_the_documented_refusal_is_this_policy_s(
+    document: str, rendered: Callable[[str], Rendered], gate: Json
+) -> None:
     """In the API server's words around it: policy, binding and message."""
     found = re.search(
         r'^Error from server \(Forbidden\): error when creating "STDIN": jobs\.batch "refused" is forbidden: '
         r"ValidatingAdmissionPolicy '(.+)' with binding '(.+)' denied request: (.+) …$",
-        (ROOT / "docs" / "helm.md").read_text(),
+        (ROOT / document).read_text(),
         re.MULTILINE,
     )
     assert found
@@ -264,7 +269,7 @@ def test_the_garbage_collector_does_its_work_and_no_more(results_policy: Json) -
     assert not update(results_policy, result(), COLLECTOR, metadata__annotations=TOLD).admits
 
 
-def test_new_results_are_pending(results_policy: Json, rendered: Callable[[str], Rendered]) -> None:
+def test_new_results_are_pending(results_policy: Json) -> None:
     assert judge(results_policy, "CREATE", result(), user=OPERATOR).admits
     assert judge(results_policy, "CREATE", result(spec__audit={}), user=OPERATOR).admits
     for status in ("Exported", "Failed"):
@@ -272,19 +277,49 @@ def test_new_results_are_pending(results_policy: Json, rendered: Callable[[str],
         assert any("a new result has spec.audit.exportStatus Pending" in each for each in verdict.refusals)
 
 
+def test_new_results_are_not_marked_as_delivered(results_policy: Json) -> None:
+    """With every target marked, a result that is `Pending` would become `Exported`, and no target would get it."""
+    for user in (OPERATOR, COORDINATOR, "admin@example.gov"):
+        for marks in (TOLD, {"export.sidereal.cloud/other": ""}):
+            verdict = judge(results_policy, "CREATE", result(metadata__annotations=marks), user=user)
+            assert any("no annotation that begins with export.sidereal.cloud/" in each for each in verdict.refusals)
+    for own in (None, {}, {"owner": "isso"}, {"export.sidereal.cloud.example/targets": "x"}):
+        assert judge(results_policy, "CREATE", result(metadata__annotations=own), user=OPERATOR).admits
+
+
+def test_a_restore_brings_back_what_was_said() -> None:
+    backup = "system:serviceaccount:velero:velero"
+    chart = render(merged(VALID["minimal"], {"admission": {"results": {"restoredBy": [backup]}}}))
+    policy = chart.one("ValidatingAdmissionPolicy", "sidereal-export-results")
+    for status in ("Exported", "Failed", "Pending"):
+        kept = result(status, metadata__annotations=TOLD)
+        assert judge(policy, "CREATE", kept, user=backup).admits
+        assert len(judge(policy, "CREATE", kept, user=OPERATOR).refusals) == (1 if status == "Pending" else 2)
+    # Once it is there it is as append-only as others.
+    assert not update(policy, result(), backup, metadata__annotations=TOLD).admits
+
+
 # The server's own word
 
 
-def test_the_api_server_enforces_both(api_server: ApiServer, rendered: Callable[[str], Rendered]) -> None:
+@pytest.fixture
+def newer_server(api_server: ApiServer, tmp_path: Path) -> Iterator[ApiServer]:
+    """One for this test alone: its policies, Leases and results would be in the way of other tests."""
     if not api_server.knows("admissionregistration.k8s.io/v1", "validatingadmissionpolicies"):
         pytest.skip(
             f"this API server, {api_server.version}, has no ValidatingAdmissionPolicy: the policies were judged by"
             " cel-python alone. KUBEBUILDER_ASSETS with Kubernetes 1.30 or newer has this test run"
         )
+    server = ApiServer(tmp_path)
+    yield server
+    server.close()
+
+
+def test_the_api_server_enforces_both(newer_server: ApiServer, rendered: Callable[[str], Rendered]) -> None:
     chart = rendered("minimal")
     for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
         for manifest in chart.all(kind):
-            api_server.apply(manifest)
+            newer_server.apply(manifest)
     jobs = "/apis/batch/v1/namespaces/sidereal-system/jobs"
     containers = [{"name": "a", "image": "a"}]
     template = {"spec": {"restartPolicy": "Never", "containers": containers}}
@@ -292,26 +327,29 @@ def test_the_api_server_enforces_both(api_server: ApiServer, rendered: Callable[
     job |= {"spec": {"template": template}}
 
     def admitted() -> bool:
-        return api_server.admin.request("POST", jobs, job, dryRun="All")[0] == 201
+        return newer_server.admin.request("POST", jobs, job, dryRun="All")[0] == 201
 
     wait_until(lambda: not admitted(), "without a Lease probes are refused", 30)
     other = job | {"metadata": {"name": "other"}}
-    assert api_server.admin.request("POST", jobs, other, dryRun="All")[0] == 201
+    assert newer_server.admin.request("POST", jobs, other, dryRun="All")[0] == 201
     head = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
     now = datetime.now(UTC)
-    api_server.apply(head | changed(gate_lease(now=now, ago=0), metadata__namespace=SYSTEM))
+    newer_server.apply(head | changed(gate_lease(now=now, ago=0), metadata__namespace=SYSTEM))
     wait_until(admitted, "with a fresh Lease they pass", 14)
-    api_server.apply(head | changed(gate_lease(holder="", now=datetime.now(UTC), ago=0), metadata__namespace=SYSTEM))
+    newer_server.apply(head | changed(gate_lease(holder="", now=datetime.now(UTC), ago=0), metadata__namespace=SYSTEM))
     wait_until(lambda: not admitted(), "with an empty holder they are refused", 30)
     head = {"apiVersion": "sidereal.cloud/v1alpha1", "kind": "SiderealProbeResult"}
-    api_server.make_namespace("probes")
-    api_server.apply(head | result(metadata__name="kept"))
+    newer_server.make_namespace("probes")
+    newer_server.apply(head | result(metadata__name="kept"))
+    marked = result(metadata__name="marked", metadata__annotations=TOLD)
+    code, document = newer_server.admin.request("POST", place(RESULTS, "probes"), head | marked, dryRun="All")
+    assert code == 403 and "export.sidereal.cloud/" in document["message"], document
     relabel = {"metadata": {"labels": {"a": "b"}}}
     path = place(RESULTS, "probes", "kept")
-    code, document = api_server.admin.request("PATCH", path, relabel, MERGE, dryRun="All")
+    code, document = newer_server.admin.request("PATCH", path, relabel, MERGE, dryRun="All")
     assert code == 403 and "append-only" in document["message"], document
-    code, document = api_server.admin.request("GET", path)
+    code, document = newer_server.admin.request("GET", path)
     assert code == 200
     # As it is, it may be written again, which a migration of storage does.
-    code, document = api_server.admin.request("PUT", path, document, dryRun="All")
+    code, document = newer_server.admin.request("PUT", path, document, dryRun="All")
     assert code == 200, document

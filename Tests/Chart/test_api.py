@@ -12,12 +12,10 @@ from chart import Rendered
 from exporter import wait_until
 from kube_client import ALERTS, RESULTS, KubeClient, place
 from rules import COORDINATOR, WORKER, install_rules
-from value_sets import VALID
+from value_sets import VALID, VERSIONS
 
 Json = dict[str, Any]
 
-# Oldest that has all kinds, and the newest known.
-VERSIONS = ("1.30", "1.36")
 # Of operators, which Kubernetes' own schemas do not have.
 FOREIGN = ("monitoring.coreos.com/", "cert-manager.io/")
 # Since when they are there; the server that is built for the tests is older.

@@ -14,13 +14,11 @@ from authority import Authority
 from chart import Rendered, render
 from exporter import Running, wait_until
 from ports import free_port
-from value_sets import ARCHIVE, SPLUNK, targets
+from value_sets import ARCHIVE, POD_IDENTITY, SIX, SPLUNK, targets
 
 Json = dict[str, Any]
 
 SELF_SIGNED: Json = {"certificates": {"mode": "selfSigned"}}
-SIX = "six, csi, own issuer, OpenShift"
-POD_IDENTITY = "low, pod identity, existing certificates"
 
 
 def unpack(chart: Rendered, role: str, directory: Path) -> Path:
@@ -82,6 +80,24 @@ def test_a_given_authority_signs_every_time(tmp_path: Path) -> None:
         assert "OK" in openssl("verify", "-CAfile", authority.certificate, place / "tls.crt")
 
 
+def test_an_upgrade_finds_the_authority_again(tmp_path: Path) -> None:
+    """Members of before and after meet, which is what a rolling update does."""
+    values = targets(SPLUNK) | SELF_SIGNED
+    before = render(values)
+    kept = before.one("Secret", "sidereal-export-ca")
+    after = render(values, objects=[kept])
+    assert after.one("Secret", "sidereal-export-ca")["data"] == kept["data"]
+    old = {role: unpack(before, role, tmp_path / f"old-{role}") for role in ("coordinator", "worker")}
+    new = {role: unpack(after, role, tmp_path / f"new-{role}") for role in ("coordinator", "worker")}
+    for one, other in (("coordinator", "worker"), ("worker", "coordinator")):
+        assert (old[one] / "tls.crt").read_text() != (new[one] / "tls.crt").read_text(), "signed anew"
+        assert "OK" in openssl("verify", "-CAfile", new[other] / "ca.crt", old[one] / "tls.crt")
+        assert "OK" in openssl("verify", "-CAfile", old[other] / "ca.crt", new[one] / "tls.crt")
+    # Who renders without asking the cluster makes another one, as the notes say.
+    assert render(values).one("Secret", "sidereal-export-ca")["data"]["tls.crt"] != kept["data"]["tls.crt"]
+    assert "make another authority every time" in after.notes
+
+
 @pytest.mark.parametrize("given", [False, True])
 def test_members_meet_with_what_helm_has_made(program: Path, tmp_path: Path, given: bool) -> None:
     """A coordinator and a worker with the chart's own configuration and certificates."""
@@ -130,6 +146,22 @@ def test_members_meet_with_what_helm_has_made(program: Path, tmp_path: Path, giv
     finally:
         for each in running:
             each.kill()
+
+
+def test_an_alert_comes_when_somebody_should_have_renewed() -> None:
+    day = 86_400
+    for certificates, expected in (
+        ({}, 15 * day),
+        ({"renewBefore": "1h30m"}, 2_700),
+        ({"mode": "certManagerCSI", "duration": "24h", "renewBefore": "8h"}, 4 * 3_600),
+        ({"mode": "selfSigned"}, 30 * day),
+        ({"mode": "selfSigned", "selfSigned": {"days": 9}}, 3 * day),
+        ({"mode": "existing", "existing": {"coordinatorSecret": "c", "workerSecret": "w"}}, 14 * day),
+    ):
+        values = targets(SPLUNK) | {"certificates": certificates, "monitoring": {"prometheusRule": {"enabled": True}}}
+        rule = render(values).one("PrometheusRule", "sidereal-export")
+        alerts = {each["alert"]: each for group in rule["spec"]["groups"] for each in group["rules"]}
+        assert int(alerts["SiderealExportCertificateEnds"]["expr"].rpartition("< ")[2]) == expected, certificates
 
 
 def test_the_authority_s_key_is_mounted_by_nobody() -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from chart import ROOT, Rendered, defaults
 from exporter import wait_until
-from image import DEPLOY, USER, Composition, Dockerfile, Image, scratch
+from image import DEPLOY, REMAINS, SNAPSHOT, USER, Composition, Dockerfile, Image, scratch
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,34 @@ def test_the_image_is_what_the_chart_expects(rendered: Callable[[str], Rendered]
     assert "useradd" not in made, "it writes the day into /etc/shadow"
 
 
+def test_the_last_stage_s_command_makes_the_user_and_its_places(image: Image) -> None:
+    assert image.asked == ["update", "install -y --no-install-recommends " + " ".join(image.dockerfile.packages)]
+    for name, entry in (("passwd", f"sidereal:x:{USER}:{USER}:"), ("group", f"sidereal:x:{USER}:")):
+        lines = (image.root / "etc" / name).read_text().splitlines()
+        assert lines[0].startswith("root:"), "what was there stays"
+        assert [line for line in lines if f":{USER}:" in line] == [lines[-1]] and lines[-1].startswith(entry)
+    volumes = ("var/lib/sidereal-export", "var/lib/sidereal", "var/lib/sidereal/archive")
+    for owner, places in ((USER, volumes), (0, ("etc/sidereal/config", "etc/sidereal/secrets", "etc/sidereal/peer"))):
+        for place in places:
+            found = (image.root / place).stat()
+            assert (found.st_uid, found.st_gid) == (owner, owner), place
+    assert [path for path in REMAINS if (image.root / path).exists()] == []
+    assert not [path for place in ("var/log", "var/cache") for path in (image.root / place).iterdir()]
+
+
+def test_packages_come_of_the_day_that_is_given(image: Image) -> None:
+    sources = (image.root / "etc/apt/sources.list.d/debian.sources").read_text()
+    archive = "http://snapshot.debian.org/archive"
+    assert re.findall(r"^URIs: (.*)$", sources, re.MULTILINE) == [
+        f"{archive}/debian/{SNAPSHOT}",
+        f"{archive}/debian-security/{SNAPSHOT}",
+    ]
+    assert 'Acquire::Check-Valid-Until "false";' in (image.root / "etc/apt/apt.conf.d/snapshot").read_text()
+    # Both stages take them in the same way.
+    changes = [step[1].split("; fi")[0] for step in Dockerfile().steps if "snapshot.debian.org" in step[1]]
+    assert len(changes) == 2 and len(set(changes)) == 1
+
+
 def test_the_build_is_the_project_s_own() -> None:
     dockerfile = Dockerfile()
     commands = [step[1] for step in dockerfile.build if step[0] == "RUN"]
@@ -78,7 +106,8 @@ def test_the_build_is_the_project_s_own() -> None:
     assert any(re.search(r"apt-get install \S.* make$", command) for command in commands[:build])
     makefile = (ROOT / "Makefile").read_text()
     assert "BINARY := $(RELEASE_DIR)/release/sidereal-export" in makefile
-    assert "/build/release/sidereal-export" in commands[-1]
+    assert commands[-1].endswith(f" -o {dockerfile.strip[1]} /build/release/sidereal-export")
+    assert dockerfile.runtime_value("COPY").split()[-2:] == [dockerfile.strip[1], *dockerfile.entrypoint]
     assert "--static-swift-stdlib --product sidereal-export --scratch-path $(RELEASE_DIR)" in makefile
     # Nothing that was built here goes in.
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().split()

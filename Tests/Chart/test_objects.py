@@ -6,27 +6,17 @@ import copy
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
 import yaml
-from chart import ROOT, Rendered, defaults, render
-from value_sets import VALID
+from chart import ROOT, Rendered, defaults, merged, pods, render
+from value_sets import ALL, SIX, VALID
 
 Json = dict[str, Any]
-
-ALL = "all backends and every key"
-SIX = "six, csi, own issuer, OpenShift"
-POD_IDENTITY = "low, pod identity, existing certificates"
-
-
-def pods(chart: Rendered) -> Iterator[tuple[str, Json]]:
-    """The pod templates by role."""
-    yield "coordinator", chart.one("Deployment", "sidereal-export-coordinator")["spec"]["template"]
-    yield "worker", chart.one("StatefulSet", "sidereal-export-worker")["spec"]["template"]
 
 
 def container(template: Json) -> Json:
@@ -169,66 +159,6 @@ def test_antiaffinity(rendered: Callable[[str], Rendered]) -> None:
     assert hard["requiredDuringSchedulingIgnoredDuringExecution"][0]["topologyKey"] == "kubernetes.io/hostname"
 
 
-# Networks
-
-
-def ports(rule: Json) -> set[int | str]:
-    """The ports of a rule."""
-    return {port["port"] for port in rule["ports"]}
-
-
-def test_coordinators_reach_the_api_server_and_names_and_nothing_else(rendered: Callable[[str], Rendered]) -> None:
-    for name, expected in (("minimal", {443, 6443}), (POD_IDENTITY, {6443})):
-        policy = rendered(name).one("NetworkPolicy", "sidereal-export-coordinator")["spec"]
-        assert policy["policyTypes"] == ["Ingress", "Egress"]
-        assert [ports(rule) for rule in policy["egress"]] == [expected, {53}]
-        assert policy["egress"][0].get("to", []) == (
-            [{"ipBlock": {"cidr": "10.0.0.1/32"}}] if name == POD_IDENTITY else []
-        )
-        peers, endpoint = policy["ingress"]
-        labels = dict(pods(rendered(name)))["worker"]["metadata"]["labels"]
-        assert ports(peers) == {"peers"} and len(peers["from"]) == 1
-        assert peers["from"][0]["podSelector"]["matchLabels"].items() <= labels.items()
-        assert ports(endpoint) == {"http"}
-
-
-def test_workers_reach_coordinators_names_and_targets(rendered: Callable[[str], Rendered]) -> None:
-    def reached(name: str) -> list[set[int | str]]:
-        policy = rendered(name).one("NetworkPolicy", "sidereal-export-worker")["spec"]
-        assert policy["policyTypes"] == ["Ingress", "Egress"]
-        assert all(ports(rule) == {"http"} for rule in policy["ingress"])
-        return [ports(rule) for rule in policy["egress"]]
-
-    assert reached("minimal") == [{"peers"}, {53}]
-    assert reached("the seed's") == [{"peers"}, {53}, {8088, 9200, 443}]
-    # splunk through a proxy, and port 6514 of syslog, which nobody has to write.
-    assert reached(ALL) == [{"peers"}, {53}, {3128, 9200, 443, 6514}]
-    assert reached("irsa") == [{"peers"}, {53}, {443}]
-    assert reached(POD_IDENTITY) == [{"peers"}, {53}, {443}, {80}]
-    policy = rendered(POD_IDENTITY).one("NetworkPolicy", "sidereal-export-worker")["spec"]
-    assert policy["egress"][2]["to"] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
-    assert policy["egress"][3]["to"][0] == {"ipBlock": {"cidr": "169.254.170.23/32"}}
-
-
-def test_both_roles_ask_those_for_names_who_answer(rendered: Callable[[str], Rendered]) -> None:
-    own = ("kube-system", {"k8s-app": "kube-dns"}, 53)
-    for name, (namespace, labels, port), addresses in (
-        ("minimal", own, []),
-        (POD_IDENTITY, own, ["169.254.20.10/32", "10.96.0.10/32"]),
-        (SIX, ("openshift-dns", {"dns.operator.openshift.io/daemonset-dns": "default"}, 5353), []),
-    ):
-        for role in ("coordinator", "worker"):
-            policy = rendered(name).one("NetworkPolicy", f"sidereal-export-{role}")["spec"]
-            (rule,) = [rule for rule in policy["egress"] if {"protocol": "UDP", "port": port} in rule["ports"]]
-            assert rule["ports"] == [{"protocol": protocol, "port": port} for protocol in ("UDP", "TCP")]
-            selector, *blocks = rule["to"]
-            assert selector == {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                "podSelector": {"matchLabels": labels},
-            }
-            assert blocks == [{"ipBlock": {"cidr": address}} for address in addresses]
-
-
 # Options
 
 
@@ -245,8 +175,17 @@ def test_the_autoscaler_has_the_replicas(rendered: Callable[[str], Rendered]) ->
     scaler = chart.one("HorizontalPodAutoscaler", "sidereal-export-worker")["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 12)
     metric = scaler["metrics"][0]["external"]
-    assert metric["metric"]["name"] in known_metrics()
     assert metric["target"] == {"type": "AverageValue", "averageValue": "50000"}
+    # The series of an external metric are added up: one for each target would count the same records again and again.
+    name = metric["metric"]["name"]
+    assert re.search(rf"^\| `{name}` \| gauge \| \|.*leader alone", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+    text = (ROOT / "docs" / "helm.md").read_text()
+    (shown,) = re.findall(r"^```yaml\n(externalRules:.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (rule,) = yaml.safe_load(shown)["externalRules"]
+    assert rule["seriesQuery"] == name
+    query = rule["metricsQuery"].replace("<<.Series>>", name).replace("<<.LabelMatchers>>", 'namespace="a"')
+    assert used_metrics(query) == {name} and "max by" in query
+    assert f"max({name}{{" in text
 
 
 def test_definitions_stay_and_can_be_selected_from(rendered: Callable[[str], Rendered]) -> None:
@@ -287,6 +226,17 @@ def test_alerts_speak_of_metrics_that_exist(rendered: Callable[[str], Rendered])
         assert each["labels"]["severity"] in ("warning", "critical")
         assert each["annotations"]["summary"] and each["annotations"]["description"]
     assert {each["alert"] for each in alerts if each["labels"]["severity"] == "critical"} >= {"SiderealProbingHalted"}
+
+
+def test_a_target_is_warned_of_before_the_gate_closes_for_it() -> None:
+    for given, limit in ((None, 900), ("10m", 600), (30, 30), ("10s", 10), ("7d", 604_800)):
+        values = merged(VALID[ALL], {"audit": {"ageLimit": given}})
+        rule = render(values).one("PrometheusRule", "sidereal-export")
+        alerts = {each["alert"]: each for group in rule["spec"]["groups"] for each in group["rules"]}
+        warning = alerts["SiderealExportTargetFails"]
+        assert "for" not in warning
+        assert int(warning["expr"].rpartition("> ")[2]) == limit * 2 // 3
+        assert f"{limit} seconds" in warning["annotations"]["description"]
 
 
 def test_the_readme_s_configuration_can_be_installed(program: Path, tmp_path: Path) -> None:

@@ -34,6 +34,14 @@ QRADAR: Json = {"backend": "syslog", "format": "leef", "endpoint": "tls://qradar
 ARCHIVE: Json = {"backend": "file", "endpoint": "file:///var/lib/sidereal/archive/records"}
 
 
+# Of Kubernetes: the oldest that has all kinds, and the newest whose schemas are known.
+VERSIONS = ("1.30", "1.36")
+# Names of sets below that tests look at for what they alone have.
+ALL = "all backends and every key"
+SIX = "six, csi, own issuer, OpenShift"
+POD_IDENTITY = "low, pod identity, existing certificates"
+
+
 def targets(*entries: Json) -> Json:
     """Values with these targets."""
     return {"export": {"targets": list(entries)}}
@@ -47,7 +55,7 @@ VALID: dict[str, Json] = {
         {key: value for key, value in EVIDENCE.items() if key != "name"},
     )
     | {"audit": {"failClosedOnExportFailure": True}},
-    "all backends and every key": targets(
+    ALL: targets(
         SPLUNK
         | {
             "index": "audit",
@@ -97,7 +105,7 @@ VALID: dict[str, Json] = {
     "moderate": targets(SPLUNK) | {"global": {"impactLevel": "moderate"}, "certificates": {"mode": "selfSigned"}},
     "moderate and closed": targets(SPLUNK)
     | {"global": {"impactLevel": "moderate"}, "audit": {"failClosedOnExportFailure": True}},
-    "low, pod identity, existing certificates": targets(EVIDENCE | {"secretRef": None, "credentials": "podIdentity"})
+    POD_IDENTITY: targets(EVIDENCE | {"secretRef": None, "credentials": "podIdentity"})
     | {"global": {"impactLevel": "low"}, "aws": {"credentials": "podIdentity"}}
     | {"certificates": {"mode": "existing", "existing": {"coordinatorSecret": "their-c", "workerSecret": "their-w"}}}
     | {
@@ -109,7 +117,7 @@ VALID: dict[str, Json] = {
             "dns": {"cidrs": ["169.254.20.10/32", "10.96.0.10/32"]},
         }
     },
-    "six, csi, own issuer, OpenShift": targets(SEARCH, ARCHIVE)
+    SIX: targets(SEARCH, ARCHIVE)
     | {"ipFamily": "IPv6", "security": {"runAsUser": None, "fsGroup": None}}
     | {"certificates": {"mode": "certManagerCSI", "issuer": {"name": "agency", "kind": "ClusterIssuer"}}}
     | {

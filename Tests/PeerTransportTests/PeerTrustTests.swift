@@ -210,6 +210,31 @@ import Testing
         await client.shutdown()
     }
 
+    /// Of the files as they are, which are renewed while the process runs.
+    @Test func bothSidesSayWhenTheirCertificateEnds() async throws {
+        let files = try Certificates()
+        try await files.make(["coordinator/c0", "worker/w0"], ["DAYS": "5"])
+        let cluster = try await Cluster.start(files.security("c0"))
+        let client = try PeerClient(security: files.security("w0"))
+        func days(_ expiry: Int64?) throws -> Double {
+            let ends = try #require(expiry)
+            return Double(ends - Int64(time(nil))) / 86_400
+        }
+        for expected in [5.0, 30] {
+            if expected > 5 { try await files.make(["coordinator/c0", "worker/w0"], ["DAYS": "30"]) }
+            #expect(try abs(days(cluster.server.certificateExpiry()) - expected) < 0.01)
+            #expect(try abs(days(client.certificateExpiry()) - expected) < 0.01)
+        }
+        // What cannot be read now does not take back what was known.
+        try FileManager.default.removeItem(atPath: files.path("w0"))
+        #expect(try abs(days(client.certificateExpiry()) - 30) < 0.01)
+        await client.shutdown()
+        await cluster.server.shutdown()
+        let open = try PeerClient(security: .loopbackOnly)
+        #expect(open.certificateExpiry() == nil)
+        await open.shutdown()
+    }
+
     @Test func aConnectionEndsWithTheCertificateItWasMadeWith() async throws {
         let files = try await Certificates.shared.value
         let days = Counter()

@@ -110,9 +110,31 @@ import Testing
                 #"sidereal_cluster_shards{state="unowned"} 5"#, "sidereal_cluster_shard_unowned_seconds 4",
                 #"sidereal_cluster_records_delivered_total{target="soc-splunk"} 98000"#,
                 #"sidereal_cluster_backlog_records{target="search"} 1234"#,
+                "sidereal_cluster_largest_backlog_records 1234",
                 #"sidereal_cluster_oldest_undelivered_age_seconds{target="search"} 61"#,
                 #"sidereal_cluster_open_breakers{target="search"} 4"#,
             ] { #expect(text.contains("\n\(line)\n"), "\(line)") }
+        }
+    }
+
+    /// Scalers add up what they are told: it must be one number, however many targets lag and coordinators there are.
+    @Test func onlyTheLeaderTellsTheLargestBacklog() async throws {
+        let cluster = FakeCluster()
+        cluster.change { $0.targets[0].backlog = 1_000 }
+        func told(_ port: Int) async throws -> [Substring] {
+            try await Task.sleep(for: .milliseconds(300))
+            _ = try await get("/v1/status", port)
+            let text = String(decoding: try await get("/metrics", port).body, as: UTF8.self)
+            return text.split(separator: "\n").filter { $0.hasPrefix("sidereal_cluster_largest_backlog_records") }
+        }
+        try await withEndpoint(cluster) { port in
+            #expect(try await told(port) == ["sidereal_cluster_largest_backlog_records 1234"])
+            for role in [ClusterStatus.Role.standby, .takingOver] {
+                cluster.change { $0.coordinator.role = role }
+                #expect(try await told(port) == [])
+            }
+            cluster.change { $0.coordinator.role = .leader }
+            #expect(try await told(port) == ["sidereal_cluster_largest_backlog_records 1234"])
         }
     }
 

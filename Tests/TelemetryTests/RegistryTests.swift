@@ -37,6 +37,16 @@ import Testing
                 """)
     }
 
+    @Test func aGaugeThatIsNoNumberIsLeftOut() {
+        let registry = MetricRegistry([gauge])
+        let meter = gauge.meter(in: registry)
+        meter.set(2)
+        meter.set(Double.nan)
+        #expect(text(registry) == "")
+        meter.set(3)
+        #expect(text(registry).hasSuffix("\nb 3\n"))
+    }
+
     @Test func escapesLabelValues() {
         let registry = MetricRegistry([counter])
         counter.counter("a\"b\\c\nd{}é", in: registry).increment()

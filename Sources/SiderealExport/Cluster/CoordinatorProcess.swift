@@ -27,6 +27,10 @@ final class CoordinatorProcess: Sendable {
     private let server: PeerServer
     private let coordinator: ClusterCoordinator
     private let endpoints: [StatusEndpoint]
+    private let metrics: MetricRegistry
+
+    /// A certificate is renewed days before its end.
+    private static let certificateLook = Duration.seconds(30)
 
     /// Checks and opens everything; what is wrong is thrown as `SetupRefusal`, as much of it at once as can be.
     init(options: Options, console: Console) async throws(SetupRefusal) {
@@ -37,6 +41,7 @@ final class CoordinatorProcess: Sendable {
         self.log = log
         var seeds = SystemRandomNumberGenerator()
         let metrics = MetricRegistry()
+        self.metrics = metrics
         let place = try CoordinatorPlace(setup, log, metrics, seed: seeds.next())
         self.place = place
         let refusals = PeerRefusals(log: log, metrics: metrics)
@@ -102,13 +107,27 @@ final class CoordinatorProcess: Sendable {
     /// Takes part in the cluster until asked to stop; returns why it could not go on, nil if it was asked.
     func run() async -> String? {
         let signals = watchSignals()
+        let certificate = watchCertificate()
         let failure = await coordinator.run(server.connections)
         signals.cancel()
+        certificate.cancel()
         for endpoint in endpoints { await endpoint.stop() }
         await server.shutdown()
         await place.close()
         log.notice("coordinator ended")
         return failure
+    }
+
+    /// Says again and again when the certificate ends: a mounted Secret is renewed while the process runs.
+    private func watchCertificate() -> Task<Void, Never> {
+        Task { [server, metrics] in
+            let meter = ExportMetrics.clusterCertificate.meter(in: metrics)
+            repeat {
+                guard let ends = server.certificateExpiry() else { return }
+                meter.set(Double(ends))
+                try? await Task.sleep(for: Self.certificateLook)
+            } while !Task.isCancelled
+        }
     }
 
     /// The first signal asks to stop, the second ends the process at once: what was told as kept is kept.

@@ -34,5 +34,7 @@ struct PeerDial: Sendable {
         return CoordinatorConnection(try await client.connect(host: address.host, port: address.port))
     }
 
+    func certificateExpiry() -> Int64? { client.certificateExpiry() }
+
     func shutdown() async { await client.shutdown() }
 }

@@ -167,6 +167,7 @@ final class WorkerProcess: Sendable {
 
     @Sendable private func publish() async {
         worker.publish()
+        if let ends = dial.certificateExpiry() { ExportMetrics.workerCertificate.meter(in: metrics).set(ends) }
         // A ledger that cannot be read is reported where it is needed; a figure that is unknown stays as it was.
         if let kept = try? await ledger.deadLetterCount() { ExportMetrics.deadLettersKept.meter(in: metrics).set(kept) }
     }

@@ -28,6 +28,8 @@ type request struct {
 	Release     map[string]interface{} `json:"release"`
 	KubeVersion string                 `json:"kubeVersion"`
 	APIVersions []string               `json:"apiVersions"`
+	// What there is in the cluster, for `lookup`.
+	Objects []map[string]interface{} `json:"objects"`
 }
 
 // `.Capabilities.APIVersions`.
@@ -101,7 +103,28 @@ func toYAML(value interface{}) string {
 	return strings.TrimSuffix(string(text), "\n")
 }
 
-func functions(root *template.Template) template.FuncMap {
+// The object with this name, or, without one, a list; an empty map if there is none. With no objects it is as in
+// `helm template`, which asks no cluster.
+func lookup(objects []map[string]interface{}, version, kind, namespace, name string) map[string]interface{} {
+	items := []interface{}{}
+	for _, object := range objects {
+		metadata, _ := object["metadata"].(map[string]interface{})
+		its, _ := metadata["namespace"].(string)
+		if object["apiVersion"] != version || object["kind"] != kind || namespace != "" && its != namespace {
+			continue
+		}
+		if name != "" && metadata["name"] == name {
+			return object
+		}
+		items = append(items, object)
+	}
+	if name != "" || len(items) == 0 {
+		return map[string]interface{}{}
+	}
+	return map[string]interface{}{"apiVersion": version, "kind": kind + "List", "items": items}
+}
+
+func functions(root *template.Template, objects []map[string]interface{}) template.FuncMap {
 	all := sprig.TxtFuncMap()
 	delete(all, "env")
 	delete(all, "expandenv")
@@ -152,8 +175,9 @@ func functions(root *template.Template) template.FuncMap {
 		return value, nil
 	}
 	all["fail"] = func(message string) (string, error) { return "", errors.New(message) }
-	// As in `helm template`, which asks no cluster.
-	all["lookup"] = func(string, string, string, string) map[string]interface{} { return map[string]interface{}{} }
+	all["lookup"] = func(version, kind, namespace, name string) map[string]interface{} {
+		return lookup(objects, version, kind, namespace, name)
+	}
 	return all
 }
 
@@ -166,7 +190,7 @@ func render(root string, asked request) (map[string]string, error) {
 	version := kubeVersion{asked.KubeVersion, parts[0], parts[1]}
 	name := fmt.Sprint(chart["Name"])
 	all := template.New(name).Option("missingkey=zero")
-	all.Funcs(functions(all))
+	all.Funcs(functions(all, asked.Objects))
 	names := make([]string, 0, len(sources))
 	for file := range sources {
 		names = append(names, file)

@@ -220,39 +220,20 @@ readinessProbe:
 {{- range .Values.export.targets }}{{ if eq (.credentials | default "") "imds" }}true{{ end }}{{ end -}}
 {{- end }}
 
-{{- /* TCP ports that workers connect to: of each target, or of the proxy in front of it. */}}
-{{- define "sidereal-export.targetPorts" -}}
-{{- $ports := list -}}
-{{- range .Values.export.targets -}}
-{{- if ne .backend "file" -}}
-{{- $usual := dict "https" "443" "http" "80" "tls" "6514" "syslog+tls" "6514" -}}
-{{- $address := .endpoint | default "https://s3" -}}
-{{- if and .proxy (ne .proxy "none") }}{{ $address = .proxy }}{{ end -}}
-{{- $scheme := regexFind "^[a-z+]+" (lower $address) -}}
-{{- $port := regexFind ":[0-9]+$" (regexReplaceAll "^[^/]+//([^/]*).*$" $address "${1}") | trimPrefix ":" -}}
-{{- $ports = append $ports ($port | default (get $usual $scheme) | int) -}}
-{{- if and (eq .backend "s3") (eq $.Values.aws.credentials "irsa") -}}
-{{- $ports = append $ports 443 -}}
+{{- /* Seconds before the end of a member's certificate at which somebody should have renewed it. */}}
+{{- define "sidereal-export.renewalOverdue" -}}
+{{- $mode := .Values.certificates.mode -}}
+{{- $day := 86400 -}}
+{{- if eq $mode "selfSigned" -}}
+{{- min (mul 30 $day) (div (mul $day (int64 .Values.certificates.selfSigned.days)) 3) -}}
+{{- else if eq $mode "existing" -}}
+{{- mul 14 $day -}}
+{{- else -}}
+{{- $seconds := 0 -}}
+{{- range regexFindAll "[0-9]+[hms]" .Values.certificates.renewBefore -1 -}}
+{{- $seconds = add $seconds (mul (regexFind "[0-9]+" .) (get (dict "h" 3600 "m" 60 "s" 1) (regexFind "[hms]" .))) -}}
 {{- end -}}
+{{- /* cert-manager renews when so much is left; half of it later it has failed. */}}
+{{- div $seconds 2 -}}
 {{- end -}}
-{{- end -}}
-{{- $ports | uniq | toJson -}}
-{{- end }}
-
-{{- /* A rule that lets a pod ask for names. Ports are those of the pods that answer: policies do not see the Service's. */}}
-{{- define "sidereal-export.dnsEgress" -}}
-- to:
-    - namespaceSelector:
-        matchLabels:
-          kubernetes.io/metadata.name: {{ .namespace }}
-      podSelector:
-        matchLabels: {{- toYaml .podLabels | nindent 10 }}
-    {{- range .cidrs }}
-    - ipBlock: {cidr: {{ . | quote }}}
-    {{- end }}
-  ports:
-    {{- range .ports }}
-    - {protocol: UDP, port: {{ int . }}}
-    - {protocol: TCP, port: {{ int . }}}
-    {{- end }}
 {{- end }}
