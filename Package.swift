@@ -183,8 +183,9 @@ let package = Package(
         .testTarget(
             name: "CoordinatorTests",
             dependencies: [
-                "Coordinator", "ExportCore", "Formats", "KubernetesAPI", "Ledger", "Model", "PeerTransport", "Protocol",
-                "Synthetic", "Telemetry", "Threading", .product(name: "Logging", package: "swift-log"),
+                "Backends", "Coordinator", "ExportCore", "Formats", "KubernetesAPI", "Ledger", "Model", "PeerTransport",
+                "Protocol", "ShardWorker", "Simulation", "Synthetic", "Telemetry", "Threading",
+                .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(
             name: "ShardWorkerTests",

@@ -235,6 +235,14 @@ def test_ledger_of_a_newer_version(bench: Workbench) -> None:
     finished = bench.run_export(config, source)
     assert finished.code == BAD_SETUP, finished
     assert "schema version 99" in finished.stderr and "newer program" in finished.stderr
+    # So does a worker that a rollback has made older than its ledger; it does not get as far as its leader.
+    before = ledger.read_bytes()
+    refused_worker = bench.run(
+        "worker", "--config", config, "--secrets", bench.secrets, "--state", bench.state, "--coordinator", "127.0.0.1:9"
+    )
+    assert refused_worker.code == BAD_SETUP, refused_worker
+    assert f"the ledger {ledger} has schema version 99" in refused_worker.stderr, refused_worker.stderr
+    assert "newer program" in refused_worker.stderr and ledger.read_bytes() == before
 
 
 def test_ledger_of_another_program(bench: Workbench) -> None:

@@ -37,7 +37,7 @@ final class SimWorker: SimNode {
             identity: name, boot: RecordKey(high: 7, low: boot), capacity: 1 + UInt16(world.rng.below(3)),
             windowBytes: UInt64(SimSettings.windowBytes * (world.plant == .boundlessWindow ? 10 : 1)),
             targets: (0..<world.plan.targetCount).map { "t\($0)" },
-            versions: release.versions)
+            release: release)
         let dial = CoordinatorDial(
             addresses: world.coordinators.map(\.name), first: Int(world.rng.below(8)), now: tick)
         let rows = world.plant == .forgetfulLedger ? [] : ledger

@@ -100,7 +100,7 @@ extension ClusterCoordinator {
         let now = SystemClock.now()
         guard isCurrent(term), let until = election.leading(now: now)?.until else { return }
         let membership = Membership.Settings(
-            leader: settings.name, term: term.number, versions: ProtocolRelease.current.versions,
+            leader: settings.name, term: term.number, versions: settings.release.versions,
             shardCount: settings.shardCount, targets: settings.targets.map(\.name), timing: settings.timing)
         var leading = CoordinatorCore.Settings(
             membership: membership, isFirstTerm: term.number == 1, cluster: settings.cluster, gate: settings.gate,

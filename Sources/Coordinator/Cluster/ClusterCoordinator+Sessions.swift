@@ -10,7 +10,8 @@ extension ClusterCoordinator {
     func accept(_ connection: PeerConnection) {
         guard !isStopping else { return connection.abort() }
         lastSession += 1
-        let session = PeerSession(id: SessionID(lastSession), connection: connection)
+        let session = PeerSession(
+            id: SessionID(lastSession), connection: connection, release: settings.release)
         sessions[session.id] = session
         handle(.connected(session.id, name: connection.peer.identity?.name))
         Task {

@@ -1,6 +1,6 @@
 public import ExportCore
 public import Model
-import Protocol
+public import Protocol
 
 /// What a coordinator has to know to take part in a cluster. The same for all of them but for who it is.
 public struct CoordinatorSettings: Sendable {
@@ -28,12 +28,14 @@ public struct CoordinatorSettings: Sendable {
     public var gate: ExportGateSettings
     /// Bounds of what a leader has in hand.
     public var bounds: Dispatch.Bounds
+    /// Which versions of the protocol it speaks.
+    public var release: ProtocolRelease
 
     /// Of a coordinator that waits for nothing longer than `timing` and `election` say.
     public init(
         name: String, identity: String, address: String, endpoint: String = "", program: String, cluster: String,
         targets: [Target], shardCount: Int, election: ElectionSettings, timing: ClusterTiming,
-        gate: ExportGateSettings, bounds: Dispatch.Bounds? = nil
+        gate: ExportGateSettings, bounds: Dispatch.Bounds? = nil, release: ProtocolRelease = .current
     ) {
         self.name = name
         self.identity = identity
@@ -46,6 +48,7 @@ public struct CoordinatorSettings: Sendable {
         self.election = election
         self.timing = timing
         self.gate = gate
+        self.release = release
         self.bounds = bounds ?? Self.bounds(targetCount: targets.count)
     }
 

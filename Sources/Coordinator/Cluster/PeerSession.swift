@@ -14,8 +14,9 @@ final class PeerSession: Sendable {
     private let outbox: Outbox
     /// The version of the session; zero before the welcome.
     private let version = Atomic<UInt8>(0)
-    private let urgent = Mutex(FrameEncoder())
-    private let ordinary = Mutex(FrameEncoder())
+    private let release: ProtocolRelease
+    private let urgent: Mutex<FrameEncoder>
+    private let ordinary: Mutex<FrameEncoder>
     private let cause = Mutex<String?>(nil)
     private let fault = Mutex<(kind: String, cause: String)?>(nil)
     private let hello = Mutex<Message?>(nil)
@@ -23,9 +24,12 @@ final class PeerSession: Sendable {
     /// Before the worker has said what it takes, this much may wait for it.
     private static let handshakeBytes = 4 << 20
 
-    init(id: SessionID, connection: PeerConnection) {
+    init(id: SessionID, connection: PeerConnection, release: ProtocolRelease) {
         self.id = id
         self.connection = connection
+        self.release = release
+        urgent = Mutex(FrameEncoder(release: release))
+        ordinary = Mutex(FrameEncoder(release: release))
         outbox = Outbox(limit: Self.handshakeBytes)
     }
 
@@ -110,7 +114,7 @@ final class PeerSession: Sendable {
     }
 
     private func read(_ deliver: (Message) async -> Void) async {
-        var decoder = FrameDecoder()
+        var decoder = FrameDecoder(release: release)
         do {
             while let frame = try await connection.receive() {
                 let agreed = version.load(ordering: .acquiring)

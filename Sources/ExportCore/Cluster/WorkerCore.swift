@@ -28,19 +28,19 @@ public struct WorkerCore: Sendable {
         /// Its targets, in its own order.
         public var targets: [String]
         /// Which versions of the protocol it speaks.
-        public var versions: ClosedRange<UInt8>
+        public var release: ProtocolRelease
 
         /// All parts.
         public init(
             identity: String, boot: RecordKey, capacity: UInt16, windowBytes: UInt64, targets: [String],
-            versions: ClosedRange<UInt8> = 1...1
+            release: ProtocolRelease = .current
         ) {
             self.identity = identity
             self.boot = boot
             self.capacity = capacity
             self.windowBytes = windowBytes
             self.targets = targets
-            self.versions = versions
+            self.release = release
         }
     }
 
@@ -259,7 +259,8 @@ public struct WorkerCore: Sendable {
 
     private var hello: Hello {
         Hello(
-            versions: settings.versions, identity: settings.identity, boot: settings.boot, capacity: settings.capacity,
+            versions: settings.release.versions, identity: settings.identity, boot: settings.boot,
+            capacity: settings.capacity,
             windowBytes: settings.windowBytes, term: lease.term, targets: settings.targets, claims: hands.claims)
     }
 

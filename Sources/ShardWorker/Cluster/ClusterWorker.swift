@@ -55,6 +55,7 @@ public final class ClusterWorker: Sendable {
 
     private let parts: Parts
     private let windowBytes: UInt64
+    private let release: ProtocolRelease
     private let desk: WorkerDesk
     private let sink: WorkerLedger
     private let lanes: WorkerLanes
@@ -114,6 +115,7 @@ public final class ClusterWorker: Sendable {
         self.desk = desk
         self.sink = sink
         windowBytes = settings.windowBytes
+        release = settings.release
         let lanes = WorkerLanes(plans, encoders: parts.encoders, parts: laneParts)
         desk.deliver { [weak lanes] in lanes?.take($0) }
         self.lanes = lanes
@@ -220,7 +222,7 @@ public final class ClusterWorker: Sendable {
     private func connect(_ session: SessionID, _ address: String) {
         let link = WorkerLink(
             session, at: address, desk: desk, log: parts.log, complaints: complaints,
-            maxCarriedBytes: 4 * windowBytes + UInt64(Frame.maxLength))
+            maxCarriedBytes: 4 * windowBytes + UInt64(Frame.maxLength), release: release)
         links.withLock { $0[session] = link }
         Task {
             await link.run(parts.dial)

@@ -29,7 +29,7 @@ final class WorkerLink: Sendable {
     /// - Parameter maxCarriedBytes: a leader that brings more for one target does not keep to what it was told.
     init(
         _ session: SessionID, at address: String, desk: WorkerDesk, log: Logger, complaints: DialComplaints,
-        maxCarriedBytes: UInt64, release: ProtocolRelease = .current
+        maxCarriedBytes: UInt64, release: ProtocolRelease
     ) {
         self.session = session
         self.address = address

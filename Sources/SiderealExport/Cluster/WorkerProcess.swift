@@ -99,7 +99,7 @@ final class WorkerProcess: Sendable {
         return WorkerCore.Settings(
             identity: options.identity, boot: RecordKey(high: random.next(), low: random.next()),
             capacity: UInt16(clamping: cores), windowBytes: UInt64(configuration.cluster.windowBytes),
-            targets: configuration.targets.map(\.name), versions: ProtocolRelease.current.versions)
+            targets: configuration.targets.map(\.name))
     }
 
     /// More of them than this wait for the leader's frames.

@@ -22,9 +22,20 @@ final class TestCoordinator: Sendable {
 
     static let shardCount = 16
 
-    init(
+    convenience init(
         _ name: String, _ store: MemoryStore, records: Int = 0, lease: UInt64 = 30_000, debounce: UInt64 = 20,
         events: (any GateEventStore)? = nil, results: (@Sendable (SettledSources) -> any ResultSource)? = nil
+    ) async throws {
+        let stores = CoordinatorStores(lease: store, gate: store, alerts: store, events: events, status: store) {
+            results?($0) ?? ScriptedResults(count: records, perPage: 500, shardCount: UInt16(Self.shardCount))
+        }
+        try await self.init(name, stores, lease: lease, debounce: debounce)
+    }
+
+    /// - Parameter start: which start of the process of this name it is.
+    init(
+        _ name: String, _ stores: CoordinatorStores, start: Int = 1, lease: UInt64 = 30_000, debounce: UInt64 = 20,
+        release: ProtocolRelease = .current
     ) async throws {
         var peers = PeerSettings()
         peers.maxQueuedBytes = 64 << 10
@@ -39,15 +50,12 @@ final class TestCoordinator: Sendable {
         bounds.frameBytes = 32 << 10
         let endpoint = Endpoint(scheme: "https", host: "localhost", port: 1, path: "")
         let settings = CoordinatorSettings(
-            name: name, identity: "\(name)/1", address: server.address, program: "test", cluster: "test",
+            name: name, identity: "\(name)/\(start)", address: server.address, program: "test", cluster: "test",
             targets: [Target(name: "t0", backend: .splunk, format: .json, endpoint: endpoint)],
             shardCount: Self.shardCount,
             election: try ElectionSettings(
                 lease: lease, renewDeadline: lease * 2 / 3, retryPeriod: 150, requestTimeout: lease / 4),
-            timing: timing, gate: gate, bounds: bounds)
-        let stores = CoordinatorStores(lease: store, gate: store, alerts: store, events: events, status: store) {
-            results?($0) ?? ScriptedResults(count: records, perPage: 500, shardCount: UInt16(Self.shardCount))
-        }
+            timing: timing, gate: gate, bounds: bounds, release: release)
         let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let made = ClusterCoordinator(
             settings: settings, stores: stores, log: log, metrics: metrics,

@@ -41,6 +41,20 @@ import Testing
         #expect(try seen(nil, status: "Nonsense").status.state == .pending)
     }
 
+    /// A leader of a later release has written it.
+    @Test func aWordThatIsNotKnownCountsAsNotTried() throws {
+        var known = try seen(
+            #""{\"a\":\"delivered\",\"c\":\"quarantined\",\"gone\":\"quarantined\"}""#, status: "Failed")
+        #expect(known.status.word.settled == TargetMask(0) && known.status.word.failed.isEmpty)
+        // What is not today's stays as it is; what is, is what this leader finds.
+        var news = ResultStatus.Word()
+        (news.delivered, news.dead) = (TargetMask(2), TargetMask(1))
+        known.status = known.status.told(news, targets: TargetMask(first: 3))
+        #expect(
+            KubernetesStatusText.marks(known, targets: targets)
+                == #"{"a":"delivered","b\"":"dead","c":"delivered","gone":"quarantined"}"#)
+    }
+
     @Test func whatIsWrittenIsRead() throws {
         for bits in 0..<64 as Range<UInt32> {
             var word = ResultStatus.Word()

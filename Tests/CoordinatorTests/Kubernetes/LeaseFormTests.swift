@@ -51,6 +51,16 @@ import Testing
         #expect(LeaseForm.record(edited).term == 0 && LeaseForm.record(edited).durationMilliseconds == 0)
     }
 
+    /// Leases are written by merge patches, so what is not written stays.
+    @Test func whatALaterReleaseAddedToTheLeaseStays() {
+        let record = leaseRecord("a", 5)
+        var there = lease(record)
+        there.annotations["export.sidereal.cloud/mood"] = "wary"
+        #expect(LeaseForm.record(there) == record && LeaseForm.tellsTerm(there))
+        let made = lease(leaseRecord("b", 6))
+        #expect(made.dropped.isEmpty && made.annotations["export.sidereal.cloud/mood"] == nil)
+    }
+
     @Test func theGateKeepsTheHighestTerm() {
         var gate = Lease(namespace: "s", name: "gate")
         #expect(LeaseForm.highestTerm(gate) == 0)
@@ -105,6 +115,24 @@ import Testing
                 "export.sidereal.cloud/episode-cause", "export.sidereal.cloud/ended-episode",
             ])
         #expect(made.annotations["example.com/owner"] == nil, "what is of others is not written")
+    }
+
+    /// Nothing may depend on it: the record of an earlier release that leads says something else.
+    @Test func whatALaterReleaseAddedIsTakenAwayByAnEarlierLeader() throws {
+        var there = form(open, nil, 1_000)
+        there.annotations["export.sidereal.cloud/gate-state"] = "cautious"
+        there.annotations["export.sidereal.cloud/gate-mood"] = "wary"
+        there.annotations["export.sidereal.cloud/highest-term"] = "4"
+        there.annotations["example.com/mood"] = "theirs"
+        let found = try #require(GateForm.record(there))
+        #expect(found.state == .unknown && found.isOpen && found.version == open.version)
+        #expect(found.episode == open.episode && found.ended == open.ended)
+        var next = open
+        next.version = .init(term: 4, sequence: 9)
+        #expect(next.mayReplace(found))
+        let made = form(next, there, 2_000)
+        #expect(made.dropped == ["export.sidereal.cloud/gate-mood"])
+        #expect(made.annotations["export.sidereal.cloud/gate-state"] == "open")
     }
 
     @Test func longWordsAreCut() {

@@ -173,6 +173,43 @@ import Threading
         }
     }
 
+    /// Members that an earlier release does not know, and a state; what it writes does without.
+    @Test func filesOfALaterReleaseAreReadAsFarAsTheyAreKnown() async throws {
+        try await withStoreDirectory { directory in
+            let store = try FileClusterStore(directory: directory)
+            var fence = try await store.lead("a", 3)
+            let record = GateRecord(
+                version: .init(term: 3, sequence: 7), holder: "a", durationSeconds: 45, state: .open, reason: "",
+                since: 17, episode: nil, ended: .init(term: 1, number: 9))
+            #expect(try await store.writeGate(record, fence: fence, before: .far) == nil)
+            for (file, known, later) in [
+                (
+                    "gate.json", #"gate-state":"open""#,
+                    #"gate-state":"cautious","export.sidereal.cloud/mood":{"x":[1]}"#
+                ),
+                ("lease.json", #"{"holder"#, #"{"mood":"wary","holder"#),
+                ("highest-term.json", #"{"highest"#, #"{"mood":{},"highest"#),
+            ] {
+                let text = String(decoding: contents("\(directory)/\(file)") ?? [], as: UTF8.self)
+                #expect(text.contains(known), "\(file)")
+                put(Array(text.replacing(known, with: later).utf8), at: "\(directory)/\(file)")
+            }
+            let found = try #require(try await store.readGate())
+            #expect(found.state == .unknown && found.isOpen && found.renewed != nil)
+            #expect(found.version == record.version && found.ended == record.ended)
+            let lease = try await store.readLease()
+            #expect(lease.stored?.record == leaseRecord("a", 3) && lease.highestTerm == 3)
+            // An earlier release takes over.
+            fence = try await store.lead("b", 4)
+            var next = record
+            (next.holder, next.version) = ("b", .init(term: 4, sequence: 8))
+            #expect(try await store.writeGate(next, fence: fence, before: .far) == nil)
+            let text = String(decoding: contents(directory + "/gate.json") ?? [], as: UTF8.self)
+            #expect(text.contains(#"gate-state":"open""#) && !text.contains("mood"))
+            await store.close()
+        }
+    }
+
     /// A renewal that waited behind the lock, or in a process that was stopped, until its time was over.
     @Test func aGateThatIsWrittenTooLateIsNotWritten() async throws {
         try await withStoreDirectory { directory in

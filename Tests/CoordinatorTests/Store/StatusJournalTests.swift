@@ -71,6 +71,26 @@ import Testing
     }
 
     /// Random facts and compactions, against a model that knows every position.
+    /// Of a later release: a member more, and a kind of line more.
+    @Test func linesOfALaterReleaseAreReadAsFarAsTheyAreKnown() {
+        func line(_ members: String) -> [UInt8] {
+            let text = Array((#"{"term":9,"file":"f","source":"0000000000000001","size":60,"# + members).utf8)
+            var sum: UInt64 = 0xcbf2_9ce4_8422_2325
+            for byte in text { sum = (sum ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+            let digits = String(sum, radix: 16)
+            let padded = String(repeating: "0", count: 16 - digits.count) + digits
+            return text + Array((#","sum":""# + padded + "\"}\n").utf8)
+        }
+        var known = SettledSources(targets: ["a"])
+        let journal =
+            line(#""target":"a","delivered":[[0,20]],"lane":{"x":[1]}"#)
+            + line(#""target":"a","quarantined":[[20,40]]"#)
+            + line(#""target":"a","delivered":[[40,60]]"#)
+        known.read(journal.span)
+        #expect(known.sources[1]?.settled(at: "a").ranges == [0..<20, 40..<60])
+        #expect(known.damagedLines == 1 && known.highestTerm == 9)
+    }
+
     @Test(arguments: 0..<8)
     func compactionChangesNothingThatIsKnown(part: UInt64) {
         for seed in part * 125..<(part + 1) * 125 {

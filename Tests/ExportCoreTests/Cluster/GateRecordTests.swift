@@ -1,4 +1,5 @@
 import Model
+import Protocol
 import Testing
 
 @testable import ExportCore
@@ -89,6 +90,54 @@ import Testing
         bare.episode = nil
         bare.ended = nil
         #expect(GateRecord(holder: "a", durationSeconds: 45, annotations: bare.annotations) == bare)
+    }
+
+    /// A leader of a later release knows a state and an annotation more.
+    private var later: GateRecord {
+        var annotations = record(7, 9, holder: "c9/1").annotations
+        annotations["export.sidereal.cloud/gate-state"] = "cautious"
+        annotations["export.sidereal.cloud/gate-mood"] = "wary"
+        return GateRecord(holder: "c9/1", durationSeconds: 45, annotations: annotations)
+    }
+
+    @Test func aLaterReleasesRecordIsReadAsFarAsItIsKnown() {
+        var known = record(7, 9, holder: "c9/1")
+        known.state = .unknown
+        #expect(later == known)
+        #expect(record(8, 10).mayReplace(later) && !record(7, 9).mayReplace(later))
+        // Who does not lead goes by what the API server goes by.
+        var sight = GateSight()
+        var seen = later
+        seen.renewed = 1_000
+        sight.saw(seen, now: Self.at(0), wallMilliseconds: 1_000)
+        let settings = ExportGateSettings(impactLevel: .high)
+        #expect(sight.status(settings, now: Self.at(44)).state.admits)
+        #expect(!sight.status(settings, now: Self.at(46)).state.admits)
+    }
+
+    /// An earlier release leads: what it finds out itself counts, and the episode that it understands goes on.
+    @Test(arguments: [true, false]) func aStateThatIsNotKnownIsFoundOutAnew(hasEpisode: Bool) throws {
+        let settings = ExportGateSettings(impactLevel: .high)
+        var gate = ExportGate(
+            cluster: "c", identity: "c1/1", term: 8, targets: ["t"], settings: settings, now: Self.at(0))
+        var found = later
+        if !hasEpisode { found.episode = nil }
+        _ = gate.handle(.gateRead(found), now: Self.at(1))
+        _ = gate.handle(.alertsRead([]), now: Self.at(1))
+        func tick(_ second: UInt64) -> [GateRecord] {
+            gate.handle(.tick(leadUntil: Self.at(900), wallMilliseconds: second * 1_000), now: Self.at(second))
+                .compactMap { if case .writeGate(let record, _) = $0 { record } else { nil } }
+        }
+        // Before a worker can send, nothing says that exporting works.
+        let before = tick(1)
+        #expect(before.allSatisfy { !$0.isOpen })
+        #expect(gate.episode?.id == (hasEpisode ? episode.id : nil))
+        #expect(gate.state == (hasEpisode ? .degraded : .open) && !gate.isAdmitting(now: Self.at(1)))
+        _ = gate.handle(.worker("w", boot: RecordKey(high: 1, low: 1), .serving), now: Self.at(2))
+        _ = gate.handle(.health("w", [TargetHealth()]), now: Self.at(2))
+        let written = try #require((before + tick(2)).last)
+        #expect(written.isOpen != hasEpisode && written.state != .unknown)
+        #expect(written.version.term == 8 && written.version.sequence > 9 && written.mayReplace(found))
     }
 
     @Test func aLeaseOfSomebodyElseIsTheOldest() {
