@@ -7,8 +7,8 @@ public import Model
 /// Calls come from a lane while it works, so they must not wait. For one target they come in order, and a withdrawal
 /// before any later commit of the same batch.
 public protocol LaneListener: Sendable {
-    /// Whether a request may begin now: asked before each, with a fresh clock.
-    func mayStart(at now: Tick) -> Bool
+    /// Whether a request with what lies at these places may begin now: asked before each, with a fresh clock.
+    func mayStart(target: Int, at now: Tick, _ stretches: () -> [BatchInFlight.Stretch]) -> Bool
 
     /// What lies there is carried no further and will not be settled. `target` counts as the worker's targets do.
     func withdrawn(target: Int, _ stretches: [BatchInFlight.Stretch])

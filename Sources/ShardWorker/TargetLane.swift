@@ -208,7 +208,7 @@ actor TargetLane {
         requests[id] = Task {
             let isKnown = mustBeKnown ? await depart(batch.stretches, nil) : true
             // Only now: the ledger may have taken its time, and so may whoever ran before this task.
-            guard isKnown, !isPaused, listener?.told.mayStart(at: SystemClock.now()) ?? true else {
+            guard isKnown, !isPaused, mayStart(batch, items) else {
                 if isFirst { departed.remove(id) }
                 requests[id] = nil
                 return handle(.notSent(id))
@@ -226,6 +226,11 @@ actor TargetLane {
             if let file = answer.outputFile { outputFiles[id] = file }
             handle(.answered(id, answer.verdict, nanoseconds: took))
         }
+    }
+
+    private func mayStart(_ batch: LaneBatch, _ items: [Range<Int>]) -> Bool {
+        guard let listener else { return true }
+        return listener.told.mayStart(target: listener.target, at: SystemClock.now()) { batch.stretches(of: items) }
     }
 
     private func heed(_ id: BatchID) {

@@ -64,7 +64,7 @@ struct Routes: Sendable {
             let code: HTTPResponseStatus = status.leader == nil ? .serviceUnavailable : .ok
             return Reply(code, json: LeaderDocument(status))
         case "/v1/gate":
-            let code: HTTPResponseStatus = status.gate.state.admits ? .ok : .serviceUnavailable
+            let code: HTTPResponseStatus = status.gate.letsAskersStart ? .ok : .serviceUnavailable
             return Reply(code, json: GateDocument(status))
         case "/v1/events":
             var reply = Reply(.ok, type: "text/event-stream", [])
@@ -112,7 +112,7 @@ private struct GateDocument: Encodable {
 
     init(_ status: ClusterStatus) {
         (version, time) = (status.version, status.time)
-        (admits, gate, leader) = (status.gate.state.admits, status.gate, status.leader)
+        (admits, gate, leader) = (status.gate.letsAskersStart, status.gate, status.leader)
     }
 }
 

@@ -230,7 +230,46 @@ import Testing
         }
     }
 
-    /// SIGTERM: what is in an open batch leaves first, shards go back, and the process ends before its grace period.
+    /// An encoder that waits for the ledger keeps lanes from hearing what is withdrawn. A new lease does not let that leave.
+    @Test func aWorkerThatMayActAgainSendsNothingOfShardsItHasLost() async throws {
+        try await Self.withLedger { ledger in
+            let bench = try await ClusterBench(ledger, leader: ClusterBench.leader(lease: 2_000))
+            bench.receivers[0].works.store(false, ordering: .relaxed)
+            var made = ClusterRecords(count: 16)
+            made.lines[15] = Array("no record\n".utf8)
+            let records = made
+            await eventually("attempts") {
+                bench.leader.say(records.frame(0..<15))
+                try? await Task.sleep(for: .milliseconds(50))
+                return bench.receivers[0].requests > 0
+            }
+            bench.sink.holds.store(true, ordering: .relaxed)
+            bench.leader.say(records.frame(15..<16))
+            bench.leader.setReachable(false)
+            await eventually("it has stopped", within: 30_000) {
+                let seen = bench.receivers[0].requests
+                try? await Task.sleep(for: .milliseconds(500))
+                return bench.receivers[0].requests == seen && bench.receivers[0].underWay == 0
+            }
+            bench.receivers[0].works.store(true, ordering: .relaxed)
+            bench.leader.setGrants(ClusterRecords.grants().filter { $0.shard < 8 })
+            bench.leader.nextTerm()
+            bench.leader.setReachable(true)
+            await eventually("ready") { bench.worker.isReady }
+            try await Task.sleep(for: .milliseconds(1_500))
+            // One batch holds shards 0 to 4 alone, and these were granted anew.
+            #expect(bench.receivers[0].accepted <= 5)
+            bench.sink.holds.store(false, ordering: .relaxed)
+            await eventually("delivered under the new grants") {
+                bench.leader.say(records.frame(0..<15, term: bench.leader.term, epoch: UInt32(bench.leader.term)))
+                try? await Task.sleep(for: .milliseconds(50))
+                return Set(bench.leader.keys(.delivered)).count == 8
+            }
+            #expect(Set(bench.leader.keys(.delivered)) == Set(records.keys[..<8]) && bench.receivers[0].accepted == 8)
+            await bench.end()
+        }
+    }
+
     /// A request that nobody answers does not outlive the time for which its shard is certainly this worker's; what became of
     /// it is not known, so it is sent again.
     @Test func aFencedWorkersRequestsAreCutOff() async throws {
@@ -261,6 +300,7 @@ import Testing
         }
     }
 
+    /// SIGTERM: what is in an open batch leaves first, shards go back, and the process ends before its grace period.
     @Test func aDrainedWorkerLeavesNothingBehind() async throws {
         try await Self.withLedger { ledger in
             let bench = try await ClusterBench(
@@ -270,8 +310,9 @@ import Testing
             bench.leader.say(records.frame(0..<30))
             try await Task.sleep(for: .milliseconds(100))
             #expect(bench.receivers[0].requests == 0)
-            bench.worker.stop(graceMilliseconds: 8_000)
-            #expect(await bench.running.value)
+            bench.leader.setSettles(true)
+            bench.worker.stop(graceMilliseconds: 60_000)
+            #expect(await bench.running.value && bench.worker.unsettledRows == 0)
             #expect(bench.receivers[0].accepted + bench.worker.gauges[0].snapshot().withdrawn == 30)
             #expect(bench.leader.keys(.delivered).count == bench.receivers[0].accepted)
             #expect(Set(bench.leader.released) == Set(ClusterRecords.grants()))

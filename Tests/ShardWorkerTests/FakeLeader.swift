@@ -13,6 +13,7 @@ final class FakeLeader: Sendable {
         var isReachable = true
         var echoes = true
         var answersDrain = true
+        var settles = false
         var grants: [ShardGrant] = []
         var connections: [FakeConnection] = []
         var heard: [Message] = []
@@ -64,6 +65,9 @@ final class FakeLeader: Sendable {
 
     func setEchoes(_ echoes: Bool) { state.withLock { $0.echoes = echoes } }
 
+    /// What it is told it has for good at once, from now on; or not.
+    func setSettles(_ settles: Bool) { state.withLock { $0.settles = settles } }
+
     /// What every worker is given after its welcome, with the epochs of this term.
     func setGrants(_ grants: [ShardGrant]) { state.withLock { $0.grants = grants } }
 
@@ -108,6 +112,8 @@ final class FakeLeader: Sendable {
                 return [.welcome(welcome), .assign(term: state.term, grants: state.grants)]
             case .heartbeat(let beat) where state.echoes:
                 return [.heartbeat(Heartbeat(term: state.term, number: beat.number, health: []))]
+            case .outcomes(let row) where state.settles && row.kind != .failed:
+                return [.settled(term: state.term, through: row.row)]
             case .drain where state.answersDrain:
                 return [.revoke(term: state.term, grants: state.grants)]
             default: return []

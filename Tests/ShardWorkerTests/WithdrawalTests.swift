@@ -182,7 +182,7 @@ private final class Noting: LaneListener {
     let withdrawn = Mutex(PositionSet())
     let failures = Mutex(0)
 
-    func mayStart(at now: Tick) -> Bool {
+    func mayStart(target: Int, at now: Tick, _ stretches: () -> [BatchInFlight.Stretch]) -> Bool {
         asked.add(1, ordering: .relaxed)
         return hasLease.load(ordering: .relaxed)
     }

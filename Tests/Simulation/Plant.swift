@@ -2,6 +2,8 @@
 enum Plant: String, CaseIterable {
     /// A worker goes on after its lease.
     case skipFencing
+    /// A worker that may act again sends what it is to withdraw until its lanes hear of that.
+    case resumeBeforeWithdrawal
     /// A worker tells of what its ledger does not hold yet.
     case tellBeforeCommit
     /// A worker releases a shard and goes on with its records.

@@ -14,8 +14,7 @@ final class SimCoordinator: SimNode {
     var schedule = FeedSchedule(starts: [])
     /// Files that could not be read when it last looked.
     var hidden: Set<Int> = []
-    private var writes: [CoordinatorCore.Effect] = []
-    private var isWriting = false
+    private var writes = WriteQueue()
     /// Where results are objects; nil: not leading.
     private(set) var results: SimResults?
     private var nextTick: UInt64 = 0
@@ -130,8 +129,7 @@ final class SimCoordinator: SimNode {
     private func drop() {
         world.note("\(identity) steps down")
         core = nil
-        writes = []
-        isWriting = false
+        writes = WriteQueue()
         endResults()
         for link in links.values { link.close(fromWorker: false) }
         links = [:]
@@ -180,8 +178,7 @@ final class SimCoordinator: SimNode {
         settings.quietSince = election?.quietSince
         settings.forgetsSources = world.plan.hasObjects
         core = CoordinatorCore(settings, index: index, leadUntil: until, now: tick)
-        writes = []
-        isWriting = false
+        writes = WriteQueue()
         endResults()
         if world.plan.hasObjects { results = SimResults(world: world, node: self) }
         readAnew()
@@ -277,9 +274,8 @@ final class SimCoordinator: SimNode {
         case .write(let number, let facts) where results != nil:
             if let results { write(facts.map { .facts($0) }, number, results) }
             if world.plant == .settledBeforeWritten { handle(.written(through: number)) }
-        case .write(let number, _), .finished(_, let number):
-            writes.append(effect)
-            if world.plant == .settledBeforeWritten { handle(.written(through: number)) }
+        case .write(let number, let facts): write(facts.map { .facts($0) }, number)
+        case .finished(let source, let number): write([.finished(source: source)], number)
         case .gate(let effect): perform(effect)
         case .superseded(let term): elect(.heard(term: term))
         case .told(let term): elect(.told(term: term))
@@ -291,37 +287,30 @@ final class SimCoordinator: SimNode {
 
     // MARK: Store
 
+    private func write(_ entries: [StatusEntry], _ number: UInt64) {
+        writes.add(entries, number: number, most: Self.mostWritten)
+        if world.plant == .settledBeforeWritten { handle(.written(through: number)) }
+    }
+
+    /// So few that what a write says is often cut, and written in parts.
+    private static let mostWritten = 3
+
     /// One write at a time, again until it is done or the lease is another's.
     private func writeNext() {
-        guard !isWriting, let next = writes.first, let term = core?.term else { return }
-        isWriting = true
-        let identity = identity
-        world.store.request(
-            self, isOnce: true,
-            { store in
-                switch next {
-                case .write(_, let facts): store.write(facts, identity: identity, term: term)
-                case .finished(let source, _): store.finish(source, identity: identity, term: term)
-                default: .refused
-                }
-            }
-        ) { answer in
+        guard !writes.isWriting, !writes.isEmpty, let term = core?.term else { return }
+        if let pause = writes.pausedUntil, tick < pause { return }
+        writes.isWriting = true
+        let (entries, identity) = (writes.first(Self.mostWritten), identity)
+        world.store.request(self, isOnce: true, { $0.write(entries, identity: identity, term: term) }) { answer in
             guard self.core?.term == term else { return }
-            self.isWriting = false
-            switch answer {
-            case .done:
-                self.writes.removeFirst()
-                switch next {
-                case .write(let number, _), .finished(_, let number): self.handle(.written(through: number))
-                default: break
-                }
-                self.writeNext()
-            case .refused:
-                // The lease tells whether this is the end of the term.
-                self.elect(.changed)
-                self.later(100 * World.millisecond) { self.writeNext() }
-            case .unknown: self.later(100 * World.millisecond) { self.writeNext() }
+            if case .done = answer {
+                self.handle(.written(through: self.writes.wrote(entries.count)))
+                return self.writeNext()
             }
+            self.writes.failed(now: self.tick, pause: 100)
+            // The lease tells whether this is the end of the term.
+            if case .refused = answer { self.elect(.changed) }
+            self.later(110 * World.millisecond) { self.writeNext() }
         }
     }
 }

@@ -101,12 +101,11 @@ final class SimLane {
 
     private func send(_ id: BatchID, _ ranges: [Range<Int>]) {
         guard let items = batches[id] else { return }
-        let mayLeave = worker.core?.leaseEnd.map { worker.tick < $0 } ?? false
-        guard mayLeave || world.plant == .skipFencing else {
+        let sent = ranges.flatMap { items[$0] }
+        guard mayLeave(sent) else {
             worker.later(0) { self.handle(.notSent(id)) }
             return
         }
-        let sent = ranges.flatMap { items[$0] }
         guard !worker.cutOff.contains(target) else {
             health.attempts += 1
             return worker.later(SimSettings.requestMilliseconds * World.millisecond) {
@@ -127,6 +126,12 @@ final class SimLane {
             self.handle(.answered(id, verdict, nanoseconds: World.millisecond))
         }
         requests[id] = underWay
+    }
+
+    private func mayLeave(_ items: [Item]) -> Bool {
+        guard let core = worker.core, world.plant != .skipFencing else { return true }
+        guard world.plant != .resumeBeforeWithdrawal else { return core.leaseEnd.map { worker.tick < $0 } ?? false }
+        return core.mayStart(target: target, items.map(Self.range), at: worker.tick)
     }
 
     private static let unreachable = Reason(code: "connect", message: "no connection")

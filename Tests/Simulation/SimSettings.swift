@@ -8,9 +8,10 @@ enum SimSettings {
     static let windowBytes = 600
     /// Longest that a request to a receiver is under way; several margins, as time-outs are.
     static let requestMilliseconds: UInt64 = 6_000
-    /// What a worker may carry for a target: its window, a record on top, and requests under way with records that were
-    /// withdrawn: two of four records each.
-    static let carriedBytes = windowBytes + 120 + 2 * 4 * 120
+    /// What a worker may carry for a target: four windows, at which the product leaves its leader, since a new session brings
+    /// a window while what is withdrawn from earlier ones waits for its lane; a record on top, and requests under way with
+    /// records that were withdrawn: two of four records each.
+    static let carriedBytes = 4 * windowBytes + 120 + 2 * 4 * 120
 
     static var timing: ClusterTiming {
         var timing = ClusterTiming()

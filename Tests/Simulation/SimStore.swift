@@ -1,3 +1,4 @@
+import Coordinator
 import ExportCore
 import Model
 import Protocol
@@ -122,28 +123,29 @@ final class SimStore {
         return false
     }
 
-    func write(_ written: [Dispatch.Facts], identity: String, term: UInt64) -> Answer<Void> {
+    func write(_ entries: [StatusEntry], identity: String, term: UInt64) -> Answer<Void> {
         guard !isFenced(identity, term) else { return .refused }
         note(term)
-        for fact in written {
-            for key in fact.keys {
-                if fact.kind == .failed {
-                    world.checks.failed(key, fact.target, term)
-                    continue
-                }
-                world.checks.told(key, fact.target, fact.kind, world)
-                facts[fact.target][key] = fact.kind
+        for entry in entries {
+            switch entry {
+            case .facts(let fact): write(fact, term)
+            case .finished(let source):
+                world.checks.finished(source, world)
+                finished.insert(source)
             }
         }
         return .done(())
     }
 
-    func finish(_ source: UInt64, identity: String, term: UInt64) -> Answer<Void> {
-        guard !isFenced(identity, term) else { return .refused }
-        note(term)
-        world.checks.finished(source, world)
-        finished.insert(source)
-        return .done(())
+    private func write(_ fact: Dispatch.Facts, _ term: UInt64) {
+        for key in fact.keys {
+            if fact.kind == .failed {
+                world.checks.failed(key, fact.target, term)
+                continue
+            }
+            world.checks.told(key, fact.target, fact.kind, world)
+            facts[fact.target][key] = fact.kind
+        }
     }
 
     private func note(_ term: UInt64) {

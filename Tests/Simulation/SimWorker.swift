@@ -94,7 +94,7 @@ final class SimWorker: SimNode {
             if let fault { send(session, .error(fault)) }
             links.removeValue(forKey: session)?.close(fromWorker: true)
         case .intake(let delivery): intake(delivery)
-        case .withdraw(let target, let ranges): lanes[target].withdraw(ranges)
+        case .withdraw(let target, let ranges): withdraw(target, ranges)
         case .cutOff(let target, let ranges): if world.plant != .neverCutOff { lanes[target].cutOff(ranges) }
         case .fenced(let isFenced):
             world.note("\(name) \(isFenced ? "is fenced" : "may act")")
@@ -108,6 +108,13 @@ final class SimWorker: SimNode {
             // Whoever watches over processes starts another, unless it was asked to be fewer.
             world.after(World.second + world.rng.below(World.second)) { if !self.world.isFaulty { self.start() } }
         }
+    }
+
+    /// A lane hears of it after the encoders have handed over what they have open, and one of them may wait for the ledger.
+    private func withdraw(_ target: Int, _ ranges: [Range<UInt64>]) {
+        let isStuck = world.now < diskFailsUntil && world.rng.below(2) == 0
+        let wait = isStuck ? world.rng.below(2 * World.second) : 0
+        later(wait + world.delay(5 * World.millisecond)) { self.lanes[target].withdraw(ranges) }
     }
 
     private func send(_ session: SessionID, _ message: Message) {

@@ -26,7 +26,7 @@ package struct WriteQueue: Sendable {
     /// When the first of those came that came since something was begun to be written.
     var since: Tick?
     /// Nothing is written before; after a failure.
-    private(set) var pausedUntil: Tick?
+    package private(set) var pausedUntil: Tick?
     /// Since when every write has failed; nil: the last one did not. What is delivered and not written is not exported.
     package private(set) var stuckSince: Tick?
     /// How often in a row it failed, and the last error.

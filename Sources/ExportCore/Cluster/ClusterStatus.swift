@@ -107,7 +107,8 @@ public struct GateStatus: Sendable, Equatable, Codable {
         case unknown
         /// Exporting works; probes are admitted.
         case open
-        /// Exporting has failed, the alert is raised, and probes are admitted all the same: fail-closed is off.
+        /// Exporting has failed, and probes are admitted all the same: fail-closed is off, or the store has not yet said that
+        /// the gate's record is closed.
         case degraded
         /// Exporting has failed; no probe is admitted.
         case halted
@@ -146,6 +147,10 @@ public struct GateStatus: Sendable, Equatable, Codable {
 
     /// Unknown.
     public init() {}
+
+    /// What a scheduler is told that asks: no as soon as probing is to be halted, even while the gate's record still admits
+    /// the probes of those who do not ask.
+    public var letsAskersStart: Bool { state.admits && !(failClosed && state == .degraded) }
 }
 
 /// A change of the gate's state, as its leader recorded it.

@@ -9,7 +9,7 @@ extension GateStatus {
         switch gate.state {
         case .unknown: state = .unknown
         case .open: state = isAdmitting ? .open : .unknown
-        case .degraded: state = gate.settings.failClosed || !isAdmitting ? .halted : .degraded
+        case .degraded: state = isAdmitting ? .degraded : .halted
         case .halted: state = .halted
         case .recovering, .awaitingAcknowledgement:
             state = gate.settings.failClosed || !isAdmitting ? .recovering : .degraded
@@ -17,6 +17,11 @@ extension GateStatus {
         reason = gate.reason
         if gate.state == .open, !isAdmitting {
             reason = "nothing fails, and the gate's record is not open: no worker can send yet, or a renewal is overdue"
+        }
+        if gate.state == .degraded, isAdmitting, gate.settings.failClosed {
+            reason +=
+                "; probing is to be halted, and the gate's record still admits probes until the store says that it is"
+                + " closed, or it runs out"
         }
         if let flaw = gate.alert?.acknowledgementFlaw { reason += "; \(flaw)" }
         failClosed = gate.settings.failClosed

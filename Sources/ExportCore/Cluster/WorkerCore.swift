@@ -5,15 +5,16 @@ public import Protocol
 ///
 /// Promises:
 /// 1. No request may start at or after ``leaseEnd``: it is compared with a clock before each, so a process that was
-///    paused is fenced when it wakes.
+///    paused is fenced when it wakes. Nor one with records of a shard whose own grant has run out, whatever the present
+///    session has granted besides (``mayStart(target:_:at:)``): lanes hear of withdrawals later than of a new lease.
 /// 2. What is carried under a grant of an earlier session that the present one has not confirmed is withdrawn when that
 ///    session's lease ends.
 ///    A request with it that has no answer yet is cut off before the leader can give the shard to anybody else.
 /// 3. Messages of any other connection than the session's change nothing.
 /// 4. A worker whose ledger has taken nothing for the length of its lease leaves its session, so that its shards go to
 ///    others, and dials again when the ledger takes a commit: with nothing written down it can deliver and tell nothing.
-/// 5. A worker that is asked to stop gives its shards back, finishes what is under way, and ends at its grace period's
-///    end whatever happens.
+/// 5. A worker that is asked to stop gives its shards back, finishes what is under way, waits until the leader has for good
+///    what it was told, and ends at its grace period's end whatever happens.
 public struct WorkerCore: Sendable {
     /// What a worker is.
     public struct Settings: Sendable {
@@ -138,6 +139,14 @@ public struct WorkerCore: Sendable {
     /// No request may start at or after this; nil if none may start at all.
     public var leaseEnd: Tick? { isConfirmed ? lease.leaseEnd : formerEnd }
 
+    /// Whether a request with what a target's lane carries at these places may begin now: under the leases of the sessions in
+    /// which its shards were granted, and not merely because the present session has granted others. What is to be withdrawn
+    /// does not leave before the lane hears of it.
+    public func mayStart(target: Int, _ ranges: [Range<UInt64>], at now: Tick) -> Bool {
+        guard let leaseEnd, now < leaseEnd else { return false }
+        return hands.isGranted(target: target, ranges) { !lease.isFenced(grantsIn: $0, at: now) }
+    }
+
     private var formerEnd: Tick? { former.flatMap { lease.leaseEnd(ofGrantsIn: $0) } }
 
     /// The leader's session, if there is one.
@@ -190,6 +199,12 @@ public struct WorkerCore: Sendable {
     ) -> [Effect] {
         switch message {
         case .welcome(let welcome):
+            if let target = welcome.targets.first(where: { !settings.targets.contains($0) }) {
+                let fault = PeerFault(
+                    code: .targets,
+                    message: "the leader has a target \(target) that is none of this worker's; configure both alike")
+                return [.close(session, fault)] + run(lease.handle(.closed(session), now: now, rng: &rng), now)
+            }
             return run(lease.handle(.welcome(session, welcome), now: now, rng: &rng), now)
         case .notLeader(let answer):
             return run(lease.handle(.notLeader(session, answer), now: now, rng: &rng), now)
@@ -265,8 +280,7 @@ public struct WorkerCore: Sendable {
     }
 
     private mutating func begin(_ session: SessionID, _ welcome: Welcome) -> [Effect] {
-        // The leader admits a worker only if it serves all of these.
-        order = welcome.targets.map { settings.targets.firstIndex(of: $0) ?? -1 }
+        order = welcome.targets.compactMap { settings.targets.firstIndex(of: $0) }
         sessionTerm = welcome.term
         isConfirmed = false
         let told = run(hands.begin(session, term: welcome.term, order: order))
@@ -343,7 +357,9 @@ public struct WorkerCore: Sendable {
 
     private mutating func leaveIfDone(_ now: Tick) -> [Effect] {
         guard let stopDeadline, !hasExited else { return [] }
-        let isDone = hands.isEmpty && (mayLeave || hands.shardCount == 0 || lease.session == nil)
+        // Whoever is fewer for good takes its ledger along: what the leader has lost by then is delivered again.
+        let isDone =
+            hands.isEmpty && !hands.isOwedWord && (mayLeave || hands.shardCount == 0 || lease.session == nil)
         guard isDone || stopDeadline <= now else { return [] }
         hasExited = true
         return [.exit(isClean: hands.isEmpty)]

@@ -109,6 +109,9 @@ public struct WorkerHands: Sendable {
         var epoch: UInt32
         /// The session in which that was said last.
         var session: SessionID
+        /// The session in which it was given; nil if it was only taken. A leader may ask for a claim back that has long been
+        /// somebody else's, so its asking gives no right to anything.
+        var granted: SessionID?
         var isRevoked = false
     }
 
@@ -173,6 +176,13 @@ public struct WorkerHands: Sendable {
     /// Rows that the leader does not have for good yet.
     public var unsettledRows: Int { rows.count }
 
+    /// Whether the leader, or the next one, has still to say of rows that it has them for good. It never says so of targets
+    /// that it does not have.
+    public var isOwedWord: Bool {
+        guard let order = session?.order else { return !rows.isEmpty }
+        return rows.contains { order.contains($0.target) }
+    }
+
     /// The bytes at a place of the stream; nil if they are not in hand any more.
     public func bytes(at range: Range<UInt64>) -> [UInt8]? {
         guard let piece = piece(at: range.lowerBound), pieces[piece].range.upperBound >= range.upperBound
@@ -207,7 +217,9 @@ public struct WorkerHands: Sendable {
     /// Shards are this worker's.
     public mutating func assign(term: UInt64, _ grants: [ShardGrant]) {
         guard let session, term == session.term else { return }
-        for grant in grants { held[grant.shard] = Holding(term: term, epoch: grant.epoch, session: session.id) }
+        for grant in grants {
+            held[grant.shard] = Holding(term: term, epoch: grant.epoch, session: session.id, granted: session.id)
+        }
     }
 
     /// Shards are to be given back.
@@ -216,15 +228,17 @@ public struct WorkerHands: Sendable {
         let shards = Set(grants.map(\.shard))
         for grant in grants {
             // A shard that is not held is given back all the same: the leader waits for the word.
-            held[grant.shard] = Holding(term: term, epoch: grant.epoch, session: session.id, isRevoked: true)
+            held[grant.shard] = Holding(
+                term: term, epoch: grant.epoch, session: session.id, granted: held[grant.shard]?.granted,
+                isRevoked: true)
         }
         return withdraw(shards) + release()
     }
 
-    /// Rows up to `row` are kept by the leader.
+    /// Rows up to `row` are kept by the leader; not those that it was not told in this session, whatever it says.
     public mutating func settled(term: UInt64, through row: UInt64) -> [Effect] {
         guard term == session?.term else { return [] }
-        let count = rows.prefix { $0.number <= row }.count
+        let count = rows.prefix { $0.number <= min(row, toldThrough) }.count
         guard count > 0 else { return [] }
         for old in rows[..<count] {
             known.approach(old.keys)
@@ -243,6 +257,30 @@ public struct WorkerHands: Sendable {
     /// Sessions in which shards were granted that the present one has not confirmed.
     public var formerSessions: Set<SessionID> {
         Set(held.lazy.map(\.value.session)).subtracting([session?.id].compactMap { $0 })
+    }
+
+    /// Whether something is in hand that was not granted in the session that is up.
+    public var hasUnconfirmed: Bool {
+        held.contains { $0.value.granted != session?.id && (load[$0.key] ?? 0) > 0 }
+    }
+
+    /// Whether everything that a target's lane carries at these places was granted in sessions for which `isLeased` holds.
+    public func isGranted(target: Int, _ ranges: [Range<UInt64>], _ isLeased: (SessionID) -> Bool) -> Bool {
+        let bit = UInt32(1) << UInt32(target)
+        var last: SessionID?
+        for range in ranges {
+            var found = firstItem(from: range.lowerBound)
+            while found < items.count, items[found].position < range.upperBound {
+                let item = items[found]
+                found += 1
+                guard item.carried & bit != 0 else { continue }
+                guard let granted = held[item.shard]?.granted, granted == last || isLeased(granted) else {
+                    return false
+                }
+                last = granted
+            }
+        }
+        return true
     }
 
     /// What was granted in `session`, and not anew, may be somebody else's from here on.

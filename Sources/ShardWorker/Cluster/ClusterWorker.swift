@@ -127,10 +127,14 @@ public final class ClusterWorker: Sendable {
     /// How each target fares.
     public var gauges: [LaneGauge] { lanes.gauges }
 
+    /// Rows of its ledger that no leader has for good yet.
+    public var unsettledRows: Int { desk.look { $0.hands.unsettledRows } }
+
     /// Whether a leader has given it shards, or confirmed that it has none.
     public var isReady: Bool { desk.look(\.isReady) }
 
-    /// Gives shards back, delivers what is in hand, and ends after `graceMilliseconds` at the latest.
+    /// Gives shards back, delivers what is in hand, waits for the leader to have that for good, and ends after
+    /// `graceMilliseconds` at the latest.
     public func stop(graceMilliseconds: UInt64) {
         lanes.drain()
         desk.handle(.stop(graceMilliseconds: graceMilliseconds))

@@ -102,7 +102,12 @@ final class WorkerDesk: LaneListener {
 
     // MARK: LaneListener
 
-    func mayStart(at now: Tick) -> Bool { now.nanoseconds < leaseEnd.load(ordering: .acquiring) }
+    func mayStart(target: Int, at now: Tick, _ stretches: () -> [BatchInFlight.Stretch]) -> Bool {
+        guard now.nanoseconds < leaseEnd.load(ordering: .acquiring) else { return false }
+        guard look({ $0.hands.hasUnconfirmed }) else { return true }
+        let places = stretches().map(\.range)
+        return look { $0.mayStart(target: target, places, at: now) }
+    }
 
     func withdrawn(target: Int, _ stretches: [BatchInFlight.Stretch]) {
         handle(.withdrawn(target: target, stretches.map(\.range)))

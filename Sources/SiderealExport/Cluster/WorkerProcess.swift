@@ -146,6 +146,7 @@ final class WorkerProcess: Sendable {
                 "targets": "\(configuration.targets.map(\.name).joined(separator: ", "))",
             ])
         let isClean = await worker.run()
+        let unsettled = worker.unsettledRows
         signals.cancel()
         reporting.cancel()
         await reporting.value
@@ -157,7 +158,12 @@ final class WorkerProcess: Sendable {
         } catch {
             log.error("closing the ledger: \(error)")
         }
-        if isClean {
+        if isClean, unsettled > 0 {
+            log.warning(
+                "worker ends before the leader has written down all that it was told; the next process with this state"
+                    + " directory tells it again",
+                metadata: ["rows": "\(unsettled)"])
+        } else if isClean {
             log.info("worker ends with nothing in hand")
         } else {
             log.warning("worker ends with records in hand; the leader sends them again, to whom they belong then")

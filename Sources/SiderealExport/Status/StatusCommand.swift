@@ -57,7 +57,7 @@ struct StatusCommand: AsyncParsableCommand {
     /// Prints an answer; whether probes are admitted.
     private func show(_ answer: StatusAnswer) -> Bool {
         print(json ? answer.json : StatusText(answer, all: all).lines.joined(separator: "\n"))
-        return answer.status.gate.state.admits
+        return answer.status.gate.letsAskersStart
     }
 
     /// Shows the status again and again until a signal; whether probes were admitted at the end.
@@ -86,7 +86,7 @@ struct StatusCommand: AsyncParsableCommand {
                 }
             } while !Task.isCancelled
             // When nobody has answered lately, nobody has said that probes are admitted.
-            return failure == nil && last.status.gate.state.admits
+            return failure == nil && last.status.gate.letsAskersStart
         }
         await signals.first()
         loop.cancel()

@@ -62,6 +62,8 @@ struct StatusText {
     private static func meaning(_ gate: GateStatus) -> String {
         switch gate.state {
         case .open: "exporting works, probes are admitted"
+        case .degraded where gate.failClosed:
+            "exporting has failed; probes are admitted until the gate's record is closed"
         case .degraded: "exporting has failed; probes are admitted, as fail-closed is off"
         case .halted: "exporting has failed, no probe is admitted"
         case .recovering: "exporting works again, no probe is admitted yet"

@@ -25,6 +25,7 @@ const GATE = {
   halted: ["Halted", "Exporting has failed. No probe is admitted.", "M16 6h16l10 10v16l-10 10H16L6 32V16ZM18 18l12 12M30 18L18 30"],
   recovering: ["Recovering", "Exporting works again. No probe is admitted yet.", "M40 24a16 16 0 1 1-5-11.500M36 5v8h-8"],
 };
+const CLOSING = "Exporting has failed. Probes are still admitted until the gate's record is closed or runs out.";
 const ROLE = { starting: "starting", standby: "standby", takingOver: "taking over", leader: "leader" };
 const WORKER = { live: ["good", "live"], draining: ["warn", "leaving"], shunned: ["bad", "avoided"], lost: ["bad", "lost"] };
 const BREAKER = { closed: ["good", "healthy"], halfOpen: ["warn", "trying again"], open: ["bad", "down"] };
@@ -52,7 +53,7 @@ function showGate({ gate }) {
   set($("gate"), { "data-state": gate.state });
   set($("gate-mark"), { d: mark });
   say($("gate-state"), word);
-  say($("gate-meaning"), meaning);
+  say($("gate-meaning"), gate.state === "degraded" && gate.failClosed ? CLOSING : meaning);
   say($("gate-reason"), gate.reason);
   const entries = [{ term: "for", text: span(gate.sinceMilliseconds) },
     { term: "fail-closed", text: gate.failClosed ? "on" : "off" }];

@@ -227,6 +227,41 @@ import Testing
         #expect(words.isEmpty)
     }
 
+    /// The store takes nothing while exporting fails: nobody is told that no probe is admitted as long as its record admits them.
+    @Test func whatTheRecordStillAdmitsIsNotCalledHalted() {
+        let settings = ExportGateSettings(impactLevel: .high)
+        var gate = ExportGate(
+            cluster: "c", identity: "c0", term: 1, targets: ["t"], settings: settings, now: Self.at(0))
+        _ = gate.handle(.worker("a", boot: RecordKey(high: 1, low: 1), .serving), now: Self.at(0))
+        _ = gate.handle(.gateRead(nil), now: Self.at(0))
+        _ = gate.handle(.alertsRead([]), now: Self.at(0))
+        func pass(_ second: UInt64) -> [ExportGate.Effect] {
+            gate.handle(.tick(leadUntil: Self.at(1_000_000), wallMilliseconds: 0), now: Self.at(second * 1_000))
+        }
+        for second in 1...60 as ClosedRange<UInt64> {
+            _ = gate.handle(.health("a", [TargetHealth()]), now: Self.at(second * 1_000))
+            for case .writeGate(let record, _) in pass(second) where record.isOpen {
+                _ = gate.handle(.gateWritten(record.version), now: Self.at(second * 1_000))
+            }
+        }
+        #expect(GateStatus(gate, now: Self.at(60_000)).state == .open)
+        var failing = TargetHealth()
+        (failing.attempts, failing.consecutiveFailures) = (9, 9)
+        _ = gate.handle(.health("a", [failing]), now: Self.at(61_000))
+        var states: [GateStatus.State] = []
+        for second in 61...200 as ClosedRange<UInt64> {
+            for case .writeGate(let record, _) in pass(second) {
+                _ = gate.handle(.gateUnwritten(record.version), now: Self.at(second * 1_000))
+            }
+            let status = GateStatus(gate, now: Self.at(second * 1_000))
+            #expect(status.state.admits == gate.isAdmitting(now: Self.at(second * 1_000)))
+            #expect(!status.letsAskersStart || status.state == .open)
+            if status.state == .degraded { #expect(status.reason.contains("still admits")) }
+            if states.last != status.state { states.append(status.state) }
+        }
+        #expect(states == [.degraded, .halted] || states == [.open, .degraded, .halted])
+    }
+
     @Test func aStandbyReadsTheGateAsTheAPIServerDoes() {
         var settings = ExportGateSettings(impactLevel: .high)
         settings.resumeOn = .acknowledgement

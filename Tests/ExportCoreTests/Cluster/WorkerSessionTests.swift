@@ -7,9 +7,10 @@ import Testing
 @Suite struct WorkerSessionTests {
     private static func at(_ milliseconds: UInt64) -> Tick { Tick(nanoseconds: milliseconds * 1_000_000) }
 
-    private static func frame(term: UInt64, _ grants: [ShardGrant]) -> RecordsFrame {
+    private static func frame(term: UInt64, _ grants: [ShardGrant], targets: UInt32 = 1) -> RecordsFrame {
         RecordsFrame(
-            term: term, targets: 1, keys: grants.map { RecordKey(high: 1, low: UInt64($0.shard)) }, grants: grants,
+            term: term, targets: targets, keys: grants.map { RecordKey(high: 1, low: UInt64($0.shard)) },
+            grants: grants,
             lengths: grants.map { _ in 10 }, bytes: SealedBytes(Array(repeating: 0x0A, count: 10 * grants.count)))
     }
 
@@ -49,6 +50,63 @@ import Testing
         #expect(hands.claims.map(\.grant.epoch) == [2])
     }
 
+    /// Its lanes hear of what is withdrawn only later; and that the leader asks a lost claim back gives no right to it.
+    @Test func aNewLeaseFreesOnlyWhatItsSessionGranted() {
+        var bench = Bench()
+        bench.join(term: 1)
+        bench.hear(.assign(term: 1, grants: [Self.kept, Self.gone]))
+        bench.hear(.records(Self.frame(term: 1, [Self.kept, Self.gone])))
+        #expect(bench.mayStart(0..<20))
+        bench.wait(until: 700)
+        #expect(bench.core.session == nil && bench.mayStart(0..<20), "the lease outlives the session")
+        bench.wait(until: 1_500)
+        #expect(!bench.mayStart(0..<10))
+        bench.join(term: 1)
+        bench.hear(.revoke(term: 1, grants: [Self.gone]))
+        #expect(!bench.mayStart(0..<10) && !bench.mayStart(10..<20))
+        bench.hear(.assign(term: 1, grants: [ShardGrant(shard: 1, epoch: 2)]))
+        #expect(bench.core.leaseEnd.map { bench.now < $0 } ?? false)
+        #expect(bench.mayStart(0..<10) && !bench.mayStart(10..<20) && !bench.mayStart(0..<20))
+        bench.tell(.withdrawn(target: 0, [10..<20]))
+        #expect(bench.mayStart(0..<10) && !bench.core.hands.hasUnconfirmed)
+    }
+
+    /// Neither is said by a leader that keeps to the rules; the certificate of one is no reason to crash or to forget.
+    @Test func aLeaderWithATargetOfItsOwnIsLeft() {
+        var bench = Bench()
+        bench.join(term: 1, targets: ["t", "u"])
+        #expect(bench.core.session == nil && bench.faults.map(\.code) == [.targets])
+        #expect(bench.faults.first?.message.contains(" u ") ?? false)
+        bench.hear(.assign(term: 1, grants: [Self.kept]))
+        bench.hear(.records(Self.frame(term: 1, [Self.kept], targets: .max)))
+        #expect(bench.core.hands.isEmpty && bench.core.hands.shardCount == 0)
+        bench.wait(until: 500)
+        bench.join(term: 1)
+        #expect(bench.core.session != nil)
+    }
+
+    @Test func nothingIsForgottenThatTheLeaderWasNotTold() {
+        var hands = WorkerHands(targetCount: 1, windowBytes: 1_000, rows: [], nextRow: 1)
+        _ = hands.begin(SessionID(1), term: 3, order: [0])
+        hands.assign(term: 3, [Self.kept, Self.gone])
+        _ = hands.take(Self.frame(term: 3, [Self.kept, Self.gone]))
+        let rows = ([0..<10, 10..<20] as [Range<UInt64>]).flatMap { hands.settle(target: 0, [$0], dead: []) }
+        // The second one is in the ledger first, and is not told before the first one.
+        #expect(hands.committed([rows[1].number]).isEmpty)
+        #expect(hands.settled(term: 3, through: .max).isEmpty && hands.unsettledRows == 1)
+        #expect(hands.committed([rows[0].number]).count == 2)
+        #expect(hands.settled(term: 3, through: .max).count == 1 && hands.unsettledRows == 0)
+    }
+
+    @Test func whatThisSessionGrantedMayLeaveUntilItIsGivenBack() {
+        var bench = Bench()
+        bench.join(term: 1)
+        bench.hear(.assign(term: 1, grants: [Self.kept]))
+        bench.hear(.records(Self.frame(term: 1, [Self.kept])))
+        bench.hear(.revoke(term: 1, grants: [Self.kept]))
+        #expect(bench.mayStart(0..<10))
+    }
+
     /// Another process has delivered it: told after the commit, in its turn, and not taken again.
     @Test func whatWasRevivedIsARowLikeOthers() {
         var hands = WorkerHands(targetCount: 1, windowBytes: 1_000, rows: [], nextRow: 7)
@@ -72,6 +130,44 @@ import Testing
         #expect(!hands.hasRevivals(of: 0) && hands.take(Self.frame(term: 3, [Self.kept])) != nil)
     }
 
+    // MARK: Leaving
+
+    @Test func whoLeavesWaitsUntilTheLeaderHasItsRows() {
+        var bench = Bench()
+        bench.join(term: 1)
+        bench.hear(.assign(term: 1, grants: [Self.kept]))
+        bench.hear(.records(Self.frame(term: 1, [Self.kept])))
+        bench.tell(.stop(graceMilliseconds: 20_000))
+        bench.hear(.revoke(term: 1, grants: [Self.kept]))
+        let rows = bench.core.settle(target: 0, [0..<10], dead: [])
+        bench.tell(.committed(rows.map(\.number)))
+        bench.hear(.drain(term: 1, reason: ""))
+        #expect(bench.core.hands.isEmpty && bench.core.hands.shardCount == 0 && bench.exit == nil)
+        // The leader dies before it has written that down: the next one is told, and settles it.
+        bench.wait(until: 1_500)
+        #expect(bench.core.session == nil && bench.exit == nil)
+        bench.join(term: 2)
+        #expect(bench.exit == nil)
+        bench.hear(.settled(term: 2, through: rows[0].number))
+        #expect(bench.exit == true)
+    }
+
+    /// A leader without this target never speaks of it, and nobody at all speaks without one.
+    @Test func whoLeavesDoesNotWaitForWhatNobodySays() {
+        let row = WorkerHands.Row(
+            number: 1, target: 1, kind: .delivered, reason: "", keys: [RecordKey(high: 1, low: 1)], grants: [Self.kept])
+        var bench = Bench(targets: ["t", "former"], rows: [row])
+        bench.join(term: 1)
+        bench.tell(.stop(graceMilliseconds: 20_000))
+        #expect(bench.exit == true)
+        bench = Bench(targets: ["t", "former"], rows: [row])
+        bench.tell(.stop(graceMilliseconds: 3_000))
+        bench.wait(until: 2_999)
+        #expect(bench.exit == nil)
+        bench.wait(until: 3_000)
+        #expect(bench.exit == true)
+    }
+
     // MARK: Lapses and cutting off
 
     /// A worker with one target; what its machine wants done is kept.
@@ -82,12 +178,15 @@ import Testing
         var dialled: SessionID?
         var beats: [(number: UInt64, lapsed: UInt32)] = []
         var cut: [Range<UInt64>] = []
+        var faults: [PeerFault] = []
+        /// Whether nothing was in hand at the end; nil before.
+        var exit: Bool?
 
-        init() {
+        init(targets: [String] = ["t"], rows: [WorkerHands.Row] = []) {
             let settings = WorkerCore.Settings(
-                identity: "w", boot: RecordKey(high: 1, low: 1), capacity: 1, windowBytes: 1_000, targets: ["t"])
+                identity: "w", boot: RecordKey(high: 1, low: 1), capacity: 1, windowBytes: 1_000, targets: targets)
             core = WorkerCore(
-                settings, dial: CoordinatorDial(addresses: ["c"], first: 0, now: now), rows: [], nextRow: 1)
+                settings, dial: CoordinatorDial(addresses: ["c"], first: 0, now: now), rows: rows, nextRow: 1)
             tell(.timer)
         }
 
@@ -97,6 +196,8 @@ import Testing
                 case .dial(let session, _): dialled = session
                 case .heartbeat(_, _, let number, _, let lapsed): beats.append((number, lapsed))
                 case .cutOff(_, let ranges): cut += ranges
+                case .exit(let isClean): exit = isClean
+                case .close(_, let fault?): faults.append(fault)
                 default: break
                 }
             }
@@ -106,14 +207,16 @@ import Testing
             if let dialled { tell(.received(dialled, message)) }
         }
 
-        mutating func join(term: UInt64) {
+        mutating func join(term: UInt64, targets: [String] = ["t"]) {
             if let dialled { tell(.connected(dialled)) }
             hear(
                 .welcome(
                     Welcome(
                         version: 1, term: term, leader: "c", leaseMilliseconds: 1_000, shardCount: 8,
-                        releaseMilliseconds: 500, targets: ["t"], marginMilliseconds: 400)))
+                        releaseMilliseconds: 500, targets: targets, marginMilliseconds: 400)))
         }
+
+        func mayStart(_ range: Range<UInt64>) -> Bool { core.mayStart(target: 0, [range], at: now) }
 
         /// Lets time pass; timers fire when they are due.
         mutating func wait(until milliseconds: UInt64) {
