@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import os
 import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -104,8 +105,12 @@ def send(caller: Caller, requests: Sequence[bytes], threads: int, rate: float | 
 class Sender:
     """Sends from a process of its own: what it computes delays nobody's clock."""
 
-    def __init__(self) -> None:
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("forkserver"))
+    def __init__(self, processors: Set[int]) -> None:
+        """It has these processors."""
+        # A process that is forked has those of the first server of forks, whatever its parent has by now.
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("forkserver"), initializer=os.sched_setaffinity,
+                                         initargs=(0, processors))
+        self.pid = self._pool.submit(os.getpid).result()
 
     def close(self) -> None:
         """Ends the process."""
