@@ -60,6 +60,17 @@ import Testing
         #expect(round.isComplete && ended.isEmpty)
     }
 
+    /// More is to be written about it, and nobody knows to which version.
+    @Test func whatIsNotExportedNeedsItsVersion() {
+        for news in [word(failed: 1), word(delivered: 1), word(dead: 3)] {
+            var round = StatusRound(targets: both)
+            var ended: [(RecordKey, StatusRound.End)] = []
+            round.add(key(1), news, seen("5"))
+            _ = round.next(&ended)
+            #expect(round.answer(key(1), .written(version: nil)) == .written(nil) && round.isComplete)
+        }
+    }
+
     @Test func whatSaysItAlreadyIsNotAskedAbout() {
         var round = StatusRound(targets: both)
         var ended: [(RecordKey, StatusRound.End)] = []

@@ -50,6 +50,8 @@ import Testing
                 Self.gone(1), Self.gone(2), Self.gone(4),
             ])
         #expect(try Self.translate([Self.accepted("u", 10..<30, 1)]).last == Self.gone(3))
+        // Those before the stretch are not meant.
+        #expect(try Self.translate([Self.accepted("t", 10..<40, 2)]).suffix(2) == [Self.gone(2), Self.gone(4)])
         // A stretch without letters of the target.
         #expect(try Self.translate([Self.accepted("u", 0..<20, 0)]) == [])
     }

@@ -47,10 +47,11 @@ import Testing
     @Test func whatWasRevivedIsTold() async throws {
         try await Self.withLedger { ledger in
             let source = try await ledger.addSource(ClusterWorker.source)
-            let keys = (1...5).map { RecordKey(high: 0xC4A1_FBD0_0000_4000, low: 0x8000_0000_0000_0000 | $0) }
+            let keys = (1...6).map { RecordKey(high: 0xC4A1_FBD0_0000_4000, low: 0x8000_0000_0000_0000 | $0) }
             let places = keys.map(WorkerLedger.place)
-            let uids = (1...5).map { "c4a1fbd0-0000-4000-8000-00000000000\($0)" }
-            let letters: [(target: String, place: UInt64, uid: String, outcome: DeadLetterRemoval.Outcome)] = [
+            let uids = (1...6).map { "c4a1fbd0-0000-4000-8000-00000000000\($0)" }
+            typealias Letter = (target: String, place: UInt64, uid: String, outcome: DeadLetterRemoval.Outcome)
+            let letters: [Letter] = [
                 ("t0", places[0], uids[0], .delivered), ("t0", places[1], uids[1], .delivered),
                 // A target that is not configured; a record that goes by its place in a file; no uid, and none that is one.
                 ("former", places[2], uids[2], .delivered), ("t0", 4_711, uids[3], .delivered),
@@ -58,7 +59,7 @@ import Testing
                 // A person gave it up.
                 ("t0", places[4], uids[4], .discarded),
             ]
-            for (number, letter) in letters.enumerated() {
+            func deliver(_ id: Int64, _ letter: Letter) async throws {
                 try await ledger.commit([
                     .unplacedDeadLetter(
                         NewDeadLetter(
@@ -67,10 +68,11 @@ import Testing
                             bytes: [0x7B])),
                     .deadLetterRemoved(
                         DeadLetterRemoval(
-                            id: Int64(number + 1), outcome: letter.outcome, time: 2, person: "p", note: "",
+                            id: id, outcome: letter.outcome, time: 2, person: "p", note: "",
                             digest: Array(repeating: 0, count: 32))),
                 ])
             }
+            for (number, letter) in letters.enumerated() { try await deliver(Int64(number + 1), letter) }
             let leader = ClusterBench.leader()
             let bench = try await ClusterBench(ledger, leader: leader)
             await eventually("told") { leader.keys(.delivered) == Array(keys[..<2]) }
@@ -84,6 +86,9 @@ import Testing
             let last = try #require(try await ledger.toldRows().rows.last?.number)
             leader.say(.settled(term: 1, through: last))
             await eventually("forgotten") { (try? await ledger.toldRows().rows.isEmpty) == true }
+            // It goes on looking while it works.
+            try await deliver(Int64(letters.count + 1), ("t0", places[5], uids[5], .delivered))
+            await eventually("told") { leader.keys(.delivered).last == keys[5] }
             await bench.end()
         }
     }

@@ -87,6 +87,8 @@ private func shape(_ node: Node?) -> String {
             ])
         #expect(
             Set(found.map(\.first)) == [Mark(line: 1, column: 5), Mark(line: 3, column: 4), Mark(line: 1, column: 1)])
+        // What lies within is read to its end before what is around it.
+        #expect(try document("a: 1\na: {b: 1, b: 2}\n").repeatedKeys.map(\.text) == ["a", "b"])
         let many = (0..<1_000).map { "k\($0): 1\nk\($0): 1\n" }.joined()
         #expect(try document(many).repeatedKeys.count == 17)
     }

@@ -107,6 +107,11 @@ import Testing
             hands.ended(key, end, revision: isExported ? 0 : 9)
         }
         #expect(writing.round.isStopped && hands.count == 3)
+        for number in UInt64(1)...3 {
+            // A view from before all that.
+            let (_, entry, seen) = try batch(number)
+            hands.saw(entry.key, seen, entry.revision)
+        }
         let steps = write(told)
         #expect(steps.count == 1, "\(steps)")
         guard case .patch(key(3), _)? = steps.first else {

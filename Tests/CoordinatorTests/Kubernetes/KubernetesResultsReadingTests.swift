@@ -12,19 +12,27 @@ import Testing
 
     private func at(_ milliseconds: UInt64) -> Tick { Tick(nanoseconds: milliseconds * 1_000_000) }
 
-    /// One look at what is there: `outputs`, of which those are left that were not asked for.
+    /// What comes of one look at what is there: `outputs`, of which those are left that were not asked for.
+    private func events(
+        _ reading: inout KubernetesResultsReading, _ milliseconds: UInt64, isWatching: Bool, room: [Bool] = [true],
+        _ outputs: inout ArraySlice<ObjectFeed.Output>
+    ) throws -> [ResultEvent] {
+        var turn = reading.begin(
+            hasRoom: room, bytes: 1 << 20, now: at(milliseconds), unixMilliseconds: made + Int64(milliseconds))
+        while let ask = reading.next(&turn) {
+            if case .poll = ask { reading.took(outputs.popFirst(), &turn) }
+        }
+        return try reading.end(turn, ObjectFeed.Standing(failingSince: nil, isWatching: isWatching))
+    }
+
+    /// The backlog after such a look.
     private func look(
         _ reading: inout KubernetesResultsReading, _ milliseconds: UInt64, isWatching: Bool, room: [Bool] = [true],
         _ outputs: inout ArraySlice<ObjectFeed.Output>
     ) throws -> SourceBacklog {
-        let wall = made + Int64(milliseconds)
-        var turn = reading.begin(
-            hasRoom: room, bytes: 1 << 20, now: at(milliseconds), unixMilliseconds: wall)
-        while let ask = reading.next(&turn) {
-            if case .poll = ask { reading.took(outputs.popFirst(), &turn) }
-        }
-        _ = try reading.end(turn, ObjectFeed.Standing(failingSince: nil, isWatching: isWatching))
-        return reading.backlog(failing: nil, now: at(milliseconds), unixMilliseconds: wall)[0]
+        _ = try events(&reading, milliseconds, isWatching: isWatching, room: room, &outputs)
+        return reading.backlog(
+            failing: nil, now: at(milliseconds), unixMilliseconds: made + Int64(milliseconds))[0]
     }
 
     /// The same where nothing is there.
@@ -38,9 +46,12 @@ import Testing
 
     /// A reader that has listed everything, there is nothing, and whose watch was open and quiet for a while.
     private func reader(targets: [String] = ["a"]) throws -> KubernetesResultsReading {
-        var reading = KubernetesResultsReading(
-            KubernetesResultsHands(targets: targets), shardCount: 16, now: at(0))
-        let room = targets.map { _ in true }
+        try reader(KubernetesResultsHands(targets: targets))
+    }
+
+    private func reader(_ hands: KubernetesResultsHands) throws -> KubernetesResultsReading {
+        var reading = KubernetesResultsReading(hands, shardCount: 16, now: at(0))
+        let room = hands.targets.map { _ in true }
         var outputs: ArraySlice<ObjectFeed.Output> = [.restarted, .page(try page()), .listed]
         for time in stride(from: UInt64(0), through: 5_000, by: 100) {
             _ = try look(&reading, time, isWatching: time > 0, room: room, &outputs)
@@ -56,9 +67,18 @@ import Testing
             + #""spec":{"audit":{"exportStatus":"Pending"}}}"#
     }
 
-    private func page(_ numbers: UInt64...) throws -> ObjectPage {
-        let items = numbers.map { text($0) }.joined(separator: ",")
-        return try ObjectPage(Array(#"{"metadata":{"resourceVersion":"5"},"items":[\#(items)]}"#.utf8))
+    /// A result of which an attempt failed, or that was given up, and how it stands at `a` and `b`.
+    private func text(_ number: UInt64, a: String, b: String) -> String {
+        text(number).replacing(#""Pending""#, with: #""Failed""#).replacing(
+            #"{"name""#,
+            with: #"{"annotations":{"\#(KubernetesStatusText.annotation)":"{\"a\":\"\#(a)\",\"b\":\"\#(b)\"}"},"name""#)
+    }
+
+    private func page(_ numbers: UInt64...) throws -> ObjectPage { try page(numbers.map { text($0) }) }
+
+    private func page(_ items: [String]) throws -> ObjectPage {
+        try ObjectPage(
+            Array(#"{"metadata":{"resourceVersion":"5"},"items":[\#(items.joined(separator: ","))]}"#.utf8))
     }
 
     private func added(_ number: UInt64) throws -> ObjectFeed.Output {
@@ -82,6 +102,43 @@ import Testing
             _ = try look(&reading, time, isWatching: true, room: [true, false], &outputs)
         }
         #expect(outputs.isEmpty)
+    }
+
+    @Test("What is called dead and was delivered since comes once more, but not for a view from before that")
+    func revived() throws {
+        let hands = KubernetesResultsHands(targets: ["a", "b"])
+        var reading = try reader(hands)
+        var record = SoughtRecord(targets: TargetMask(0))
+        record.revived = TargetMask(0)
+        let page = try page([text(21, a: "dead", b: "delivered"), text(22, a: "delivered", b: "failed")])
+        /// Looks for both of them; to which targets which of them came.
+        func search(from time: UInt64) throws -> [RecordKey: TargetMask] {
+            reading.seek([key(21): record, key(22): record])
+            var outputs: ArraySlice<ObjectFeed.Output> = [.relisted, .page(page), .listed]
+            var came: [RecordKey: TargetMask] = [:]
+            var hasLooked = false
+            for time in stride(from: time, through: time + 1_000, by: 100) {
+                for event in try events(&reading, time, isWatching: true, room: [true, true], &outputs) {
+                    if case .page(let page) = event { came[key(page.source)] = page.targets }
+                    guard case .looked(let records) = event else { continue }
+                    hasLooked = records == [key(21): TargetMask(0), key(22): TargetMask(0)]
+                }
+            }
+            #expect(hasLooked && outputs.isEmpty)
+            return came
+        }
+        #expect(try search(from: 5_100) == [key(21): TargetMask(0)], "the other one says it already")
+        var writing = hands.writing([
+            .facts(
+                Dispatch.Facts(target: 0, kind: .delivered, reason: "", keys: [key(21)], lengths: [1]))
+        ])
+        var ended: [(RecordKey, StatusRound.End)] = []
+        while case .patch(let key, let wanted)? = writing.round.next(&ended) {
+            #expect(wanted.status.state == .exported)
+            if let end = writing.round.answer(key, .written(version: nil)) { hands.ended(key, end, revision: 0) }
+        }
+        #expect(hands.finish(writing, writing.round, now: at(6_500)).isDone && hands.count == 0)
+        #expect(try search(from: 70_000) == [:])
     }
 
     @Test("While a watch is open and tells nothing, nothing waits")

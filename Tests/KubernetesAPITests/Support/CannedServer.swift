@@ -2,13 +2,14 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// A server of plain HTTP on loopback that gives the next of its answers to each request, for what a real API server does not do
-/// when asked.
+/// A server of plain HTTP on loopback that answers as it is told, for what a real API server does not do when asked.
 final class CannedServer: Sendable {
     enum Answer: Sendable {
         case status(Int, fields: String = "", body: String = "{}")
         /// 200 for whoever brings this token, else 401.
         case token(Mutexed<String>)
+        /// 200 with this and more to come, which never does.
+        case unfinished(String)
         /// The connection ends.
         case hangUp
         /// Nothing, for so many milliseconds.
@@ -17,14 +18,25 @@ final class CannedServer: Sendable {
 
     let port: Int
     private let listener: Int32
-    private let answers: Mutex<[Answer]>
+    private let answer: @Sendable (String) -> Answer
     private let heads = Mutex<[String]>([])
 
     /// What was asked, request by request.
     var requests: [String] { heads.withLock { $0 } }
 
-    init(_ answers: [Answer]) throws {
-        self.answers = Mutex(answers)
+    /// - Parameter answers: the next of them to each request, and then the connection ends.
+    convenience init(_ answers: [Answer]) throws {
+        let rest = Mutexed(answers)
+        try self.init { _ in
+            var next = Answer.hangUp
+            rest.change { if !$0.isEmpty { next = $0.removeFirst() } }
+            return next
+        }
+    }
+
+    /// - Parameter answer: what is said to a request.
+    init(answer: @escaping @Sendable (String) -> Answer) throws {
+        self.answer = answer
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -56,12 +68,14 @@ final class CannedServer: Sendable {
         defer { close(connection) }
         while let head = Self.request(connection) {
             heads.withLock { $0.append(head) }
-            switch answers.withLock({ $0.isEmpty ? .hangUp : $0.removeFirst() }) {
+            switch answer(head) {
             case .hangUp: return
             case .silence(let milliseconds):
-                // Or until the client hangs up.
-                var hangUp = pollfd(fd: connection, events: Int16(POLLIN), revents: 0)
-                _ = unsafe poll(&hangUp, 1, Int32(milliseconds))
+                Self.wait(connection, Int32(milliseconds))
+                return
+            case .unfinished(let body):
+                Self.send(connection, "HTTP/1.1 200 X\r\n\r\n\(body)")
+                Self.wait(connection, -1)
                 return
             case .token(let token):
                 Self.answer(connection, head.contains("Bearer \(token.value)\r\n") ? 200 : 401, "", "{}")
@@ -70,10 +84,19 @@ final class CannedServer: Sendable {
         }
     }
 
+    /// Waits so many milliseconds, or until the client hangs up.
+    private static func wait(_ connection: Int32, _ milliseconds: Int32) {
+        var hangUp = pollfd(fd: connection, events: Int16(POLLIN), revents: 0)
+        _ = unsafe poll(&hangUp, 1, milliseconds)
+    }
+
     private static func answer(_ connection: Int32, _ status: Int, _ fields: String, _ body: String) {
-        let text = "HTTP/1.1 \(status) X\r\n\(fields)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        send(connection, "HTTP/1.1 \(status) X\r\n\(fields)Content-Length: \(body.utf8.count)\r\n\r\n\(body)")
+    }
+
+    private static func send(_ connection: Int32, _ text: String) {
         let bytes = Array(text.utf8)
-        _ = unsafe send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+        _ = unsafe Glibc.send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL))
     }
 
     /// Head and body of one request; nil when the client has gone.
