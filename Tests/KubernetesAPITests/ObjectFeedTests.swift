@@ -57,8 +57,8 @@ import Testing
 
         /// Since when the feed fails, once it does, and has failed three times more.
         func failing(_ isWatch: Bool) async throws -> Tick? {
-            try await until("it fails") { await feed.failingSince != nil }
-            let since = await feed.failingSince
+            try await until("it fails") { await feed.standing.failingSince != nil }
+            let since = await feed.standing.failingSince
             let before = asked(isWatch)
             try await until("it fails again") { asked(isWatch) >= before + 3 }
             return since
@@ -97,12 +97,12 @@ import Testing
 
     @Test func listsFailSinceTheFirstOfThem() async throws {
         try await withBench { bench in
-            #expect(await bench.feed.failingSince == nil)
+            #expect(await bench.feed.standing.failingSince == nil)
             #expect(await bench.told().first == "restarted")
             let since = try await bench.failing(false)
-            #expect(await bench.feed.failingSince == since)
+            #expect(await bench.feed.standing.failingSince == since)
             bench.list.change { $0 = Self.page }
-            try await bench.until("a page is there") { await bench.feed.failingSince == nil }
+            try await bench.until("a page is there") { await bench.feed.standing.failingSince == nil }
             #expect(await bench.told() == ["trouble", "page", "listed"], "failures that nobody heard of are one")
             // A watch that is asked for, and not answered, fails as little as it tells.
             try await bench.until("a watch is asked for") { bench.asked(true) > 0 }
@@ -118,9 +118,9 @@ import Testing
             let since = try await bench.failing(true)
             await bench.feed.relist()
             try await bench.hear("listed")
-            #expect(await bench.feed.failingSince == since)
+            #expect(await bench.feed.standing.failingSince == since)
             bench.watch.change { $0 = .unfinished(Self.event) }
-            try await bench.until("something is there") { await bench.feed.failingSince == nil }
+            try await bench.until("something is there") { await bench.feed.standing.failingSince == nil }
             #expect(await bench.feed.standing.isWatching)
             try await bench.hear("changes")
             #expect(await bench.feed.standing == ObjectFeed.Standing(failingSince: nil, isWatching: true))
@@ -137,9 +137,9 @@ import Testing
             await bench.feed.relist()
             let since = try await bench.failing(false)
             for _ in 0..<3 { try await bench.hear("changes") }
-            #expect(await bench.feed.failingSince == since)
+            #expect(await bench.feed.standing.failingSince == since)
             bench.list.change { $0 = Self.page }
-            try await bench.until("a page is there") { await bench.feed.failingSince == nil }
+            try await bench.until("a page is there") { await bench.feed.standing.failingSince == nil }
         }
     }
 
@@ -153,11 +153,11 @@ import Testing
             let before = bench.asked(false)
             await bench.feed.relist()
             try await bench.until("lists fail too") { bench.asked(false) >= before + 3 }
-            #expect(await bench.feed.failingSince == since)
+            #expect(await bench.feed.standing.failingSince == since)
             // One that has nothing to tell and ends in good order has not failed.
             bench.watch.change { $0 = .status(200, body: "") }
-            try await bench.until("only lists fail") { await bench.feed.failingSince != since }
-            let later = try #require(await bench.feed.failingSince)
+            try await bench.until("only lists fail") { await bench.feed.standing.failingSince != since }
+            let later = try #require(await bench.feed.standing.failingSince)
             #expect(since.map { later > $0 } == true)
         }
     }

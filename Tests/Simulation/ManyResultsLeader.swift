@@ -102,7 +102,7 @@ final class ManyResultsLeader {
         case .passed(let target): passed[target] = now
         case .looked(let records): looked += records.count
         case .settled(let source): tell([.finished(source: source)])
-        case .note: break
+        case .gone, .note: break
         }
     }
 

@@ -160,8 +160,7 @@ final class WorkerProcess: Sendable {
         }
         if isClean, unsettled > 0 {
             log.warning(
-                "worker ends before the leader has written down all that it was told; the next process with this state"
-                    + " directory tells it again",
+                "worker ends before all that it told is written down; the next process with its state tells it again",
                 metadata: ["rows": "\(unsettled)"])
         } else if isClean {
             log.info("worker ends with nothing in hand")
