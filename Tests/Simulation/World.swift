@@ -195,6 +195,8 @@ final class World {
     private func keepReviving() {
         guard plan.hasObjects, plan.hasSelector else { return }
         after(2 * World.second + mender.below(10 * World.second)) {
+            // Each may wait for the one before it to be looked for, and for a look of its own: two minutes.
+            if let healed = self.checks.healed, self.now > healed + 60 * World.second { return }
             let running = self.workers.filter { !$0.isRetired }
             let worker = running[Int(self.mender.below(UInt64(running.count)))]
             worker.reviveOne(&self.mender)
