@@ -80,4 +80,14 @@ enum Plant: String, CaseIterable {
     case tellOnlyStates
     /// As long as lists work, a watch that does not is no trouble.
     case silentWatchIsFine
+
+    /// Where the search for one that is rare begins: so many histories before were searched in vain.
+    var rareUntil: UInt64 {
+        switch self {
+        case .lateRenewalCounts: 2_040
+        case .alwaysVouched: 915
+        case .believeFormerOwners: 400
+        default: 0
+        }
+    }
 }

@@ -38,7 +38,8 @@ public struct Runner: Sendable {
         var missed: [String] = []
         let plants = Plant.allCases.filter { plant in only.map { plant.rawValue == $0 } ?? true }
         for plant in plants {
-            let outcomes = histories(seeds, plant: plant) { !$0.violations.isEmpty }
+            let near = max(seeds.lowerBound, min(plant.rareUntil, seeds.upperBound))
+            let outcomes = histories(near..<seeds.upperBound, plant: plant) { !$0.violations.isEmpty }
             if let found = outcomes.filter({ !$0.violations.isEmpty }).min(by: { $0.seed < $1.seed }) {
                 print("\(plant.rawValue): found, as in seed \(found.seed): \(found.violations[0])")
             } else {
