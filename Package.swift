@@ -184,7 +184,7 @@ let package = Package(
             name: "CoordinatorTests",
             dependencies: [
                 "Backends", "Coordinator", "ExportCore", "Formats", "KubernetesAPI", "Ledger", "Model", "PeerTransport",
-                "Protocol", "ShardWorker", "Synthetic", "Telemetry", "Threading",
+                "Protocol", "ShardWorker", "Simulation", "Synthetic", "Telemetry", "Threading",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(

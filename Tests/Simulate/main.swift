@@ -13,7 +13,7 @@ if ProcessInfo.processInfo.environment[hashing] == nil {
 }
 
 let usage = """
-    usage: simulate [--seeds N] [--from N] [--seed N] [--plants] [--plant NAME] [--scale] [--threads N]
+    usage: simulate [--seeds N] [--from N] [--seed N] [--plants] [--plant NAME] [--scale] [--feed] [--threads N]
       --seeds N    histories to run (1000)
       --from N     the first seed (1)
       --seed N     just this one, with what it did
@@ -21,13 +21,15 @@ let usage = """
       --plant NAME the same with this one alone; or one history with it: --plant NAME --seed N
       --scale      what clusters of up to 1 000 workers move, and how they are loaded, in --results N (100 000 000);
                    fails above --max-moves P (105) percent of the least and --max-load P (125) percent of the fair share
+      --feed       --results N (10 000 000) results of an API server through a leader's reader, one of two targets failing since
+                   the start; fails if one is not handed over as often as it should be, or above --max-megabytes M (200)
 
     """
 var options: [String: UInt64] = [
-    "seeds": 1_000, "from": 1, "results": 100_000_000, "max-moves": 105, "max-load": 125,
+    "seeds": 1_000, "from": 1, "results": 0, "max-moves": 105, "max-load": 125, "max-megabytes": 200,
     "threads": UInt64(ProcessInfo.processInfo.activeProcessorCount),
 ]
-var (plants, scale) = (false, false)
+var (plants, scale, feed) = (false, false, false)
 var plant: String?
 var arguments = CommandLine.arguments.dropFirst()
 while let argument = arguments.popFirst() {
@@ -38,6 +40,8 @@ while let argument = arguments.popFirst() {
         (plants, plant) = (true, value)
     } else if name == "scale" {
         scale = true
+    } else if name == "feed" {
+        feed = true
     } else if name == "seed" || options[name] != nil,
         let value = arguments.popFirst().flatMap({ UInt64($0) })
     {
@@ -47,9 +51,21 @@ while let argument = arguments.popFirst() {
         exit(argument == "--help" ? 0 : 64)
     }
 }
+let results = options["results"] ?? 0
+if feed {
+    let many = ManyResults(ManyResults.Settings(results: results > 0 ? Int(results) : 10_000_000)) { print($0) }
+    let found = many.run()
+    print(
+        "kept at most: \(found.most.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))"
+    )
+    let megabytes = found.grownKilobytes / 1_024
+    print("memory grew by \(megabytes) MB at most (goal: at most \(options["max-megabytes"] ?? 0) MB)")
+    for mistake in found.mistakes { print("wrong: \(mistake)") }
+    exit(found.mistakes.isEmpty && megabytes <= Int(options["max-megabytes"] ?? 0) ? 0 : 1)
+}
 if scale {
     let play = Scale(
-        results: options["results"] ?? 1, threads: Int(options["threads"] ?? 1),
+        results: results > 0 ? results : 100_000_000, threads: Int(options["threads"] ?? 1),
         maxMoves: Double(options["max-moves"] ?? 0) / 100, maxLoad: Double(options["max-load"] ?? 0) / 100)
     exit(play.run() ? 0 : 1)
 }

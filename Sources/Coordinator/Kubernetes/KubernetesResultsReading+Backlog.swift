@@ -1,6 +1,7 @@
 import ExportCore
 import KubernetesAPI
 package import Model
+import Synchronization
 
 /// What waits, as far as whoever reads an API server's results can tell.
 extension KubernetesResultsReading {
@@ -45,6 +46,52 @@ extension KubernetesResultsReading {
         inputs.unread = hidden
         inputs.trouble = isFailing ? lastTrouble : refused.why
         return inputs
+    }
+
+    /// Of how many results something is kept, by what it is kept for: whoever measures memory compares it with its bounds.
+    package struct Kept: Sendable, Equatable {
+        /// Not settled where they were handed.
+        package var inHand = 0
+        /// Patched of late.
+        package var overlaid = 0
+        /// Of which the writer knows where they are.
+        package var held = 0
+        /// Delivered of late.
+        package var remembered = 0
+        /// Looked for, since they were delivered after all.
+        package var strangers = 0
+        /// Whose status is not taken.
+        package var aside = 0
+        /// Looked for, since somebody tells of them.
+        package var sought = 0
+
+        /// Nothing.
+        package init() {}
+
+        /// The higher of both, for each.
+        package func highest(_ other: Kept) -> Kept {
+            var all = self
+            all.inHand = max(inHand, other.inHand)
+            all.overlaid = max(overlaid, other.overlaid)
+            all.held = max(held, other.held)
+            all.remembered = max(remembered, other.remembered)
+            all.strangers = max(strangers, other.strangers)
+            all.aside = max(aside, other.aside)
+            all.sought = max(sought, other.sought)
+            return all
+        }
+    }
+
+    /// What is kept now.
+    package var kept: Kept {
+        var kept = Kept()
+        (kept.inHand, kept.overlaid) = (feed.inHandCount, feed.overlaidCount)
+        kept.sought = soughtCount
+        hands.state.withLock { state in
+            (kept.held, kept.strangers, kept.aside) = (state.hands.count, state.strangers.count, state.detour.count)
+            kept.remembered = state.recent.count + state.former.count
+        }
+        return kept
     }
 
     // MARK: How far it is

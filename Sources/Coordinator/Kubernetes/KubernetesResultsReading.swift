@@ -93,6 +93,8 @@ package struct KubernetesResultsReading {
     /// Records that are to be looked for, in place of those before.
     package mutating func seek(_ records: [RecordKey: SoughtRecord]) { sought.wanted = records }
 
+    var soughtCount: Int { sought.wanted.count + sought.listed.count + sought.done.count }
+
     // MARK: What comes next
 
     /// Begins a turn: results of about so many bytes, for the targets with room.

@@ -46,6 +46,12 @@ public struct Dispatch: Sendable {
         public var keys: [RecordKey]
         /// How far each reaches in its source.
         public var lengths: [UInt32]
+
+        /// All parts.
+        package init(target: Int, kind: Outcomes.Kind, reason: String, keys: [RecordKey], lengths: [UInt32]) {
+            (self.target, self.kind, self.reason) = (target, kind, reason)
+            (self.keys, self.lengths) = (keys, lengths)
+        }
     }
 
     /// What is to be done.

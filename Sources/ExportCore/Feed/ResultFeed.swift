@@ -110,6 +110,9 @@ public struct ResultFeed: Sendable {
     /// Results in hand.
     public var inHandCount: Int { inHand.count }
 
+    /// Results of which patches of ours are remembered.
+    public var overlaidCount: Int { overlay.count + formerOverlay.count }
+
     /// Targets that were handed everything so far: one of them that has no room for a moment is worth a moment's wait, or
     /// everything is listed once more for it alone.
     public var patient: TargetMask {

@@ -71,8 +71,7 @@ import Testing
     private func text(_ number: UInt64, a: String, b: String) -> String {
         text(number).replacing(#""Pending""#, with: #""Failed""#).replacing(
             #"{"name""#,
-            with: #"{"annotations":{"\#(KubernetesStatusText.owner)":"\#(KubernetesStatusText.uid(key(number)))","#
-                + #""\#(KubernetesStatusText.annotation)":"{\"a\":\"\#(a)\",\"b\":\"\#(b)\"}"},"name""#)
+            with: #"{"annotations":{"\#(KubernetesStatusText.annotation)":"{\"a\":\"\#(a)\",\"b\":\"\#(b)\"}"},"name""#)
     }
 
     private func page(_ numbers: UInt64...) throws -> ObjectPage { try page(numbers.map { text($0) }) }
