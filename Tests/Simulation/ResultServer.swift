@@ -74,18 +74,15 @@ final class ResultServer {
         let seen = StatusRound.Seen(version: "", status: status(bits))
         let marks = KubernetesStatusText.marks(seen, targets: targets).replacing("\"", with: "\\\"")
         let state = seen.status.state == .pending ? "Pending" : seen.status.state == .failed ? "Failed" : "Exported"
-        let note = marks == "{}" ? "" : #","annotations":{"\#(KubernetesStatusText.annotation)":"\#(marks)"}"#
+        // Whose marks they are is said by what comes before: it differs for each object.
+        let note = marks == "{}" ? "" : #","\#(KubernetesStatusText.annotation)":"\#(marks)""#
         let detail = String(repeating: "d", count: padding)
-        return Array(#"\#(note)},"spec":{"audit":{"exportStatus":"\#(state)"},"detail":"\#(detail)"}}"#.utf8)
+        return Array(#"\#(note)}},"spec":{"audit":{"exportStatus":"\#(state)"},"detail":"\#(detail)"}}"#.utf8)
     }
 
     private func isExported(_ index: Int) -> Bool { states[index] >> 6 == ResultStatus.State.exported.rawValue }
 
-    private func text(_ index: Int, into out: inout ByteWriter) {
-        let key = Self.key(index)
-        out.append(#"{"metadata":{"name":"r-"#)
-        out.append(decimal: UInt64(index))
-        out.append(#"","namespace":"probes","uid":""#)
+    private static func uid(_ key: RecordKey, into out: inout ByteWriter) {
         for (half, dashes) in [(key.high, [8, 12]), (key.low, [0, 4])] {
             for digit in 0..<16 {
                 if dashes.contains(digit) { out.append(0x2D) }
@@ -93,9 +90,19 @@ final class ResultServer {
                 out.append(value < 10 ? 0x30 + value : 0x57 + value)
             }
         }
+    }
+
+    private func text(_ index: Int, into out: inout ByteWriter) {
+        let key = Self.key(index)
+        out.append(#"{"metadata":{"name":"r-"#)
+        out.append(decimal: UInt64(index))
+        out.append(#"","namespace":"probes","uid":""#)
+        Self.uid(key, into: &out)
         out.append(#"","resourceVersion":""#)
         out.append(decimal: UInt64(revisions[index]))
-        out.append(#"","creationTimestamp":"2026-11-27T00:00:00Z""#)
+        out.append(#"","creationTimestamp":"2026-11-27T00:00:00Z","annotations":{"\#(KubernetesStatusText.owner)":""#)
+        Self.uid(key, into: &out)
+        out.append(0x22)
         let tail = tails[Int(states[index])]
         out.append(tail.span)
     }
