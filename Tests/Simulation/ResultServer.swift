@@ -100,7 +100,9 @@ final class ResultServer {
         Self.uid(key, into: &out)
         out.append(#"","resourceVersion":""#)
         out.append(decimal: UInt64(revisions[index]))
-        out.append(#"","creationTimestamp":"2026-11-27T00:00:00Z","annotations":{"\#(KubernetesStatusText.owner)":""#)
+        out.append(#"","creationTimestamp":"2026-11-27T00:00:00Z","annotations":{""#)
+        out.append(string: KubernetesStatusText.owner)
+        out.append(#"":""#)
         Self.uid(key, into: &out)
         out.append(0x22)
         let tail = tails[Int(states[index])]
