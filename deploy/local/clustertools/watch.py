@@ -59,6 +59,13 @@ class Archive:
 
     def look(self) -> Counter[str]:
         """What is there by now."""
+        # A file that got its final name meanwhile is read under that.
+        while not self._look():
+            pass
+        return self.there
+
+    def _look(self) -> bool:
+        is_whole = True
         for path in sorted(self._directory.glob("*/*.ndjson*")):
             try:
                 with path.open("rb") as file:
@@ -66,6 +73,7 @@ class Archive:
                     file.seek(self._read.get(inode, 0))
                     data = file.read()
             except FileNotFoundError:
+                is_whole = False
                 continue
             whole = data[: data.rfind(b"\n") + 1]
             self._read[inode] = self._read.get(inode, 0) + len(whole)
@@ -74,4 +82,4 @@ class Archive:
                 self.there[uid] += 1
                 if not self._is_unaltered(line):
                     self.altered.add(uid)
-        return self.there
+        return is_whole
