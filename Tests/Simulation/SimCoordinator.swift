@@ -8,6 +8,8 @@ final class SimCoordinator: SimNode {
     private(set) var election: LeaderElection?
     private(set) var core: CoordinatorCore?
     private var links: [SessionID: SimLink] = [:]
+    /// Introductions of workers that wait to be told who leads.
+    private var held: [SessionID: Message] = [:]
     private var nextSession: UInt64 = 1
     private var rng = PRNG(seed: 0)
     private var release = ProtocolRelease.current
@@ -28,6 +30,7 @@ final class SimCoordinator: SimNode {
         release = world.plan.isMixed && world.rng.below(2) == 0 ? .next : .current
         rng = PRNG(seed: world.rng.next())
         links = [:]
+        held = [:]
         core = nil
         actsUntil = Tick(nanoseconds: 0)
         election = LeaderElection(
@@ -121,7 +124,7 @@ final class SimCoordinator: SimNode {
             }
         case .lead(let term): takeOver(term)
         case .stepDown: if world.plant != .actAfterLease { drop() }
-        case .follow: break
+        case .follow: for session in held.keys.sorted() { answer(session) }
         case .finished: crash()
         }
     }
@@ -133,6 +136,7 @@ final class SimCoordinator: SimNode {
         endResults()
         for link in links.values { link.close(fromWorker: false) }
         links = [:]
+        held = [:]
     }
 
     /// Reads what is settled, then leads.
@@ -184,6 +188,11 @@ final class SimCoordinator: SimNode {
         readAnew()
         world.checks.leads(term, self)
         world.note("\(identity) leads in term \(term)")
+        for (session, hello) in held.sorted(by: { $0.key < $1.key }) {
+            handle(.connected(session, name: links[session]?.worker.name))
+            receive(session, hello)
+        }
+        held = [:]
     }
 
     private func endResults() {
@@ -211,6 +220,7 @@ final class SimCoordinator: SimNode {
         link.coordinator.closed = {
             self.later(0) {
                 self.links[session] = nil
+                self.held[session] = nil
                 self.handle(.closed(session))
             }
         }
@@ -222,20 +232,26 @@ final class SimCoordinator: SimNode {
         if core == nil || !isLeading && world.plant != .actAfterLease {
             world.note("\(name) does not lead and was told: \(message.brief)")
             guard case .hello = message else { return }
-            let leader = election?.leader(now: tick)
-            let answer = NotLeader(
-                term: election?.highestKnownTerm ?? 0, leader: leader?.identity ?? "",
-                address: leader?.identity == identity ? "" : leader?.address ?? "")
-            link.send(.notLeader(answer), fromWorker: false)
-            links[session] = nil
-            link.close(fromWorker: false)
-            return
+            held[session] = message
+            let mustWait = isLeading || election?.isLeaderInDoubt(now: tick) ?? true
+            return mustWait ? later(2_000 * World.millisecond) { self.answer(session) } : answer(session)
         }
         if case .outcomes(let told) = message, told.kind == .failed {
             world.checks.failureTold(told, by: link.worker.name)
             if world.plant == .believeFormerOwners { believe(told) }
         }
         handle(.received(session, message))
+    }
+
+    /// Tells a worker that has waited for it who leads, if this one does not by now.
+    private func answer(_ session: SessionID) {
+        guard held.removeValue(forKey: session) != nil, let link = links.removeValue(forKey: session) else { return }
+        let leader = election?.leader(now: tick)
+        let answer = NotLeader(
+            term: election?.highestKnownTerm ?? 0, leader: leader?.identity ?? "",
+            address: leader?.identity == identity ? "" : leader?.address ?? "")
+        link.send(.notLeader(answer), fromWorker: false)
+        link.close(fromWorker: false)
     }
 
     /// Takes it as if the owner had said it.

@@ -64,6 +64,7 @@ extension ClusterCoordinator {
     private func follow(_ leader: LeaderElection.Leader?) {
         followed = leader
         leaderSince = SystemClock.now()
+        answerWaiting()
         guard let leader else { return log.notice("nobody leads") }
         log.notice(
             "following \(leader.identity)", metadata: ["term": "\(leader.term)", "address": "\(leader.address)"])
@@ -118,6 +119,7 @@ extension ClusterCoordinator {
             handle(.connected(session.id, name: session.connection.peer.identity?.name))
             if let hello = session.takeHello() { received(session, hello) }
         }
+        waiting = [:]
     }
 
     /// Throws away everything of the term.

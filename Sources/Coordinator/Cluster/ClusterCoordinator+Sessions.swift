@@ -29,9 +29,29 @@ extension ClusterCoordinator {
                 code: .unexpected, message: "\(message.name) before hello; dial again and introduce yourself")
             return refuse(session, fault)
         }
+        let now = SystemClock.now()
         // While the new leader reads what is settled, whoever comes waits for it.
-        if term != nil { return session.keep(hello: message) }
+        if term != nil || election.isLeaderInDoubt(now: now) {
+            waiting[session.id] = now.adding(milliseconds: Self.mostWaitMilliseconds)
+            return session.keep(hello: message)
+        }
         session.finish(.notLeader(notLeader))
+    }
+
+    /// How long a worker waits for who leads before it is told what is known, milliseconds. Workers ask elsewhere after 3 s
+    /// (`SessionLease.Settings.helloMilliseconds`).
+    private static let mostWaitMilliseconds: UInt64 = 2_000
+
+    /// Tells those that wait who leads, if that is known now, and those that have waited long enough in any case.
+    func answerWaiting() {
+        guard term == nil, !waiting.isEmpty else { return }
+        let now = SystemClock.now()
+        let isKnown = !election.isLeaderInDoubt(now: now)
+        for (id, end) in waiting where isKnown || end <= now {
+            waiting[id] = nil
+            guard let session = sessions[id], !session.isEnding, session.takeHello() != nil else { continue }
+            session.finish(.notLeader(notLeader))
+        }
     }
 
     private var notLeader: NotLeader {
@@ -49,6 +69,7 @@ extension ClusterCoordinator {
 
     private func ended(_ session: PeerSession) {
         sessions[session.id] = nil
+        waiting[session.id] = nil
         let why = session.reason ?? "the connection ended"
         if let worker = core?.membership.worker(of: session.id) {
             known[worker]?.reason = why

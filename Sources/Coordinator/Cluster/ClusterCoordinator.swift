@@ -29,6 +29,8 @@ public actor ClusterCoordinator {
     /// The term's leader, once what was settled before is known.
     var core: CoordinatorCore?
     var sessions: [SessionID: PeerSession] = [:]
+    /// Those that asked who leads while that was not known, and until when they are not answered.
+    var waiting: [SessionID: Tick] = [:]
     var lastSession: UInt64 = 0
     /// The lease as it was seen last.
     var leaseVersion: LeaseVersion?
@@ -141,6 +143,7 @@ public actor ClusterCoordinator {
         let now = SystemClock.now()
         refusals.flush()
         if let due = election.nextTick, now >= due { elect(.tick) }
+        answerWaiting()
         guard let term, let until = election.leading(now: now)?.until else { return }
         handle(.tick(leadUntil: until, wallMilliseconds: UInt64(clamping: SystemClock.unixMilliseconds())))
         tellChanges()

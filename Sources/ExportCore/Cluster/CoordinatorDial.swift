@@ -3,8 +3,9 @@ public import Model
 /// Decides which coordinator a worker tries next, and when.
 ///
 /// Promises:
-/// 1. All addresses are tried in turn, one at a time. After each round without success comes a pause that doubles from
-///    round to round, with full jitter above a tenth of it, so that workers which lost the same leader do not come at once.
+/// 1. All addresses are tried in turn, one at a time. Rounds without success begin apart by a pause that doubles from round to
+///    round, with full jitter above a tenth of it, so that workers which lost the same leader do not come at once. What attempts
+///    take is part of it: a standby that does not know who leads has whoever asks wait until it does.
 /// 2. A coordinator that does not lead and names another one is believed: that address is next, without a pause. But only
 ///    ``Settings/maxRedirects`` times in a row, so that two standbys which name one another are no loop, and not if it
 ///    knows an older term than the worker does.
@@ -30,6 +31,7 @@ public struct CoordinatorDial: Sendable {
     private var next: Int
     /// Tried in this round.
     private var tried = 0
+    private var roundBegan: Tick
     private var rounds = 0
     private var redirects = 0
     private var redirect: String?
@@ -45,6 +47,7 @@ public struct CoordinatorDial: Sendable {
         self.settings = settings
         next = addresses.isEmpty ? 0 : abs(first % addresses.count)
         notBefore = now
+        roundBegan = now
     }
 
     /// The address to dial now; nil if it is too early, or there is none.
@@ -55,6 +58,7 @@ public struct CoordinatorDial: Sendable {
             current = target
             return target
         }
+        if tried == 0 { roundBegan = now }
         tried += 1
         let address = addresses[next]
         next = (next + 1) % addresses.count
@@ -70,7 +74,7 @@ public struct CoordinatorDial: Sendable {
         tried = 0
         let cap = min(settings.maxMilliseconds, settings.initialMilliseconds << UInt64(min(rounds, 20)))
         rounds += 1
-        notBefore = now.adding(milliseconds: cap / 10 + rng.below(cap - cap / 10 + 1))
+        notBefore = max(now, roundBegan.adding(milliseconds: cap / 10 + rng.below(cap - cap / 10 + 1)))
     }
 
     /// The coordinator says that `address` leads; empty if it does not know who does. `isOutdated`: it knows an older term

@@ -118,6 +118,13 @@ public struct LeaderElection: Sendable {
             identity: record.holder, address: record.address, endpoint: record.endpoint, term: record.term)
     }
 
+    /// Whether nobody leads, or whoever does has let three times the retry period pass without renewing: one that is asked for the
+    /// leader had better not name it, for it is dead, or will have renewed in a moment. A standby sees a renewal within two.
+    public func isLeaderInDoubt(now: Tick) -> Bool {
+        guard leader(now: now) != nil, let sight else { return true }
+        return now >= sight.since.adding(milliseconds: 3 * settings.retryPeriod)
+    }
+
     /// When ``Event/tick`` is wanted next; nil once everything is done.
     public var nextTick: Tick? {
         guard !isFinished else { return nil }

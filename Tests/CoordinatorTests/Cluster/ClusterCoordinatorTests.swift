@@ -152,6 +152,45 @@ func until(
         await other.stop()
     }
 
+    @Test func whoeverAsksWhileNobodyLeadsWaitsForWhoWill() async throws {
+        let store = MemoryStore()
+        await store.cutLease()
+        let first = try await TestCoordinator("c0", store, records: 100)
+        let worker = try await ScriptedWorker("w0", port: first.port)
+        let impatient = try await ScriptedWorker("w1", port: first.port)
+        // Nobody is kept for longer than workers wait.
+        await until("it is told that nobody leads") { impatient.now.notLeader?.address == "" }
+        await impatient.leave()
+        await worker.leave()
+        let patient = try await ScriptedWorker("w2", port: first.port)
+        await store.mendLease()
+        await until("it is welcome where it asked") { patient.now.welcome?.term == 1 }
+        #expect(patient.now.notLeader == nil)
+        await until("records flow") { patient.now.records > 0 }
+        await patient.leave()
+        await first.stop()
+    }
+
+    @Test func whoeverWaitsIsSentToTheLeaderAsSoonAsThereIsOne() async throws {
+        let store = MemoryStore()
+        await store.usurp()
+        let standby = try await TestCoordinator("c0", store)
+        await until("it stands by") { await standby.role == .standby }
+        // More than three times the retry period without a renewal.
+        try await Task.sleep(for: .milliseconds(700))
+        let clock = ContinuousClock()
+        let asked = clock.now
+        let worker = try await ScriptedWorker("w0", port: standby.port)
+        try await Task.sleep(for: .milliseconds(300))
+        #expect(worker.now.notLeader == nil)
+        await store.usurp()
+        await until("it is told who leads") { worker.now.notLeader != nil }
+        #expect(worker.now.notLeader?.leader == "usurper/1" && worker.now.notLeader?.term == 2)
+        #expect(clock.now - asked < .seconds(2))
+        await worker.leave()
+        await standby.stop()
+    }
+
     @Test func aLeaderWithoutAStoreStepsDownAndClosesItsSessions() async throws {
         let store = MemoryStore()
         let leader = try await TestCoordinator("c0", store, lease: 3_000)

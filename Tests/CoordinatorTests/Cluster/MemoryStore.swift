@@ -18,6 +18,7 @@ actor MemoryStore: LeaseStore, GateStore, AlertStore, StatusStore {
 
     /// From here on nobody gets an answer about the lease, as if the network to the store were cut.
     func cutLease() { isDeaf = true }
+    func mendLease() { isDeaf = false }
 
     /// Another candidate takes the lease without waiting, which a broken store or a person may bring about.
     func usurp() {

@@ -131,6 +131,9 @@ import Testing
             ])
         #expect(script.machine.leader(now: script.tick(15_049))?.identity == "b/1")
         #expect(script.machine.leader(now: script.tick(15_050)) == nil)
+        // It should have been renewed twice by then.
+        #expect(!script.machine.isLeaderInDoubt(now: script.tick(6_049)))
+        #expect(script.machine.isLeaderInDoubt(now: script.tick(6_050)))
         // Renewed once: the count begins again.
         #expect(script.at(2_100, .tick) == [.read(id: 2)])
         _ = script.at(2_150, .read(id: 2, state(record("b/1", 4, 10), "v10")))

@@ -90,10 +90,13 @@ import Testing
         #expect(lease.handle(.timer, now: at(3_000), rng: &rng).last == .dial(SessionID(2), address: "a:1"))
         _ = lease.handle(.connected(SessionID(2)), now: at(3_010), rng: &rng)
         #expect(lease.nextDeadline == at(6_010))
-        // A whole round failed: a pause.
-        #expect(lease.handle(.timer, now: at(6_010), rng: &rng).last == .ended(SessionID(2)))
+        // A whole round failed, and took longer than its pause: the next begins.
+        #expect(lease.handle(.timer, now: at(6_010), rng: &rng).last == .dial(SessionID(3), address: "b:1"))
+        // This one fails at once: a pause.
+        _ = lease.handle(.closed(SessionID(3)), now: at(6_010), rng: &rng)
+        #expect(lease.handle(.closed(SessionID(4)), now: at(6_010), rng: &rng).last == .ended(SessionID(4)))
         let pause = lease.nextDeadline?.milliseconds(since: at(6_010)) ?? 0
-        #expect((10...100).contains(pause))
+        #expect((20...200).contains(pause))
         // What comes late from the old connection is nobody's.
         #expect(lease.handle(.welcome(SessionID(2), welcome(term: 9)), now: at(6_011), rng: &rng).isEmpty)
     }
@@ -138,6 +141,22 @@ import Testing
         #expect(dial.address(now: now) == "b")
         dial.failed(now: now, rng: &rng)
         #expect(dial.address(now: now) == "c")
+    }
+
+    @Test func whatARoundTakesIsPartOfItsPause() {
+        var rng = PRNG(seed: 4)
+        var dial = CoordinatorDial(addresses: ["a", "b"], first: 0, now: at(0))
+        for round in 0..<12 {
+            let began = dial.notBefore
+            #expect(dial.address(now: began) != nil)
+            dial.failed(now: began, rng: &rng)
+            // A standby keeps the worker for 2 s.
+            let later = began.adding(milliseconds: 2_000)
+            #expect(dial.address(now: began) != nil)
+            dial.redirected(to: "", isOutdated: false, now: later, rng: &rng)
+            let pause = dial.notBefore.milliseconds(since: later)
+            #expect(pause <= (round < 5 ? 0 : 1_000), "\(round)")
+        }
     }
 
     @Test func standbysThatNameOneAnotherAreNoLoop() {
