@@ -181,12 +181,9 @@ public struct Dispatch: Sendable {
     /// Milliseconds that the oldest record in hand of `target` has waited; nil if none is.
     public func oldestMilliseconds(of target: Int, now: Tick) -> UInt64? {
         let bit = UInt32(1) << UInt32(target)
-        var oldest: Tick?
-        for page in pages.all where page.open & bit != 0 {
-            if let known = oldest, known <= page.since { continue }
-            oldest = page.since
-        }
-        return oldest.map { now.milliseconds(since: $0) }
+        var oldest: UInt64?
+        for page in pages.all where page.open & bit != 0 { oldest = max(oldest ?? 0, page.age(now: now)) }
+        return oldest
     }
 
     // MARK: Shards and workers
@@ -310,12 +307,11 @@ public struct Dispatch: Sendable {
     }
 
     private mutating func add(_ page: FeedPage, now: Tick) -> UInt64 {
-        let age = page.ageMilliseconds.multipliedReportingOverflow(by: 1_000_000)
-        let began = age.overflow || age.partialValue > now.nanoseconds ? 0 : now.nanoseconds - age.partialValue
         let id = pages.append(
             WindowPage(
-                source: page.source, range: page.range, bytes: page.bytes, since: Tick(nanoseconds: began),
-                entries: page.records, remaining: Array(repeating: 0, count: targetCount)))
+                source: page.source, range: page.range, bytes: page.bytes, taken: now,
+                ageMilliseconds: page.ageMilliseconds, entries: page.records,
+                remaining: Array(repeating: 0, count: targetCount)))
         places.add(id, of: page.source, page.range)
         recordsInHand += page.records.count
         return id

@@ -98,8 +98,10 @@ struct WindowPage: Sendable {
     var source: UInt64
     var range: Range<UInt64>
     var bytes: SealedBytes
-    /// When its oldest record began to wait.
-    var since: Tick
+    /// When it was read.
+    var taken: Tick
+    /// How long its oldest record had waited by then. Not a time of its own: it may have begun before this machine did.
+    var ageMilliseconds: UInt64
     var entries: [FeedRecord]
     /// Targets that read it and have records of it to settle.
     var open: UInt32 = 0
@@ -109,6 +111,12 @@ struct WindowPage: Sendable {
     var sentCount = 0
 
     var isDone: Bool { open == 0 && sentCount == 0 }
+
+    /// Milliseconds that its oldest record has waited.
+    func age(now: Tick) -> UInt64 {
+        let (sum, isOver) = ageMilliseconds.addingReportingOverflow(now.milliseconds(since: taken))
+        return isOver ? .max : sum
+    }
 
     func isOpen(for target: Int) -> Bool { open & (1 << UInt32(target)) != 0 }
 

@@ -139,6 +139,21 @@ import Testing
         #expect(written(again.effects) == [] && dispatch.recordsInHand == 0 && dispatch.targets[1].inHand == 0)
     }
 
+    /// What has waited since before the machine began has waited as long as that.
+    @Test func agesGoBackBeyondTheMachinesBeginning() {
+        var dispatch = dispatch()
+        var old = page(1, to: both)
+        old.ageMilliseconds = 86_400_000
+        #expect(dispatch.take(old, now: Tick(nanoseconds: 2_000_000_000)).isTaken)
+        #expect(dispatch.take(page(2, to: both), now: Tick(nanoseconds: 3_000_000_000)).isTaken)
+        let now = Tick(nanoseconds: 5_000_000_000)
+        #expect(dispatch.oldestMilliseconds(of: 0, now: now) == 86_403_000)
+        old = page(3, to: TargetMask(1))
+        old.ageMilliseconds = .max
+        #expect(dispatch.take(old, now: Tick(nanoseconds: 4_000_000_000)).isTaken)
+        #expect(dispatch.oldestMilliseconds(of: 1, now: now) == .max)
+    }
+
     private func settled(_ effects: [Dispatch.Effect]) -> UInt64? {
         for case .settled(_, let row) in effects { return row }
         return nil
