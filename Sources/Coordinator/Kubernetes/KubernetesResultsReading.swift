@@ -65,7 +65,7 @@ package struct KubernetesResultsReading {
     private var searchPause: UInt64 = 60_000
     /// Records to look for, those of which the list under way tells, and those that it has told of.
     private var sought:
-        (wanted: [RecordKey: SoughtRecord], listed: [RecordKey: SoughtRecord], done: [RecordKey: TargetMask]) =
+        (wanted: [RecordKey: SoughtRecord], listed: [RecordKey: SoughtRecord], done: [RecordKey: SoughtRecord]) =
             ([:], [:], [:])
 
     /// So many records are looked for at a time.
@@ -270,8 +270,9 @@ package struct KubernetesResultsReading {
         }
         hands.forget(search.keys)
         search.keys = []
-        for key in sought.listed.keys { sought.wanted[key] = nil }
-        (sought.done, sought.listed) = (sought.listed.mapValues(\.targets), [:])
+        // More may have been told of one since the list began.
+        for (key, record) in sought.listed where sought.wanted[key] == record { sought.wanted[key] = nil }
+        (sought.done, sought.listed) = (sought.listed, [:])
     }
 
     private mutating func refuse(_ batch: ObjectBatch, _ now: Tick) {

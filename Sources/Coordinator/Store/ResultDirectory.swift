@@ -173,7 +173,7 @@ public actor ResultDirectory: ResultSource {
     }
 
     /// Files of which something is still to be read.
-    public func readable() -> ReadableSources? {
+    public func readable() async -> ReadableSources? {
         guard lookedAt != nil, unlisted == nil else { return nil }
         return ReadableSources(
             sources: Set(files.values.lazy.filter { !$0.isBroken }.map(\.source)),

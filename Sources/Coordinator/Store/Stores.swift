@@ -216,7 +216,7 @@ public enum ResultEvent: Sendable {
     /// The target was shown everything that there is.
     case passed(target: Int)
     /// These were looked for: a page came with each that is not settled at the targets, or only as given up and delivered since.
-    case looked([RecordKey: TargetMask])
+    case looked([RecordKey: SoughtRecord])
     /// Everything of a source is settled for all targets, and that is not written down.
     case settled(source: UInt64)
     /// A settled source was removed, so long ago that it need not be remembered.

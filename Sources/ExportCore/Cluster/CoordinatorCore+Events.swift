@@ -20,7 +20,7 @@ extension CoordinatorCore {
         /// The feed has shown `target` everything that there was.
         case passed(target: Int)
         /// The feed has looked for records everywhere, as ``Dispatch/sought(most:)`` has them.
-        case looked([RecordKey: TargetMask])
+        case looked([RecordKey: SoughtRecord])
         /// The feed knows of which sources pages are still to come.
         case readable(ReadableSources)
         /// A source that is settled is not there any more, and nothing of it will come.

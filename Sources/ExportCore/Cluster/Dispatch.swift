@@ -289,11 +289,17 @@ public struct Dispatch: Sendable {
         return effects + settledRows()
     }
 
-    /// These were looked for everywhere, and a page came with each that is not settled at the targets: the others are.
-    public mutating func looked(for records: [RecordKey: TargetMask]) -> [Effect] {
+    /// These were looked for everywhere, as ``sought(most:)`` had them, and a page came with each that is not settled at the targets:
+    /// the others are. Whether one that was given up was delivered after all may have been told since: then its source, which calls it
+    /// `dead`, was not asked for it, and is to be looked at once more.
+    public mutating func looked(for records: [RecordKey: SoughtRecord]) -> [Effect] {
         var late: [Facts] = []
-        for (key, mask) in records where hints[key] != nil {
-            for target in 0..<targetCount where mask.contains(target) { resolve(key, target, &late) }
+        for (key, record) in records {
+            guard let all = hints[key] else { continue }
+            for target in 0..<targetCount where record.targets.contains(target) {
+                let isRevived = all.contains { $0.target == target && $0.isRevival }
+                if !isRevived || record.revived.contains(target) { resolve(key, target, &late) }
+            }
         }
         return write(late) + settledRows()
     }

@@ -71,7 +71,8 @@ import Testing
     private func text(_ number: UInt64, a: String, b: String) -> String {
         text(number).replacing(#""Pending""#, with: #""Failed""#).replacing(
             #"{"name""#,
-            with: #"{"annotations":{"\#(KubernetesStatusText.annotation)":"{\"a\":\"\#(a)\",\"b\":\"\#(b)\"}"},"name""#)
+            with: #"{"annotations":{"\#(KubernetesStatusText.owner)":"\#(KubernetesStatusText.uid(key(number)))","#
+                + #""\#(KubernetesStatusText.annotation)":"{\"a\":\"\#(a)\",\"b\":\"\#(b)\"}"},"name""#)
     }
 
     private func page(_ numbers: UInt64...) throws -> ObjectPage { try page(numbers.map { text($0) }) }
@@ -121,7 +122,7 @@ import Testing
                 for event in try events(&reading, time, isWatching: true, room: [true, true], &outputs) {
                     if case .page(let page) = event { came[key(page.source)] = page.targets }
                     guard case .looked(let records) = event else { continue }
-                    hasLooked = records == [key(21): TargetMask(0), key(22): TargetMask(0)]
+                    hasLooked = records == [key(21): record, key(22): record]
                 }
             }
             #expect(hasLooked && outputs.isEmpty)

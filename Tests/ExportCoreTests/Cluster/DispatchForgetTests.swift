@@ -103,12 +103,11 @@ import Testing
         // One of them was not settled: its page comes, and costs its target nothing.
         let page = dispatch.take(page(2, to: TargetMask(1)), now: now)
         #expect(written(page.effects) == ["delivered 2 at 1"] && dispatch.recordsInHand == 0)
-        let all = sought.mapValues(\.targets)
-        let looked = dispatch.looked(for: all)
+        let looked = dispatch.looked(for: sought)
         #expect(written(looked) == ["delivered 1 at 1"], "it may have been given up before")
         #expect(dispatch.hints.isEmpty && settled(looked) == nil)
         #expect(settled(dispatch.written(through: 3)) == 4)
-        #expect(dispatch.looked(for: all).isEmpty && dispatch.sought(most: 9).isEmpty)
+        #expect(dispatch.looked(for: sought).isEmpty && dispatch.sought(most: 9).isEmpty)
     }
 
     /// It had been given up, and another process has delivered it: no row of it is settled before its source says so, or was
@@ -131,12 +130,29 @@ import Testing
         let page = dispatch.take(page(1, to: TargetMask(1), settled: both), now: now)
         #expect(written(page.effects) == ["delivered 1 at 1"] && dispatch.recordsInHand == 0)
         #expect(settled(dispatch.written(through: dispatch.lastWrite)) == 1)
-        let looked = dispatch.looked(for: sought.mapValues(\.targets))
+        let looked = dispatch.looked(for: sought)
         #expect(written(looked) == ["delivered 2 at 1"])
         #expect(settled(dispatch.written(through: dispatch.lastWrite)) == 2)
         // Of nothing that is settled and of which nobody says anything is a record sent.
         let again = dispatch.take(self.page(1, to: TargetMask(1), settled: both), now: now)
         #expect(written(again.effects) == [] && dispatch.recordsInHand == 0 && dispatch.targets[1].inHand == 0)
+    }
+
+    /// A list that looks for it as for one that was given up passes over it where its source says so.
+    @Test func whatIsRevivedWhileItIsLookedForIsLookedForOnceMore() {
+        var dispatch = dispatch()
+        _ = dispatch.outcomes(told(1, 1, 1, .dead), from: worker)
+        let former = dispatch.sought(most: 9)
+        #expect(former == [key(1): SoughtRecord(targets: TargetMask(1))])
+        var revival = told(2, 1, 1)
+        revival.grants = [ShardGrant(shard: 0, epoch: 0)]
+        _ = dispatch.outcomes(revival, from: worker)
+        let early = dispatch.looked(for: former)
+        #expect(written(early) == [] && settled(dispatch.written(through: dispatch.lastWrite)) != 2)
+        let sought = dispatch.sought(most: 9)
+        #expect(sought[key(1)]?.revived == TargetMask(1))
+        #expect(written(dispatch.looked(for: sought)) == ["delivered 1 at 1"])
+        #expect(settled(dispatch.written(through: dispatch.lastWrite)) == 2)
     }
 
     /// What has waited since before the machine began has waited as long as that.
