@@ -41,7 +41,7 @@ PLANT_SEEDS ?= 10000
 SIMULATION_SOURCES := $(shell find Tests/Simulation Tests/Simulate -type f 2>/dev/null)
 SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 
-.PHONY: kube-assets chart image-check help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-capacity bench-peers bench-sweep bench-coordinator bench-feed bench-kubernetes bench-micro bench-check bench-accept bench-transport clean
+.PHONY: kube-assets chart image-check help run cluster cluster-chaos test unit end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-feed simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-capacity bench-peers bench-sweep bench-coordinator bench-feed bench-kubernetes bench-micro bench-check bench-accept bench-transport clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,7 +101,7 @@ $(BINARY): .make/apt $(SWIFT_SOURCES)
 run: $(BINARY) ## Export COUNT (10000) synthetic results to HEC, Elasticsearch and a file on this machine
 	@deploy/local/demo $(BINARY) $(COUNT)
 
-test: lint unit simulate simulate-plants checkers chart end-to-end ## All tests: style, unit, simulated clusters, other parsers, the Helm chart, real sockets, TLS and kill -9
+test: lint unit simulate simulate-plants simulate-feed checkers chart end-to-end ## All tests: style, unit, simulated clusters, other parsers, the Helm chart, real sockets, TLS and kill -9
 
 lint: .venv/ready ## Formatting of the Swift, mistakes and types of the Python, as a check
 	$(SWIFT) format lint --strict --recursive Sources Tests benchmarks Package.swift
@@ -133,6 +133,9 @@ simulate-plants: $(SIMULATE) ## Planted mistakes, each of which the simulation m
 
 simulate-scale: $(SIMULATE) ## What up to 1 000 workers move and how they are loaded, in 10^8 results
 	@$(SIMULATE) --scale
+
+simulate-feed: $(SIMULATE) ## 100 000 results through a leader's reader, one target failing: each handed over once, none kept beyond its bound
+	@$(SIMULATE) --feed --results 100000
 
 bench-feed: $(SIMULATE) ## Memory of what reads 10 000 000 results of an API server, one target failing: each handed over once, with a goal
 	@$(SIMULATE) --feed

@@ -187,7 +187,7 @@ let package = Package(
             name: "CoordinatorTests",
             dependencies: [
                 "Backends", "Coordinator", "ExportCore", "Formats", "KubernetesAPI", "Ledger", "Model", "PeerTransport",
-                "Protocol", "ShardWorker", "Simulation", "Synthetic", "Telemetry", "Threading",
+                "Protocol", "ShardWorker", "Synthetic", "Telemetry", "Threading",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(

@@ -22,7 +22,8 @@ let usage = """
       --scale      what clusters of up to 1 000 workers move, and how they are loaded, in --results N (100 000 000);
                    fails above --max-moves P (105) percent of the least and --max-load P (125) percent of the fair share
       --feed       --results N (10 000 000) results of an API server through a leader's reader, one of two targets failing since
-                   the start; fails if one is not handed over as often as it should be, or above --max-megabytes M (200)
+                   the start; fails if one is not handed over as often as it should be, or above --max-megabytes M (200).
+                   Fewer than a million, but at least 100 000, are small, in small windows, and more of them refused
 
     """
 var options: [String: UInt64] = [
@@ -53,7 +54,9 @@ while let argument = arguments.popFirst() {
 }
 let results = options["results"] ?? 0
 if feed {
-    let many = ManyResults(ManyResults.Settings(results: results > 0 ? Int(results) : 10_000_000)) { print($0) }
+    let count = results > 0 ? Int(results) : 10_000_000
+    let settings = count < 1_000_000 ? ManyResults.Settings.dense(results: count) : .init(results: count)
+    let many = ManyResults(settings) { print($0) }
     let found = many.run()
     print(
         "kept at most: \(found.most.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))"

@@ -33,9 +33,22 @@ public final class ManyResults {
         public var touchesEvery = 10_007
         /// Results of which a worker tells that the other target had them before.
         public var hinted = KubernetesResultsReading.mostSought
+        /// Whether so many are refused that not all can be kept aside.
+        var fillsAside = false
 
         /// Results as they are, and a leader's own bounds.
         public init(results: Int) { self.results = results }
+
+        /// Small ones in small windows, of which more are refused than there is room for aside, so that few of them meet every bound.
+        ///
+        /// - Parameter results: at least 100 000.
+        public static func dense(results: Int) -> Settings {
+            var dense = Settings(results: results)
+            (dense.padding, dense.windowBytes, dense.settlesOfStep) = (0, 256 << 10, 2_048)
+            (dense.refusesEvery, dense.fillsAside) = (20, true)
+            (dense.touchesEvery, dense.hinted) = (101, 2_000)
+            return dense
+        }
     }
 
     /// What was found.
@@ -244,6 +257,10 @@ public final class ManyResults {
         expect(most.overlaid <= overlays && most.remembered <= overlays, "\(most.overlaid), \(most.remembered) patches")
         expect(most.strangers <= 1 << 16 && most.sought <= 2 << 16, "\(most.strangers), \(most.sought) looked for")
         expect(most.aside <= 4_096, "\(most.aside) aside")
+        // None of the bounds is kept for want of trying.
+        expect(!settings.fillsAside || most.aside == 4_096, "only \(most.aside) aside")
+        expect(most.strangers > min(settings.results / 120, 60_000), "only \(most.strangers) were looked for when revived")
+        expect(most.sought >= min(settings.hinted, settings.results / 10), "only \(most.sought) are looked for")
     }
 
     private static var residentKilobytes: Int {
