@@ -259,7 +259,8 @@ public final class ManyResults {
         expect(most.aside <= 4_096, "\(most.aside) aside")
         // None of the bounds is kept for want of trying.
         expect(!settings.fillsAside || most.aside == 4_096, "only \(most.aside) aside")
-        expect(most.strangers > min(settings.results / 120, 60_000), "only \(most.strangers) were looked for when revived")
+        let revived = min(settings.results / 120, 60_000)
+        expect(most.strangers > revived, "only \(most.strangers) were looked for that had been given up")
         expect(most.sought >= min(settings.hinted, settings.results / 10), "only \(most.sought) are looked for")
     }
 
