@@ -85,8 +85,9 @@ enum Plant: String, CaseIterable {
     var rareUntil: UInt64 {
         switch self {
         case .lateRenewalCounts: 2_040
-        case .alwaysVouched: 915
-        case .believeFormerOwners: 400
+        case .alwaysVouched: 4_200
+        case .believeFormerOwners, .resumeBeforeWithdrawal: 450
+        case .boundlessWindow: 640
         default: 0
         }
     }
