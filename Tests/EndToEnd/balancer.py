@@ -1,4 +1,4 @@
-"""A load balancer on loopback that hands each connection to the next receiver in turn, as TCP balancers do."""
+"""A load balancer on loopback: connections go to one receiver until they are dropped, and then to the next."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ class Balancer:
     """Listens until closed; also a context manager."""
 
     def __init__(self, *upstreams: int) -> None:
-        self._next = itertools.cycle(upstreams)
+        self._upstreams = itertools.cycle(upstreams)
+        self._upstream = next(self._upstreams)
+        self._drops = 0
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         self.connections = 0
@@ -40,8 +42,14 @@ class Balancer:
         self._thread.join()
 
     def drop(self) -> None:
-        """Ends every connection there is."""
+        """Ends every connection there is; the next ones go to another receiver, if there is one.
+
+        A turn for each connection would do no less, but where a client opens two after each loss, the second always meets
+        the receiver of before.
+        """
         with self._lock:
+            self._upstream = next(self._upstreams)
+            self._drops += 1
             for each in self._open:
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
@@ -54,12 +62,19 @@ class Balancer:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            with self._lock:
+                upstream, drops = self._upstream, self._drops
             try:
-                server = socket.create_connection(("127.0.0.1", next(self._next)))
+                server = socket.create_connection(("127.0.0.1", upstream))
             except OSError:
                 client.close()
                 continue
             with self._lock:
+                # Made while the others were dropped: it belongs to them.
+                if self._drops != drops:
+                    client.close()
+                    server.close()
+                    continue
                 self.connections += 1
                 self._open += [client, server]
             for source, sink in ((client, server), (server, client)):

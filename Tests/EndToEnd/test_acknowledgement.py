@@ -215,7 +215,8 @@ def test_connections_that_move_to_another_indexer(bench: Workbench, results: Cal
     """A number counts with the indexer that gave it: behind a balancer none is taken for another's."""
     sandboxes = [bench.sandbox("--acknowledge") for _ in range(2)]
     for sandbox in sandboxes:
-        sandbox.fault("hec", ackDelayMs=400)
+        # Slow enough that every loss falls among requests, however late this process sees them.
+        sandbox.fault("hec", ackDelayMs=400, latencyMs=50)
 
     def received() -> int:
         return sum(sandbox.stats("hec")["recordsReceived"] for sandbox in sandboxes)
