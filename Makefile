@@ -105,15 +105,14 @@ run: $(BINARY) ## Export COUNT (10000) synthetic results to HEC, Elasticsearch a
 	@deploy/local/demo $(BINARY) $(COUNT)
 
 # First what the others need, as many at once as wait for each other: compilers come to their last file alone.
-# End-to-end tests wait for somebody four fifths of their time: what only computes runs beside them, in the time they leave.
-# Last what real time passes in, with nothing beside it.
+# Tests of processes, sockets and real time-outs wait for somebody most of their time, and notice nothing of what computes
+# beside them in the processor time that they leave. Nothing is installed or fetched then: two cannot do that at once.
 test: ## All tests: style, unit, simulated clusters, other parsers, the Helm chart, real sockets, TLS and kill -9
 	@$(MAKE) --no-print-directory -j3 lint kube-assets prepared
-	@Tests/beside '$(MAKE) --no-print-directory end-to-end' \
-		'$(MAKE) --no-print-directory unit-computed simulate simulate-plants simulate-feed checkers chart'
-	@$(MAKE) --no-print-directory unit-timed
+	@Tests/beside '$(MAKE) --no-print-directory end-to-end' '$(MAKE) --no-print-directory unit-computed checkers chart'
+	@Tests/beside '$(MAKE) --no-print-directory unit-timed' '$(MAKE) --no-print-directory simulate simulate-plants simulate-feed'
 
-prepared: $(BINARY) $(SIMULATE) $(INSTALLED)
+prepared: $(BINARY) $(INSTALLED)
 
 lint: .venv/ready ## Formatting of the Swift, mistakes and types of the Python, as a check
 	$(SWIFT) format lint --strict --recursive Sources Tests benchmarks Package.swift
@@ -126,8 +125,8 @@ lint: .venv/ready ## Formatting of the Swift, mistakes and types of the Python, 
 format: ## Formatting, applied
 	$(SWIFT) format --in-place --recursive Sources Tests benchmarks Package.swift
 
-# Tests of sockets, threads and real time-outs: beside minutes of computing on two cores they would measure the machine, so
-# they follow all others, in streams that take about as long as each other.
+# Tests of sockets, threads and real time-outs: among others that compute for minutes on two cores they would measure the
+# machine, so they are alone in their scheduling class, in streams that take about as long as each other.
 TIMED_STREAMS := KubernetesAPITests BackendsTests|CoordinatorTests|HTTPClientTests|StatusEndpointTests \
 	PeerTransportTests|ShardWorkerTests
 SPACE := $(subst ,, )
