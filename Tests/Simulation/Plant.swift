@@ -88,6 +88,8 @@ enum Plant: String, CaseIterable {
         case .alwaysVouched: 4_200
         case .believeFormerOwners, .resumeBeforeWithdrawal: 450
         case .boundlessWindow: 640
+        case .deadAtOnce: 180
+        case .endLongListsAtGone, .noWaitAfterTakeOver: 110
         default: 0
         }
     }
