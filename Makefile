@@ -30,7 +30,7 @@ OCSF_PACKAGES := pydantic-ocsf==3.0.0 syslog-rfc5424-parser==0.3.2
 OCSF_MODELS_PACKAGES := py-ocsf-models==0.10.0
 FUZZ_CASES ?= 1000000
 COUNT ?= 10000
-# End-to-end tests wait for somebody four fifths of their time.
+# End-to-end tests wait for somebody half of their time.
 PROCESSES ?= 3
 SECONDS ?= 300
 SIMULATE := $(RELEASE_DIR)/release/simulate
