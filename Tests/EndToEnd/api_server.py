@@ -212,6 +212,17 @@ class ApiServer:
         code, document = self.admin.request("POST", place("serviceaccounts", namespace), body)
         assert code in (201, 409), document
 
+    def allows(self, account: str, verb: str, resource: str, group: str, name: str = "", namespace: str = "") -> bool:
+        """Whether a service account of the system may do this now: the server learns of new rules through its own watch.
+
+        Without a name or a namespace: with every object, everywhere.
+        """
+        asked = {"verb": verb, "resource": resource, "group": group, "name": name, "namespace": namespace}
+        spec = {"user": f"system:serviceaccount:{SYSTEM}:{account}", "resourceAttributes": asked}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return bool(self.admin.call("POST", path, body)["status"]["allowed"])
+
     def token(self, name: str, namespace: str = SYSTEM, seconds: int = 3600, bound_to: Json | None = None) -> str:
         """A new token of a service account, as the kubelet gets it for a pod (TokenRequest; at least 600 s).
 

@@ -8,8 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from api_server import SYSTEM, ApiServer, probe_result
-from kube_client import ALERTS, APPLY, RESULTS, ApiError, Json, place
+from api_server import PATIENCE, SYSTEM, ApiServer, probe_result
+from exporter import wait_until
+from kube_client import ALERTS, APPLY, GROUP, RESULTS, ApiError, Json, place
 
 
 @pytest.fixture
@@ -26,13 +27,15 @@ def make_results(server: ApiServer, results: Callable[[int], Path], count: int, 
 
 
 def bind(server: ApiServer, account: str, *verbs: str) -> None:
-    """Lets an account do this with results."""
+    """Lets an account do this with results, and waits until it may."""
     rule = {"apiGroups": ["sidereal.cloud"], "resources": [RESULTS], "verbs": list(verbs)}
     server.admin.create("clusterroles", None, {"metadata": {"name": account}, "rules": [rule]})
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account}
     subject = {"kind": "ServiceAccount", "name": account, "namespace": SYSTEM}
     binding = {"metadata": {"name": account}, "roleRef": role, "subjects": [subject]}
     server.admin.create("clusterrolebindings", None, binding)
+    for verb in verbs:
+        wait_until(lambda verb=verb: server.allows(account, verb, RESULTS, GROUP), f"{account} may {verb}", PATIENCE)  # type: ignore[misc]
 
 
 def test_it_has_siderals_resources_and_holds_objects_against_them(
