@@ -120,8 +120,8 @@ def test_outage_halts_and_a_person_opens(bench: Workbench, clusters: list[SmallC
 
 
 def test_low_impact_goes_on_probing_and_recovers_by_itself(bench: Workbench, clusters: list[SmallCluster]) -> None:
-    """Degraded is told and admits; no person is needed."""
-    cluster = SmallCluster(bench, coordinators=1, workers=1, failureThreshold=THRESHOLD)
+    """Degraded is told and admits; no person is needed. With so few shards that is told as well, once."""
+    cluster = SmallCluster(bench, coordinators=1, workers=1, settings={"shards": 3}, failureThreshold=THRESHOLD)
     clusters.append(cluster)
     cluster.values["global"]["impactLevel"] = "low"
     cluster.start_all()
@@ -133,6 +133,8 @@ def test_low_impact_goes_on_probing_and_recovers_by_itself(bench: Workbench, clu
     cluster.sandbox.fault("elasticsearch", failRate=0)
     wait_state(cluster, "open")
     assert not cluster.said("c0", "gate", to="halted") and len(cluster.alerts()) == 1
+    few = cluster.said("c0", "few shards for so many workers", workers="1", shards="3")
+    assert [line["level"] for line in few] == ["warning"]
     cluster.wait_settled()
     cluster.assert_nothing_lost_or_false()
 

@@ -297,7 +297,7 @@ final class SimCoordinator: SimNode {
         case .told(let term): elect(.told(term: term))
         case .resign: elect(.resign)
         case .broken(let why): world.checks.violate(why)
-        case .note: break
+        case .crowded, .note: break
         }
     }
 

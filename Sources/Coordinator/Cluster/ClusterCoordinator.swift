@@ -184,6 +184,10 @@ public actor ClusterCoordinator {
             elect(.told(term: term))
         case .resign: elect(.resign)
         case .broken(let what): fail("the feed of results contradicts itself, and nothing more can be sent: \(what)")
+        case .crowded(let workers):
+            log.warning(
+                "few shards for so many workers: some have more to do than others, or nothing; raise cluster.shards to four times their number, or take fewer",
+                metadata: ["workers": "\(workers)", "shards": "\(settings.shardCount)"])
         case .note(let text): log.info("\(text)")
         }
     }

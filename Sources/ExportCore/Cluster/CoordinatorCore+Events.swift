@@ -56,6 +56,8 @@ extension CoordinatorCore {
         case resign
         /// The feed gave pages that cross one another: this leader cannot go on.
         case broken(String)
+        /// So many workers share the shards, which are too few for even loads; told again when twice as many do.
+        case crowded(workers: Int)
         /// For the log.
         case note(String)
     }

@@ -71,6 +71,8 @@ public struct CoordinatorCore: Sendable {
     private(set) var unread: [Unread?]
     private let began: Tick
     private var gateWord: Bool?
+    /// How many workers were last said to be too many.
+    private var crowdTold = 0
     /// Names of workers that the gate was told of.
     private var names: [WorkerID: String] = [:]
 
@@ -79,6 +81,9 @@ public struct CoordinatorCore: Sendable {
         var boot: RecordKey
         var ability: ExportGate.Ability
     }
+
+    /// A load is a whole number of shards: with this many for each worker, the highest is at most a quarter above the fair one.
+    private static let shardsPerWorker = 4
 
     /// The leader of a term that begins.
     ///
@@ -246,6 +251,19 @@ public struct CoordinatorCore: Sendable {
         return word + run(placed, now)
             + (gate.shunned.contains { $0.worker == hello.identity }
                 ? run(table.handle(.reweigh(worker, capacity: 0), now: now), now) : [])
+            + crowd()
+    }
+
+    /// Whether there are few shards for so many workers.
+    private mutating func crowd() -> [Effect] {
+        let workers = membership.members.count
+        guard workers * Self.shardsPerWorker > table.shardCount else {
+            crowdTold = 0
+            return []
+        }
+        guard workers >= 2 * crowdTold else { return [] }
+        crowdTold = workers
+        return [.crowded(workers: workers)]
     }
 
     private mutating func run(_ effects: [ShardTable.Effect], _ now: Tick) -> [Effect] {

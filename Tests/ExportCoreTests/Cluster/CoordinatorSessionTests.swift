@@ -51,4 +51,37 @@ import Testing
         }
         #expect(said.first == "welcome")
     }
+
+    /// It is told when a load cannot be shared out evenly any more, and again at twice as many, not with each worker.
+    @Test func tooManyWorkersForTheShardsAreTold() {
+        var about = Membership.Settings(leader: "c0", term: 1, versions: 1...1, shardCount: 16, targets: ["splunk"])
+        about.timing.workerLeaseMilliseconds = 60
+        var core = CoordinatorCore(
+            .init(membership: about, isFirstTerm: true, cluster: "prod", gate: ExportGateSettings()),
+            index: SettledIndex(targetCount: 1), leadUntil: at(1_000_000), now: at(0))
+        var told: [Int] = []
+        func greet(_ workers: ClosedRange<UInt64>, _ time: UInt64) {
+            for number in workers {
+                let hello = Hello(
+                    versions: 1...1, identity: "w\(number)", boot: RecordKey(high: 1, low: number), capacity: 1,
+                    windowBytes: 1_000, term: 1, targets: ["splunk"], claims: [])
+                let session = SessionID(time * 100 + number)
+                _ = core.handle(.connected(session, name: nil), now: at(time))
+                for case .crowded(let workers) in core.handle(.received(session, .hello(hello)), now: at(time)) {
+                    told.append(workers)
+                }
+            }
+        }
+        greet(1...4, 1)
+        #expect(told == [])
+        greet(5...11, 1)
+        #expect(told == [5, 10])
+        // All are dead, and few come back before many do.
+        for time in stride(from: UInt64(10), through: 10_000, by: 10) {
+            _ = core.handle(.tick(leadUntil: at(1_000_000), wallMilliseconds: 0), now: at(time))
+        }
+        #expect(core.membership.members.isEmpty)
+        greet(1...6, 10_001)
+        #expect(told == [5, 10, 5])
+    }
 }
