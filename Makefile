@@ -47,7 +47,7 @@ SWIFT_SOURCES := $(shell find Sources Package.swift -type f 2>/dev/null)
 .PHONY: kube-assets chart image-check help run cluster cluster-chaos test prepared unit unit-computed unit-timed end-to-end checkers fuzz fuzz-coverage simulate simulate-plants simulate-feed simulate-scale lint format build release deps acceptance soak bench bench-cluster bench-capacity bench-peers bench-sweep bench-coordinator bench-feed bench-kubernetes bench-micro bench-check bench-accept bench-transport clean
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: .make/apt ## Install missing Debian packages (root or sudo)
 

@@ -108,7 +108,7 @@ let package = Package(
         .target(
             name: "Sandbox",
             dependencies: [
-                "Model", "Crypto", "Compression", "PeerTransport",
+                "Model", "Crypto", "Compression", "PeerTransport", "Threading",
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ], swiftSettings: strict),

@@ -54,6 +54,7 @@ struct TargetReader {
                 let form = EndpointReader.form(of: backend)
                 section.missing("endpoint", "is missing", hint: "expected `endpoint: \(form)`")
             }
+            checkSecretRef(backend, nil)
             return nil
         }
         do throws(AddressMistake) {
@@ -62,7 +63,7 @@ struct TargetReader {
             return endpoint
         } catch {
             section.problems.add(text.position, text.keyPath, error.message, hint: error.hint)
-            if backend == .splunk { checkSecretRef(backend, nil) }
+            checkSecretRef(backend, nil)
             return nil
         }
     }

@@ -2,6 +2,7 @@ internal import Crypto
 internal import NIOCore
 internal import NIOPosix
 internal import Synchronization
+internal import Threading
 
 /// A coordinator's side: listens for workers.
 ///
@@ -50,7 +51,8 @@ public final class PeerServer: Sendable {
             try? await group.shutdownGracefully()
             if let error = error as? PeerError { throw error }
             let place = PeerAddress.text(host: host, port: port)
-            throw PeerError(.bind, "cannot listen on \(place): \(error); choose another address or port")
+            let reason = (error as? IOError).map { systemErrorText($0.errnoCode) } ?? "\(error)"
+            throw PeerError(.bind, "cannot listen on \(place): \(reason); choose another address or port")
         }
     }
 

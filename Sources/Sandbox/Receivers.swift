@@ -4,6 +4,7 @@ internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
 internal import PeerTransport
+internal import Threading
 
 /// What stands behind the ports.
 struct Receivers {
@@ -93,7 +94,8 @@ struct Door {
             let channel = try await bootstrap.bind(host: host, port: port).get()
             return channel.localAddress?.port ?? port
         } catch {
-            throw SandboxError("cannot listen on \(host):\(port): \(error); choose another port, or 0 for a free one")
+            let reason = (error as? IOError).map { systemErrorText($0.errnoCode) } ?? "\(error)"
+            throw SandboxError("cannot listen on \(host):\(port): \(reason); choose another port, or 0 for a free one")
         }
     }
 }

@@ -8,12 +8,20 @@ struct SiderealExport: AsyncParsableCommand {
         commandName: "sidereal-export",
         abstract: "Exports every Sidereal probe result to Splunk, Elasticsearch, S3, syslog and files, and loses none.",
         discussion: """
-            Try it on this machine:
-              sidereal-export sandbox --hec-port 8088 --elasticsearch-port 9200
+            Try it on this machine, with a look-alike of Elasticsearch; in a file try.yaml
+              tls: {required: false}
+              export:
+                targets:
+                  - {name: search, backend: elasticsearch, endpoint: "http://127.0.0.1:9200"}
+            and then
+              sidereal-export sandbox --elasticsearch-port 9200 &
               sidereal-export generate --count 1000 > results.ndjson
-              sidereal-export run --config sidereal.yaml --input results.ndjson --state ./state
+              sidereal-export validate --config try.yaml --connect
+              sidereal-export run --config try.yaml --input results.ndjson --state ./state
+              kill %1
 
-            Exit codes: 0 all delivered, 2 bad configuration or input, 3 dead letters, 4 undelivered at the deadline.
+            Exit codes: 0 all delivered, 2 bad configuration or input, 3 dead letters, 4 undelivered at the deadline or when
+            it was stopped, 64 no such command, option or value. Other codes are in the help of their commands.
             """,
         version: ExporterVersion.current,
         subcommands: [

@@ -41,7 +41,7 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Write metrics there every 5 s and at the end, as Prometheus text for node_exporter's textfile collector.",
+            "Write metrics there every 5 s and at the end, as Prometheus text for node_exporter's textfile collector, which reads only names that end in .prom.",
             valueName: "file"))
     var metrics: String?
 

@@ -18,7 +18,8 @@ struct ValidateCommand: AsyncParsableCommand {
             Every mistake is reported at once, as file:line:column: key: what is wrong, with a hint how to mend it.
             Nothing is sent anywhere unless --connect asks for it. Secrets are read as files, <secrets>/<secretRef>/<key>, and never shown.
 
-            Exit codes: 0 the file is valid (and every target can be used), 2 it is not.
+            Exit codes: 0 the file is valid (and every target can be used), 2 it is not. With --json, `problems` are those of the
+            file, `connections` what trying each target brought; `valid` is true only if both are in order.
 
             Examples:
               sidereal-export validate --config values.yaml
@@ -147,7 +148,7 @@ private struct ValidationReport {
         for (index, target) in targets.enumerated() {
             let secret = target.secretRef.map { "yes (\($0))" } ?? "none needed"
             var row = [target.name, target.backend.rawValue, target.format.rawValue, target.endpoint.base, secret]
-            if let connections { row.append(connections[index].map { $0.code } ?? "ok") }
+            if let connections { row.append(connections[index].map { "failed: \($0.code)" } ?? "ok") }
             table.add(row)
         }
         return table

@@ -84,9 +84,10 @@ public final class StatusEndpoint: Sendable {
             return server.localAddress?.port ?? settings.port
         } catch {
             try? await group.shutdownGracefully()
+            let reason = (error as? IOError).map { systemErrorText($0.errnoCode) } ?? "\(error)"
             throw StatusEndpointError(
-                description: "The status endpoint cannot listen on \(settings.host):\(settings.port): \(error). Choose "
-                    + "another address or port in the configuration, or end what listens there.")
+                description: "The status endpoint cannot listen on \(settings.host):\(settings.port): \(reason). "
+                    + "Choose another address or port in the configuration, or end what listens there.")
         }
     }
 

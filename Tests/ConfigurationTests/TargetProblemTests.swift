@@ -109,6 +109,9 @@ import Testing
         try expect(
             target(["backend: splunk", "endpoint: https://a"]), at: (3, 7), "\(Self.path).secretRef",
             "is missing; the backend `splunk` needs a token", hint: "key `token`")
+        // At once with what else is missing.
+        #expect(problems(target(["backend: splunk"])).count == 2)
+        #expect(problems(target(["backend: elasticsearch"])).count == 1)
         let open = ["backend: elasticsearch", "endpoint: https://es.example.com"]
         try expect(
             target(open), at: (3, 7), "\(Self.path).secretRef", "only an Elasticsearch on this machine",

@@ -93,6 +93,11 @@ class Running:
         return self.process.poll() is None
 
     @property
+    def stdout(self) -> str:
+        """What it has said so far on standard output."""
+        return self._stdout.read_text()
+
+    @property
     def stderr(self) -> str:
         """What it has said so far on standard error."""
         return self._stderr.read_text()

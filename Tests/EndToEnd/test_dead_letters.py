@@ -149,6 +149,22 @@ def test_intake_keeps_what_is_no_result(bench: Workbench, results: Results) -> N
     assert "record" not in whole and whole["recordBase64"]
 
 
+def test_input_that_is_not_one_result_a_line(bench: Workbench, results: Results) -> None:
+    """What kubectl prints, and an object over many lines: said once how to make lines of it, and not of a bad field."""
+    items = [json.loads(line) for line in results(3).read_bytes().splitlines()]
+    config = bench.make_config([bench.file()])
+
+    def hints(name: str, text: str) -> int:
+        finished = bench.run_export(config, bench.write(name, text.encode() + b"\n"))
+        assert finished.code == DEAD_LETTERS, finished
+        return sum("jq -c '.items[]'" in line["message"] for line in finished.logs)
+
+    assert hints("list.ndjson", json.dumps({"kind": "List", "items": items})) == 1
+    assert hints("pretty.ndjson", json.dumps(items[0], indent=2)) == 1
+    items[0]["spec"]["probe"]["id"] = "x"
+    assert hints("field.ndjson", json.dumps(items[0])) == 0
+
+
 def test_the_same_run_again_does_not_hide_them(bench: Workbench, results: Results, receiver: Receiver) -> None:
     """Nothing is left to send, but not everything was delivered: said until the letters are gone."""
     source = bench.write("mixed.ndjson", results(COUNT).read_bytes() + b"no record\n")
@@ -339,6 +355,9 @@ def test_retried_once_the_receiver_is_mended(bench: Workbench, results: Results,
     assert sorted(entry["uid"] for entry in logged) == sorted(bad)
     assert archived(bench.archive) == uids(results(COUNT)), "the file had them already"
     assert retry(bench, config).summary["selected"] == 0
+    assert retry(bench, config, "--target", "splunk").code == OK
+    mistaken = letters(bench, "retry", "--config", config, "--secrets", bench.secrets, "--target", "splnk")
+    assert mistaken.code == BAD_SETUP and "is called splnk; there are splunk, file" in mistaken.stderr
     # The export goes on as if they had been delivered at once.
     again = bench.run_export(config, results(COUNT))
     assert again.code == OK, again

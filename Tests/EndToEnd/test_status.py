@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exporter import BAD_SETUP, OK
@@ -83,7 +84,9 @@ def test_tables_align_and_say_everything(program: Path, coordinators: list[Statu
     assert status(program, leader.url, "--all").stdout.count("worker-") == 30
 
 
-def test_owners_and_the_last_minutes_are_drawn(program: Path, coordinators: list[StatusPage]) -> None:
+def test_owners_and_the_last_minutes_are_drawn(
+    program: Path, coordinators: list[StatusPage], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the page shows, in signs: each shard's owner, and a quarter of an hour of each target."""
     leader = coordinators[0]
     leader.status = cluster(workers=4, gate="halted")
@@ -112,6 +115,19 @@ def test_owners_and_the_last_minutes_are_drawn(program: Path, coordinators: list
         assert ("▁▁" in rates) == (name == "search"), line
     search = next(line for line in lines[at:] if line.startswith("search"))
     assert search[waits : waits + 15].count("█") >= 1 and "216 000" in search, search
+    # Two seconds the whole time; and at another target nothing that anybody told.
+    waited = lines[at].index("oldest")
+    assert search[waited:].split() == ["█" * 15, "2.0", "s"], search
+
+    def untold(*arguments: Any) -> Json:
+        record = history(*arguments)
+        for sample in record["samples"]:
+            sample["oldestMilliseconds"][1] = None
+        return record
+
+    monkeypatch.setattr("status_page.history", untold)
+    search = next(line for line in status(program, leader.url).stdout.splitlines()[at:] if line.startswith("search"))
+    assert search[waited:].split() == ["–"], search
 
 
 def test_a_standby_is_asked_for_the_leader(program: Path, coordinators: list[StatusPage]) -> None:
@@ -162,3 +178,22 @@ def test_watch_redraws_until_stopped(program: Path, coordinators: list[StatusPag
     assert shown.startswith("\x1b[?1049h") and "\x1b[?1049l" in shown
     assert "soc-splunk" in shown
     assert all(len(line) < 300 for line in shown.splitlines())
+
+
+def test_watch_fits_the_terminal(program: Path, coordinators: list[StatusPage]) -> None:
+    """Why the gate is shut is read whole, over as many lines as it takes; what is cut off a table is marked."""
+    leader = coordinators[0]
+    leader.status = cluster(gate="halted")
+    words = [f"word{number}" for number in range(40)]
+    leader.status["gate"]["reason"] = " ".join(words) + " " + "x" * 100
+    arguments: list[str | Path] = [program, "status", "--coordinator", leader.url, "--watch"]
+    shown = at_terminal(arguments, columns=72, until="\x1b[J")[1]
+    frame = shown.split("\x1b[H")[1].split("\x1b[J")[0]
+    lines = [line.rstrip("\r").removesuffix("\x1b[K") for line in frame.split("\r\n")]
+    assert max(map(len, lines)) == 72 and any(line.endswith("…") for line in lines), lines
+    start = next(index for index, line in enumerate(lines) if "word0" in line)
+    indent = lines[start].index("word0")
+    end = next(index for index, line in enumerate(lines) if index > start and line[:indent].strip())
+    assert all(line[:indent].strip() == "" for line in lines[start + 1 : end])
+    text = " ".join(line[indent:] for line in lines[start:end])
+    assert text.split()[:40] == words and text.count("x") == 100, text

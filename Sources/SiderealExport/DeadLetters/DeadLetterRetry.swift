@@ -1,5 +1,7 @@
 import ArgumentParser
+import Configuration
 import Glibc
+import Model
 
 /// `dead-letters retry`.
 struct DeadLetterRetry: AsyncParsableCommand {
@@ -51,9 +53,17 @@ struct DeadLetterRetry: AsyncParsableCommand {
                 options: ExportRun.Options(
                     config: config, input: nil, secrets: secrets, state: place.state,
                     deadlineMilliseconds: deadline.milliseconds, metrics: metrics), console: console)
+            let names = run.configuration.targets.map(\.name)
             let summary = try await Retry(run: run, filter: letters.filter).execute()
             print(json ? summary.json : summary.text)
             if let code = summary.exitCode { throw code }
+            // It may be that of a target that is gone, of which letters are left; but there are none.
+            if let name = letters.target, summary.outcome.selected == 0, !names.contains(name) {
+                console.line(
+                    "error: --target: no target of \(config) is called \(name.printable); there are "
+                        + names.map(\.printable).joined(separator: ", "))
+                throw Exit.badSetup
+            }
         } catch let refusal as SetupRefusal {
             for line in refusal.lines { console.line(line) }
             throw Exit.badSetup

@@ -36,10 +36,9 @@ struct LetterDesk {
                 + " \(removal.person)"
         }
         let near = try reader.neighbours(of: id)
-        let hint =
-            near.isEmpty
-            ? "there are no dead letters" : "near it: \(near.map(String.init).joined(separator: " and "))"
-        return "there is no dead letter \(id); \(hint). `dead-letters list` shows them all"
+        guard !near.isEmpty else { return "there is no dead letter \(id), nor any other" }
+        let list = near.map(String.init).joined(separator: " and ")
+        return "there is no dead letter \(id); near it: \(list). `dead-letters list` shows them all"
     }
 }
 

@@ -26,6 +26,13 @@ final class RefusalLog: Refusals {
     private let stop: StopSignal
     private let deadlineMilliseconds: UInt64
     private let counter = Atomic<Int>(0)
+    private let hasHinted = Atomic<Bool>(false)
+
+    /// What is wrong with lines that are something else than a result, such as a List.
+    private static let whole = ["record", "apiVersion", "kind", "metadata"]
+    /// For whoever has such lines.
+    private static let hint =
+        "each line has to be one result: `kubectl get … -o json` gives them with `jq -c '.items[]'`, pretty-printed objects with `jq -c .`"
 
     /// - Parameter deadlineMilliseconds: how long the ledger may refuse before the run is ended.
     init(
@@ -63,6 +70,11 @@ final class RefusalLog: Refusals {
             } else {
                 log.error("\(place): \(record.error)")
             }
+        }
+        if records.contains(where: { Self.whole.contains($0.error.field) }),
+            !hasHinted.exchange(true, ordering: .relaxed)
+        {
+            if console.isTerminal { console.line(Self.hint) } else { log.notice("\(Self.hint)") }
         }
         while true {
             do throws(LedgerError) {

@@ -34,18 +34,19 @@ enum StatusCharts {
     /// Each target's rate, latency, backlog and oldest age: a sign is a minute and the most of it, the number the most of all.
     static func history(_ record: StatusHistory.Record) -> [String] {
         guard let newest = record.samples.last?.unixMilliseconds, record.samples.count > 1 else { return [] }
-        var table = Table(["last 15 minutes", "records/s", "latency", "backlog", "oldest"])
+        var table = Table(["last 15 minutes, most", "records/s", "latency", "backlog", "oldest"])
         for (index, name) in record.targets.enumerated() {
             func chart(_ value: (StatusHistory.Sample) -> Double?, _ text: (Double) -> String) -> String {
                 line(record.samples, until: newest, value, text)
             }
+            // `Double.init` by itself may mean the one that takes a bit pattern.
             table.add([
                 name, chart({ $0.recordsPerSecond.at(index) }) { Human.count(Int($0)) },
-                chart({ $0.latencyMicroseconds.at(index).map(Double.init) }) {
+                chart({ $0.latencyMicroseconds.at(index).map { Double($0) } }) {
                     Human.duration(milliseconds: UInt64($0 / 1_000))
                 },
-                chart({ $0.backlog.at(index).map(Double.init) }) { Human.count(Int($0)) },
-                chart({ $0.oldestMilliseconds.at(index).map(Double.init) }) {
+                chart({ $0.backlog.at(index).map { Double($0) } }) { Human.count(Int($0)) },
+                chart({ $0.oldestMilliseconds.at(index).map { Double($0) } }) {
                     Human.duration(milliseconds: UInt64($0))
                 },
             ])
@@ -66,7 +67,7 @@ enum StatusCharts {
             let place = minutes - 1 - Int(age)
             most[place] = max(most[place] ?? 0, value)
         }
-        let top = most.compactMap { $0 }.max() ?? 0
+        guard let top = most.compactMap({ $0 }).max() else { return String(repeating: " ", count: minutes) + " –" }
         let signs = most.map { value -> Character in
             guard let value else { return " " }
             guard top > 0, value > 0 else { return levels[0] }

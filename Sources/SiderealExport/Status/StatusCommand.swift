@@ -70,7 +70,7 @@ struct StatusCommand: AsyncParsableCommand {
             var failure: StatusFailure?
             repeat {
                 if let screen {
-                    screen.draw(StatusText(last, all: all, failure: failure).lines)
+                    screen.draw { StatusText(last, all: all, failure: failure, columns: $0).lines }
                 } else if let failure {
                     Console().line("error: \(failure.message)")
                 } else {
@@ -102,12 +102,14 @@ private struct Screen {
 
     func close() { write("\u{1B}[?1049l\u{1B}[?25h") }
 
-    /// As many of the lines as fit, each cut to the width, over what was there.
-    func draw(_ lines: [String]) {
+    /// As many of the lines for so many columns as fit, over what was there; one that is longer is cut, which a `…` says.
+    func draw(_ lines: (Int) -> [String]) {
         var size = winsize()
         let isKnown = unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_row > 1
         let (rows, columns) = isKnown ? (Int(size.ws_row), Int(size.ws_col)) : (24, 80)
-        let shown = lines.prefix(rows - 1).map { String($0.prefix(columns)) + "\u{1B}[K" }
+        let shown = lines(columns).prefix(rows - 1).map { line in
+            (line.count > columns ? line.prefix(columns - 1) + "…" : line[...]) + "\u{1B}[K"
+        }
         write("\u{1B}[H" + shown.joined(separator: "\r\n") + "\u{1B}[J")
     }
 

@@ -10,12 +10,14 @@ struct StatusText {
 
     let lines: [String]
 
-    init(_ answer: StatusAnswer, all: Bool, failure: StatusFailure? = nil) {
+    /// - Parameter columns: characters in a line, where what is too long has to be wrapped; the terminal does it, or nobody,
+    ///   without.
+    init(_ answer: StatusAnswer, all: Bool, failure: StatusFailure? = nil, columns: Int? = nil) {
         let status = answer.status
         var lines: [String] = []
         if let failure { lines += ["STALE, as of \(status.time): \(failure.message)", ""] }
         if let note = answer.note { lines += [note, ""] }
-        lines += Self.head(status)
+        lines += Self.head(status, columns ?? .max)
         if !status.targets.isEmpty { lines += [""] + Self.targets(status) }
         if let history = status.history.map(StatusCharts.history), !history.isEmpty { lines += [""] + history }
         if !status.workers.isEmpty { lines += [""] + Self.workers(status, all: all) }
@@ -23,7 +25,7 @@ struct StatusText {
         self.lines = lines.map(\.printable)
     }
 
-    private static func head(_ status: ClusterStatus) -> [String] {
+    private static func head(_ status: ClusterStatus, _ columns: Int) -> [String] {
         let gate = status.gate
         var rows: [(String, String)] = [("cluster", status.cluster.isEmpty ? "without a name" : status.cluster)]
         let leader = status.leader.map {
@@ -56,7 +58,24 @@ struct StatusText {
             }
         }
         let width = rows.map(\.0.count).max() ?? 0
-        return rows.map { $0.0 + String(repeating: " ", count: width - $0.0.count) + "  " + $0.1 }
+        return rows.flatMap { label, text in
+            wrapped(text, max(20, columns == .max ? columns : columns - width - 2)).enumerated().map { place, line in
+                (place == 0 ? label : "").padded(to: width) + "  " + line
+            }
+        }
+    }
+
+    /// The text in lines of at most so many characters, broken at spaces where there are any.
+    private static func wrapped(_ text: String, _ width: Int) -> [String] {
+        var lines: [String] = []
+        var rest = text[...]
+        while rest.count > width {
+            let most = rest.prefix(width + 1)
+            let end = most.lastIndex(of: " ").flatMap { $0 > rest.startIndex ? $0 : nil } ?? rest.prefix(width).endIndex
+            lines.append(String(rest[..<end]))
+            rest = rest[end...].drop { $0 == " " }
+        }
+        return lines + [String(rest)]
     }
 
     private static func meaning(_ gate: GateStatus) -> String {
@@ -151,4 +170,8 @@ struct StatusText {
             ? Human.duration(milliseconds: milliseconds)
             : "\(milliseconds / 3_600_000)h \(milliseconds / 60_000 % 60)m"
     }
+}
+
+extension String {
+    fileprivate func padded(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
 }
