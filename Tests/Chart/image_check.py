@@ -35,6 +35,8 @@ shift 3
 exec chroot "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$directory" "$@"
 """
 TURNS = ("first", "second")
+# Where this machine's compiler is, and who asks for packages.
+KEPT = ("PATH", "HOME", "http_proxy", "https_proxy", "no_proxy")
 
 
 class Copy:
@@ -50,7 +52,9 @@ class Copy:
     def run(self, *command: str, at: str = "/", **environment: str) -> str:
         """Runs a command in there, with its errors on ours; what it says."""
         words = ["unshare", "--mount", "bash", "-c", ENTER, "bash", str(self._lower), str(self._directory), at, *command]
-        values = os.environ | environment | {"root": str(self._directory / "root")}
+        # As clean as an engine's: the caller's TMPDIR, for one, is not in there.
+        values = {key: value for key, value in os.environ.items() if key in KEPT}
+        values |= environment | {"root": str(self._directory / "root")}
         return subprocess.run(words, env=values, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
