@@ -46,6 +46,12 @@ def test_the_program_is_small(program: Path) -> None:
         shutil.rmtree(directory)
 
 
+def test_the_program_has_nothing_that_each_build_makes_anew(image: Image) -> None:
+    """Of two builds these alone differ; `make image-check` compares the rest."""
+    listed = subprocess.run(["readelf", "-SW", image.program], check=True, capture_output=True, text=True).stdout
+    assert ".text" in listed and ".swift_modhash" not in listed and "build-id" not in listed
+
+
 def test_the_program_runs_in_there_as_nobody(image: Image) -> None:
     version = image.run("--version")
     assert version.returncode == 0 and re.fullmatch(r"\d+\.\d+\.\d+\n", version.stdout), version.stderr
