@@ -109,7 +109,8 @@ run: $(BINARY) ## Export COUNT (10000) synthetic results to HEC, Elasticsearch a
 # beside them in the processor time that they leave. Nothing is installed or fetched then: two cannot do that at once.
 test: ## All tests: style, unit, simulated clusters, other parsers, the Helm chart, real sockets, TLS and kill -9
 	@$(MAKE) --no-print-directory -j3 lint kube-assets prepared
-	@Tests/beside '$(MAKE) --no-print-directory end-to-end' '$(MAKE) --no-print-directory unit-computed checkers chart'
+	@Tests/beside '$(MAKE) --no-print-directory end-to-end' \
+		'$(MAKE) --no-print-directory -j2 --output-sync=target unit-computed checkers chart'
 	@Tests/beside '$(MAKE) --no-print-directory unit-timed' '$(MAKE) --no-print-directory simulate simulate-plants simulate-feed'
 
 prepared: $(BINARY) $(INSTALLED)

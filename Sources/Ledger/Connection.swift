@@ -2,6 +2,10 @@ internal import CSQLite
 internal import Glibc
 import Threading
 
+/// SQLite as this process uses it, to be asked for before anything else of it: a lazy global is initialized once, whatever
+/// thread comes first. False if somebody else had initialized SQLite before, which then only counts its memory.
+let isSQLitePrepared = sidereal_sqlite3_without_memory_count() == SQLITE_OK
+
 /// A value to bind.
 enum Value {
     case integer(Int64)
@@ -36,6 +40,7 @@ enum Value {
     ///
     /// - Parameter disk: name of the VFS that has it; nil for the system's files.
     init(path: String, access: Access = .full, disk: String? = nil) throws(LedgerError) {
+        _ = isSQLitePrepared
         var opened: OpaquePointer?
         let flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         let code =

@@ -2,6 +2,8 @@ import ExportCore
 import Model
 import Testing
 
+@testable import ExportCoreWorlds
+
 @Suite struct AckTrackerTests {
     private typealias Ticket = AckTracker.Ticket
 

@@ -2,6 +2,8 @@ import ExportCore
 import Model
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// A breaker with randomness of its own: a class, as expectations may not change values.
 private final class Bench {
     private(set) var breaker: Breaker

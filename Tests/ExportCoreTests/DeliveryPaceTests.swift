@@ -2,6 +2,8 @@ import ExportCore
 import Model
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// When something is sent: back-off, holds and pauses.
 @Suite struct DeliveryPaceTests {
     @Test func backOffGrowsWithFailuresAndStartsAnewAfterProgress() {

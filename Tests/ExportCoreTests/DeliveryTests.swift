@@ -2,6 +2,8 @@ import ExportCore
 import Model
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// What each verdict leads to, and the promises in the head of `Delivery`.
 @Suite struct DeliveryTests {
     @Test func acceptedBatchIsCommittedOnce() {

@@ -2,6 +2,8 @@ import ExportCore
 import Model
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// A worker that is fenced, and one that gives records back to somebody else.
 @Suite struct DeliveryWithdrawalTests {
     private func withdraw(_ bench: DeliveryBench, _ items: Range<Int>...) -> [Delivery.Effect] {

@@ -1,6 +1,8 @@
 import ExportCore
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// A simulation that finds nothing proves nothing: each of these bugs it has to find, and by the right rule.
 @Suite struct PlantedBugTests {
     @Test(arguments: PlantedBug.allCases)

@@ -3,6 +3,8 @@ import Model
 import Protocol
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// Which results go to which targets, one step at a time.
 @Suite struct ResultFeedTests {
     private let both = TargetMask(first: 2)

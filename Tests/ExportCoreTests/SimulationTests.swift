@@ -1,6 +1,8 @@
 import ExportCore
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// The conservation oracle over thousands of seeds; a failure names its seed, which repeats it.
 @Suite struct SimulationTests {
     @Test func everyRecordIsSettledOnceAndNeverFalsely() {

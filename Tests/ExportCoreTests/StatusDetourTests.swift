@@ -3,6 +3,8 @@ import Model
 import Protocol
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// Which results are put aside, and when they are tried again.
 @Suite struct StatusDetourTests {
     private let most = StatusDetour.mostFailures

@@ -2,6 +2,8 @@ import ExportCore
 import Model
 import Testing
 
+@testable import ExportCoreWorlds
+
 @Suite struct StatusHistoryTests {
     private static func status(delivered: Int, term: UInt64 = 1) -> ClusterStatus {
         var status = ClusterStatus(

@@ -2,6 +2,8 @@ import ExportCore
 import Protocol
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// What is written about results, one answer at a time, and in thousands of histories.
 @Suite struct StatusRoundTests {
     private let both = TargetMask(first: 2)

@@ -9,6 +9,7 @@ import Model
     let name: String
 
     init?(name: String) {
+        _ = isSQLitePrepared
         guard let made = unsafe crash_disk_make(name) else { return nil }
         unsafe handle = made
         self.name = name

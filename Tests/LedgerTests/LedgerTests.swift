@@ -4,6 +4,11 @@ import Testing
 @testable import Ledger
 
 @Suite struct LedgerTests {
+    @Test func nobodyUsesSQLiteBeforeItIsPrepared() async throws {
+        try await withTemporaryDirectory { try await Ledger.open(directory: $0).close() }
+        #expect(isSQLitePrepared)
+    }
+
     @Test func remembersAcrossReopening() async throws {
         try await withTemporaryDirectory { directory in
             let ledger = try await Ledger.open(directory: directory + "/a/b")

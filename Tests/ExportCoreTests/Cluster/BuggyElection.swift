@@ -1,6 +1,7 @@
 import Model
 
 @testable import ExportCore
+@testable import ExportCoreWorlds
 
 /// Mistakes that cost a cluster its one leader, or all of them. Raw value: what is to be noticed.
 enum ElectionBug: CaseIterable {

@@ -1,6 +1,8 @@
 import ExportCore
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// Who owns what and who is dead, over histories of joins, losses, drains, pauses and changes of leader.
 @Suite struct ClusterHistoryTests {
     @Test func noShardHasTwoActingOwnersAndAllAreOwnedInTheEnd() {

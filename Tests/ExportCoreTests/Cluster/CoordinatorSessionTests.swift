@@ -3,6 +3,7 @@ import Protocol
 import Testing
 
 @testable import ExportCore
+@testable import ExportCoreWorlds
 
 /// What a leader says in sessions, and in which order.
 @Suite struct CoordinatorSessionTests {

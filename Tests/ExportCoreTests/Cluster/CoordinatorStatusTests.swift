@@ -3,6 +3,8 @@ import Model
 import Protocol
 import Testing
 
+@testable import ExportCoreWorlds
+
 @Suite struct CoordinatorStatusTests {
     private static func at(_ milliseconds: UInt64) -> Tick { Tick(nanoseconds: milliseconds * 1_000_000) }
     private static let targets = ["splunk", "search"]

@@ -3,6 +3,7 @@ import Protocol
 import Testing
 
 @testable import ExportCore
+@testable import ExportCoreWorlds
 
 /// One target takes nothing for hours while the other takes everything: the leader's window and a worker's hands.
 @Suite struct DeadTargetTests {

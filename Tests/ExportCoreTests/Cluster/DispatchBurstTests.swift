@@ -3,6 +3,7 @@ import Protocol
 import Testing
 
 @testable import ExportCore
+@testable import ExportCoreWorlds
 
 /// When what was read goes to the workers: in few large frames, and never later than the feed rests.
 @Suite struct DispatchBurstTests {

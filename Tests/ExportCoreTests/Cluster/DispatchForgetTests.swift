@@ -3,6 +3,7 @@ import Protocol
 import Testing
 
 @testable import ExportCore
+@testable import ExportCoreWorlds
 
 /// Sources of one record each, which show themselves what is settled: nothing is remembered of those that are not in hand.
 @Suite struct DispatchForgetTests {

@@ -3,6 +3,7 @@ import Protocol
 import Testing
 
 @testable import ExportCore
+@testable import ExportCoreWorlds
 
 /// What workers say of records that the new leader has not read yet, and when a source is finished.
 @Suite struct DispatchHintsTests {

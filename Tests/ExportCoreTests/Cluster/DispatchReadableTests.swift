@@ -3,6 +3,7 @@ import Protocol
 import Testing
 
 @testable import ExportCore
+@testable import ExportCoreWorlds
 
 /// What workers say of records of which no page comes.
 @Suite struct DispatchReadableTests {

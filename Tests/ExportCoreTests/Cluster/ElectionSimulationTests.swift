@@ -2,6 +2,8 @@ import ExportCore
 import Model
 import Testing
 
+@testable import ExportCoreWorlds
+
 @Suite struct ElectionSimulationTests {
     /// Longest time from the end of faults to a leader: what is left of a lease by the slowest clock, the pause between
     /// two looks, and some requests, one of them unanswered.

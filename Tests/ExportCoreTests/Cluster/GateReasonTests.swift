@@ -3,6 +3,7 @@ import Protocol
 import Testing
 
 @testable import ExportCore
+@testable import ExportCoreWorlds
 
 /// What the gate says of what is wrong: all of it, from the beginning, and what is so by now.
 @Suite struct GateReasonTests {

@@ -3,6 +3,7 @@ import Protocol
 import Testing
 
 @testable import ExportCore
+@testable import ExportCoreWorlds
 
 @Suite struct GateRecordTests {
     private static func seen(

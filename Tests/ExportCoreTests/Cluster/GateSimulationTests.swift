@@ -1,6 +1,7 @@
 import Testing
 
 @testable import ExportCore
+@testable import ExportCoreWorlds
 
 /// Invariant 6 over thousands of seeds; a failure names its seed, which repeats it.
 @Suite struct GateSimulationTests {

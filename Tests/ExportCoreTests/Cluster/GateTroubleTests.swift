@@ -3,6 +3,7 @@ import Protocol
 import Testing
 
 @testable import ExportCore
+@testable import ExportCoreWorlds
 
 /// What the gate does about records and a feed that are not as they should be.
 @Suite struct GateTroubleTests {

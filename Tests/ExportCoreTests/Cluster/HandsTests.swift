@@ -3,6 +3,8 @@ import Model
 import Protocol
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// `Dispatch` and `WorkerHands` against one another and a model, in random histories.
 @Suite struct HandsTests {
     @Test(arguments: [1, 2, 3, 4])

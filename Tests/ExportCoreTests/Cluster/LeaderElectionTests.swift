@@ -2,6 +2,8 @@ import ExportCore
 import Model
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// One candidate, step by step.
 @Suite struct LeaderElectionTests {
     struct Script {

@@ -3,6 +3,8 @@ import Model
 import Protocol
 import Testing
 
+@testable import ExportCoreWorlds
+
 @Suite struct SessionLeaseTests {
     private func at(_ milliseconds: UInt64) -> Tick { Tick(nanoseconds: milliseconds * 1_000_000) }
 

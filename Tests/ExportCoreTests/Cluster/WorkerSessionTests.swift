@@ -3,6 +3,8 @@ import Model
 import Protocol
 import Testing
 
+@testable import ExportCoreWorlds
+
 /// What a worker makes of its grants when sessions change: each counts for the session in which it was given.
 @Suite struct WorkerSessionTests {
     private static func at(_ milliseconds: UInt64) -> Tick { Tick(nanoseconds: milliseconds * 1_000_000) }

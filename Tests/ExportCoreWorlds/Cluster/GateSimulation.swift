@@ -1,7 +1,6 @@
+import ExportCore
 import Model
 import Protocol
-
-@testable import ExportCore
 
 /// Leaders that come and go around a ``GateWorld``, with a gate each.
 struct GateSimulation {
@@ -227,7 +226,10 @@ struct GateSimulation {
         let before = leader.gate.state
         let event = bug?.distort(event, leader.gate) ?? event
         var effects = leader.gate.handle(event, now: tick(world.now))
-        effects = bug?.distort(effects, leader.gate, now: tick(world.now)) ?? effects
+        if let bug {
+            effects = bug.distort(
+                effects, leader.gate, term: leader.term, workers: leader.told.keys, now: tick(world.now))
+        }
         if leader.gate.state != before, !effects.contains(where: { if case .record = $0 { true } else { false } }) {
             oracle.breach("untold: \(before) became \(leader.gate.state)", world.now)
         }

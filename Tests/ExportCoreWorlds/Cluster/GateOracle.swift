@@ -1,6 +1,5 @@
+import ExportCore
 import Model
-
-@testable import ExportCore
 
 /// Invariant 6, judged from outside: it knows the world as it is and what the API server admits, and nothing of how the
 /// gate decides.

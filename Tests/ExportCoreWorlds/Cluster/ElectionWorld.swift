@@ -1,6 +1,5 @@
+import ExportCore
 import Model
-
-@testable import ExportCore
 
 /// What stands for election in an ``ElectionWorld``: the machine, or one with a bug.
 protocol Contender {

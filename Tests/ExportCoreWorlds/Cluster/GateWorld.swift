@@ -1,7 +1,6 @@
+import ExportCore
 import Model
 import Protocol
-
-@testable import ExportCore
 
 /// What the gate looks at, as it really is: receivers, workers with their records, the store, the alerts, the API server.
 /// Times are milliseconds.

@@ -1,7 +1,6 @@
+import ExportCore
 import Model
 import Protocol
-
-@testable import ExportCore
 
 /// A gate with a store that answers at once, workers that send when told, and a clock of its own.
 struct GateBench {

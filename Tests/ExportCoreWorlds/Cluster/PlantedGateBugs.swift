@@ -1,7 +1,6 @@
+import ExportCore
 import Model
 import Protocol
-
-@testable import ExportCore
 
 /// Mistakes that the simulation has to find, each by the rule that its raw value names.
 enum PlantedGateBug: String, CaseIterable {
@@ -117,21 +116,26 @@ enum PlantedGateBug: String, CaseIterable {
         return other
     }
 
-    func distort(_ effects: [ExportGate.Effect], _ gate: ExportGate, now: Tick) -> [ExportGate.Effect] {
+    /// - Parameters:
+    ///   - term: the gate's.
+    ///   - workers: the names of those that the gate was told of.
+    func distort(
+        _ effects: [ExportGate.Effect], _ gate: ExportGate, term: UInt64, workers: some Sequence<String>, now: Tick
+    ) -> [ExportGate.Effect] {
+        var record = GateRecord(
+            version: GateRecord.Version(term: term, sequence: 0), holder: "eager", durationSeconds: 9, state: .open,
+            reason: "", since: 0)
         switch self {
         case .renewsBeforeItKnows where gate.state == .unknown && effects.contains(.readGate):
-            let record = GateRecord(
-                version: GateRecord.Version(term: gate.term, sequence: 0), holder: "eager", durationSeconds: 9,
-                state: .open, reason: "", since: 0)
             return effects + [.writeGate(record, before: now.adding(milliseconds: 1_000))]
         case .neverShuns, .blamesTheTarget:
             return effects.filter { if case .shun = $0 { false } else { true } }
-        case .shunsAnybody where gate.state == .open && gate.suspects.isEmpty:
-            return effects + gate.members.keys.sorted().prefix(1).map { .shun(worker: $0, target: "t0", reason: "") }
+        case .shunsAnybody where gate.state == .open && gate.shunned.isEmpty:
+            return effects + workers.sorted().prefix(1).map { .shun(worker: $0, target: "t0", reason: "") }
         case .neverCloses where gate.state == .halted && now.nanoseconds % 2_000_000_000 == 0:
-            var record = gate.wanted
             record.version.sequence = now.nanoseconds / 1_000_000
-            record.holder = "eager"
+            record.state = .halted
+            record.episode = gate.episode
             return effects + [.writeGate(record, before: now.adding(milliseconds: 1_000))]
         case .staysSilent:
             return effects.filter { if case .record = $0 { false } else { true } }
