@@ -40,6 +40,10 @@ public final class HTTPStream: Sendable {
 
     deinit { core.cancel() }
 
+    /// Until the next call of ``next()``, what comes is left where it is: whoever means to wait for more of it spares the thread
+    /// that moves it a wake-up for each piece. At most one piece of libcurl's is taken from the connection meanwhile.
+    public func hold() { core.hold() }
+
     /// What has come since the last call, waiting for it if there is nothing; nil at the end of the body.
     ///
     /// Cancelling the task ends the stream; its connection is closed.
@@ -64,6 +68,8 @@ final class StreamCore: Sendable {
         var waiting: [UInt8] = []
         /// The loop was told that there is no room, and has not been told otherwise.
         var isPaused = false
+        /// There is none until the reader comes back.
+        var isHeld = false
         var end: Result<Void, HTTPFailure>?
     }
 
@@ -92,7 +98,7 @@ final class StreamCore: Sendable {
     /// Takes a piece in; false if there is no room, and then nothing of it was taken. Only for the loop.
     func offer(_ piece: UnsafeRawBufferPointer) -> Bool {
         let (taken, waiter) = state.withLock { state -> (Bool, CheckedContinuation<Piece, Never>?) in
-            guard state.waiting.count < bounds.window else {
+            guard state.waiting.count < bounds.window, !state.isHeld else {
                 state.isPaused = true
                 return (false, nil)
             }
@@ -116,14 +122,21 @@ final class StreamCore: Sendable {
         if let waiter { hand(to: waiter) }
     }
 
+    /// There is no room until the next ``take(_:)``.
+    func hold() { state.withLock { $0.isHeld = true } }
+
     /// Answers with what there is, or keeps `continuation` until something comes.
     func take(_ continuation: CheckedContinuation<Piece, Never>) {
-        let mayAnswer = state.withLock { state in
+        let (mayAnswer, resumes) = state.withLock { state -> (Bool, Bool) in
             precondition(state.waiter == nil, "a stream has one reader at a time")
-            if !state.waiting.isEmpty || state.end != nil { return true }
+            state.isHeld = false
+            if !state.waiting.isEmpty || state.end != nil { return (true, false) }
             state.waiter = continuation
-            return false
+            // What was held is all there is.
+            defer { state.isPaused = false }
+            return (false, state.isPaused)
         }
+        if resumes { mailbox.resume(id) }
         if mayAnswer { hand(to: continuation) }
     }
 

@@ -66,13 +66,19 @@ final class Transfer {
     /// The reader of a stream has room again.
     func resumed(now: Tick) { heardAt = now }
 
-    /// For how long nothing has come of a stream's body, if that is longer than it may be; nil if not.
-    func stall(now: Tick) -> UInt64? {
+    /// When nothing has come of a stream's body for longer than it may be, if nothing comes until then; nil for a stream without
+    /// that bound, one whose reader has no room, and everything else.
+    var stallsAt: Tick? {
         guard let stream = submission.stream, headerComplete, stream.bounds.silence > 0, !stream.isPaused else {
             return nil
         }
-        let silence = now.milliseconds(since: heardAt)
-        return silence >= stream.bounds.silence ? silence : nil
+        return heardAt.adding(milliseconds: stream.bounds.silence)
+    }
+
+    /// For how long nothing has come of a stream's body, if that is longer than it may be; nil if not.
+    func stall(now: Tick) -> UInt64? {
+        guard let due = stallsAt, now >= due else { return nil }
+        return now.milliseconds(since: heardAt)
     }
 
     /// Takes one line of a header, its end included. False ends the transfer.

@@ -23,6 +23,8 @@ final class TransferLoop {
     private var mayAdmit = false
 
     private static let sweepMilliseconds: UInt64 = 250
+    /// The same where nothing can have waited too long before that: all that is under way are streams that flow.
+    private static let longSweepMilliseconds: UInt64 = 5_000
     /// libcurl keeps the total time itself; this is for the case that it does not come to it.
     private static let backstopMilliseconds: UInt64 = 2_000
 
@@ -66,7 +68,7 @@ final class TransferLoop {
 
     private func pollMilliseconds() -> Int32 {
         guard !active.isEmpty || !waiting.isEmpty else { return 60_000 }
-        return Int32(min(nextSweep.milliseconds(since: SystemClock.now()) + 1, TransferLoop.sweepMilliseconds))
+        return Int32(min(nextSweep.milliseconds(since: SystemClock.now()) + 1, TransferLoop.longSweepMilliseconds))
     }
 
     /// Starts what there are connections for, oldest first; a host at its limit does not hold up the others.
@@ -116,6 +118,11 @@ final class TransferLoop {
         }
         active[easy.key] = transfer
         activePerHost[submission.checked.authority, default: 0] += 1
+        sweepSoon()
+    }
+
+    private func sweepSoon() {
+        nextSweep = min(nextSweep, SystemClock.now().adding(milliseconds: TransferLoop.sweepMilliseconds))
     }
 
     /// Takes the transfer out of libcurl, which then no longer touches its body, and answers.
@@ -155,6 +162,7 @@ final class TransferLoop {
     private func resume(_ id: UInt64) {
         guard let transfer = active.values.first(where: { $0.submission.id == id }) else { return }
         transfer.resumed(now: SystemClock.now())
+        sweepSoon()
         let code = transfer.easy.unpause()
         if code != CURLE_OK { finish(transfer, transfer.outcome(code)) }
     }
@@ -162,21 +170,25 @@ final class TransferLoop {
     /// Ends what has waited too long by the bounds that libcurl does not know.
     private func sweep(now: Tick) {
         guard now >= nextSweep, !active.isEmpty || !waiting.isEmpty else { return }
-        nextSweep = now.adding(milliseconds: TransferLoop.sweepMilliseconds)
+        nextSweep = now.adding(milliseconds: TransferLoop.longSweepMilliseconds)
         for transfer in Array(active.values) {
             let timeouts = transfer.request.timeouts
+            let end = transfer.submission.submittedAt.adding(milliseconds: timeouts.total)
+                .adding(milliseconds: TransferLoop.backstopMilliseconds)
             if transfer.isSilent(now: now) {
                 finish(transfer, .failure(transfer.submission.checked.silent(transfer)))
             } else if let silence = transfer.stall(now: now) {
                 finish(
                     transfer, .failure(transfer.submission.checked.stalled(transfer, milliseconds: silence)))
-            } else if now
-                >= transfer.submission.submittedAt.adding(milliseconds: timeouts.total)
-                .adding(milliseconds: TransferLoop.backstopMilliseconds)
-            {
+            } else if now >= end {
                 finish(transfer, transfer.outcome(CURLE_OPERATION_TIMEDOUT))
-            } else if transfer.attempts > 0, !transfer.answered {
-                nextSweep = min(nextSweep, transfer.progressAt.adding(milliseconds: max(1, timeouts.firstByte)))
+            } else if let due = transfer.stallsAt {
+                nextSweep = min(nextSweep, due, end)
+            } else {
+                sweepSoon()
+                if transfer.attempts > 0, !transfer.answered {
+                    nextSweep = min(nextSweep, transfer.progressAt.adding(milliseconds: max(1, timeouts.firstByte)))
+                }
             }
         }
         var kept: [Submission] = []

@@ -18,6 +18,8 @@ struct GenerateCommand: AsyncParsableCommand {
               sidereal-export generate --count 500000 --seed 7 --output results.ndjson
               sidereal-export generate --count 3 | sidereal-export encode --format cef
               sidereal-export generate --count 60000 --rate 1000 | sidereal-export run --config F --input -
+
+            Exit codes: 0 written, or whoever reads has seen enough; 1 the file cannot be written.
             """)
 
     /// Records are collected to this many bytes before they are written.

@@ -93,6 +93,54 @@ import Testing
         }
     }
 
+    /// A reader that gathers gets fewer pieces, and every byte of them, in order.
+    @Test func whatIsHeldComesLater() async throws {
+        let chunks = (0..<300).map { Array("chunk \($0);".utf8) }
+        try await withServer({ connection in
+            while connection.nextRequest() != nil {
+                connection.send(Self.chunked)
+                for chunk in chunks {
+                    connection.send(Self.chunk(chunk))
+                    usleep(2_000)
+                }
+                connection.send("0\r\n\r\n")
+            }
+        }) { server, client in
+            let stream = try await client.stream(request(.get, server.url()))
+            var (body, pieces): ([UInt8], Int) = ([], 0)
+            while let piece = try await stream.next() {
+                body += piece
+                pieces += 1
+                stream.hold()
+                try await Task.sleep(for: .milliseconds(30))
+            }
+            #expect(body == chunks.flatMap { $0 })
+            #expect(pieces < chunks.count / 2, "\(pieces)")
+        }
+    }
+
+    /// What ended or broke meanwhile is told to whoever comes back.
+    @Test(arguments: [true, false]) func streamsEndWhileTheyAreHeld(inOrder: Bool) async throws {
+        try await withServer({ connection in
+            while connection.nextRequest() != nil {
+                connection.send(Self.chunked)
+                connection.send(Self.chunk(Array("first".utf8)))
+                usleep(50_000)
+                connection.send(Self.chunk(Array("second".utf8)))
+                guard inOrder else { return }
+                connection.send("0\r\n\r\n")
+            }
+        }) { server, client in
+            let stream = try await client.stream(request(.get, server.url()))
+            #expect(try await stream.next() == Array("first".utf8))
+            stream.hold()
+            try await Task.sleep(for: .milliseconds(200))
+            let rest = await Self.rest(stream)
+            #expect(rest.body == Array("second".utf8))
+            #expect((rest.failure == nil) == inOrder, "\(String(describing: rest.failure))")
+        }
+    }
+
     @Test func cutBodyFailsBehindItsLastPiece() async throws {
         try await withServer({ connection in
             guard let (head, _) = connection.nextRequest() else { return }

@@ -50,6 +50,40 @@ import Testing
         }
     }
 
+    /// Each patch under way has a connection, and the next one goes over the one that was used last.
+    @Test func patchesKeepTheirConnections() async throws {
+        let answers = [CannedServer.Answer](repeating: .status(200), count: 40)
+        try await withServer(answers, concurrency: 4) { server, client in
+            for _ in 0..<8 { #expect(await patch(client) == nil) }
+            #expect(server.connections == 1)
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<32 { group.addTask { #expect(await patch(client) == nil) } }
+            }
+            #expect(server.requests.count == 40)
+            #expect((1...4).contains(server.connections), "\(server.connections)")
+        }
+    }
+
+    /// What one patch over a silent connection is denied, the next one has.
+    @Test func silentConnectionsOfPatchesAreLeft() async throws {
+        try await withServer([.status(200), .silence(10_000), .status(200)]) { server, client in
+            #expect(await patch(client) == nil)
+            let lost = await patch(client, milliseconds: 500)
+            #expect(lost?.kind == .noAnswer && lost?.mayHaveHappened == true)
+            #expect(await patch(client) == nil)
+            #expect(server.connections == 2)
+        }
+    }
+
+    @Test func nothingIsSentAfterTheEnd() async throws {
+        try await withServer([.status(200), .status(200)]) { server, client in
+            await client.shutdown()
+            #expect(await patch(client)?.mayHaveHappened == false)
+            #expect(await patch(client)?.mayHaveHappened == false)
+            #expect(server.connections == 0)
+        }
+    }
+
     @Test func throttlingIsWaitedOut() async throws {
         try await withServer([
             .status(429, fields: "Retry-After: 1\r\n"), .status(429, fields: "Retry-After: 1\r\n"), .status(200),

@@ -21,6 +21,7 @@ extension ClusterCoordinator {
             case .finished: break
             }
         }
+        hurry()
     }
 
     private func readLease(_ id: UInt64) async {

@@ -33,6 +33,7 @@ extension ClusterCoordinator {
         // While the new leader reads what is settled, whoever comes waits for it.
         if term != nil || election.isLeaderInDoubt(now: now) {
             waiting[session.id] = now.adding(milliseconds: Self.mostWaitMilliseconds)
+            hurry()
             return session.keep(hello: message)
         }
         session.finish(.notLeader(notLeader))

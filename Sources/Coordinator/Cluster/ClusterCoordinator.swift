@@ -63,6 +63,8 @@ public actor ClusterCoordinator {
     var lonelyTerms = 0
     var isStopping = false
     var failure: String?
+    /// What the next beat waits for.
+    private var resting: (task: Task<Void, Never>, until: Tick)?
 
     /// A coordinator that has not begun.
     ///
@@ -98,7 +100,7 @@ public actor ClusterCoordinator {
         let teller = Task { await self.tellEvents() }
         elect(.tick)
         while election.nextTick != nil {
-            try? await Task.sleep(for: .milliseconds(pause()))
+            await rest()
             beat()
         }
         endTerm("the process ends")
@@ -130,9 +132,27 @@ public actor ClusterCoordinator {
 
     // MARK: Time
 
+    /// Until the next beat, or until ``hurry()`` finds that it comes too late.
+    private func rest() async {
+        let milliseconds = pause()
+        let rest = Task { _ = try? await Task.sleep(for: .milliseconds(milliseconds)) }
+        resting = (rest, SystemClock.now().adding(milliseconds: UInt64(milliseconds)))
+        await rest.value
+        resting = nil
+    }
+
+    /// Something has changed that the next beat may be wanted for before its time.
+    func hurry() {
+        guard let resting else { return }
+        let wanted = SystemClock.now().adding(milliseconds: UInt64(pause()))
+        if election.nextTick == nil || wanted < resting.until { resting.task.cancel() }
+    }
+
     private func pause() -> Int64 {
         let now = SystemClock.now()
-        var next = now.adding(milliseconds: settings.beatMilliseconds)
+        // Whoever stands by and owes nobody an answer has nothing to do between its looks at the lease.
+        let isBusy = term != nil || !waiting.isEmpty
+        var next = now.adding(milliseconds: isBusy ? settings.beatMilliseconds : 1_000)
         if let due = election.nextTick { next = min(next, due) }
         if let due = core?.nextDeadline { next = min(next, due) }
         let nanoseconds = next.nanoseconds > now.nanoseconds ? next.nanoseconds - now.nanoseconds : 0

@@ -191,14 +191,21 @@ package final class KubernetesResultsHands: Sendable {
         state.withLock { state in
             let lost = (count: state.lost.count, age: state.lost.oldest?.age(time) ?? 0)
             var all = targets.map { _ in lost }
-            for (key, hand) in state.hands where !hand.isLost {
-                var mask = hand.unwritten.bits
-                if mask == 0, hand.isToComplete || state.detour.isAside(key) { mask = self.mask.bits }
+            // By index: an iterator copies each, with its names.
+            for index in state.hands.indices where !state.hands.values[index].isLost {
+                var mask = state.hands.values[index].unwritten.bits
+                if mask == 0,
+                    state.hands.values[index].isToComplete || state.detour.isAside(state.hands.keys[index])
+                {
+                    mask = self.mask.bits
+                }
+                guard mask != 0 else { continue }
+                let age = state.hands.values[index].age(time)
                 while mask != 0 {
                     let target = mask.trailingZeroBitCount
                     mask &= mask - 1
                     all[target].count += 1
-                    all[target].age = max(all[target].age, hand.age(time))
+                    all[target].age = max(all[target].age, age)
                 }
             }
             return all

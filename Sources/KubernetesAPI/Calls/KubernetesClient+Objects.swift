@@ -84,6 +84,9 @@ public actor WatchStream {
         self.stream = stream
     }
 
+    /// Until the next call of ``next()``, what comes is left where it is.
+    nonisolated func hold() { stream.hold() }
+
     /// What comes next, waiting for it; nil when the server has ended the watch, as it does when its time is over.
     public func next() async throws(APIFailure) -> WatchPiece? {
         while true {

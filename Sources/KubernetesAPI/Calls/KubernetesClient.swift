@@ -7,7 +7,8 @@ import Threading
 ///
 /// Promises:
 /// 1. At most `concurrency` calls are under way, and two more if they are urgent; they share few connections (one, where the
-///    server speaks HTTP/2), but for patches that are not urgent (``APICall/goesAlone``). What comes beyond waits here, in order, and for a credential, both no longer than the call may take.
+///    server speaks HTTP/2), but for patches that are not urgent (``APICall/goesAlone``). What comes beyond waits here, in order,
+///    and for a credential, both no longer than the call may take.
 /// 2. 429 is obeyed: the call waits as long as the server says, as long as its time lasts. Nothing else is sent again, except
 ///    once with a fresh credential when one was refused.
 /// 3. An error says whether the server may have done what it was asked for (``APIFailure/mayHaveHappened``); false is certain.
@@ -17,7 +18,7 @@ public final class KubernetesClient: Sendable {
     /// Where and as whom.
     public let access: ClusterAccess
     private let route: Route
-    private let patches: Route
+    private let patches: LoneConnections
     private let streams: HTTPClient
     private let turnstile: Turnstile
     private let credentials: Credentials
@@ -34,15 +35,12 @@ public final class KubernetesClient: Sendable {
         self.access = access
         // Many requests that wait for one another in the server are what priority and fairness cuts off first.
         let places = min(max(concurrency, 1), 64)
-        func connections(_ most: Int) -> Route {
-            Route {
-                HTTPClient(
-                    maxConnections: most, maxConnectionsPerHost: most, environment: environment,
-                    approvedOnly: approvedOnly)
-            }
+        @Sendable func connections(_ most: Int) -> HTTPClient {
+            HTTPClient(
+                maxConnections: most, maxConnectionsPerHost: most, environment: environment, approvedOnly: approvedOnly)
         }
-        // Apart: that patches are answered says nothing of the connection that a lease goes over.
-        (route, patches) = (connections(places + 2), connections(places))
+        route = Route { connections(places + 2) }
+        patches = LoneConnections { connections(1) }
         streams = HTTPClient(
             maxConnections: 8, maxConnectionsPerHost: 8, environment: environment, approvedOnly: approvedOnly)
         turnstile = Turnstile(places: places, reserved: 2)
@@ -81,7 +79,7 @@ public final class KubernetesClient: Sendable {
             request.timeouts = Self.timeouts(try Self.left(effort, call, before: "there was a credential for it"))
             let response: HTTPResponse
             do throws(HTTPFailure) {
-                response = try await (call.goesAlone ? patches : route).send(request)
+                response = try await (call.goesAlone ? patches.send(request) : route.send(request))
             } catch {
                 throw APIVerdict.failure(call, error)
             }

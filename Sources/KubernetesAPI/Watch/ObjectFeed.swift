@@ -219,7 +219,7 @@ public actor ObjectFeed {
     }
 
     /// A piece of a watch takes several wake-ups, however small it is: after a small one, what comes is gathered for so long.
-    private static let gatherMilliseconds = 20
+    private static let gatherMilliseconds = 100
     private static let smallBytes = 64 << 10
 
     /// Reads a watch to its end; nil if that came in good order.
@@ -238,6 +238,7 @@ public actor ObjectFeed {
                 }
                 if let status { return APIVerdict.failure(quest.call, status) }
                 if piece.batch.bytes.count < Self.smallBytes {
+                    stream.hold()
                     try? await Task.sleep(for: .milliseconds(Self.gatherMilliseconds))
                 }
             }

@@ -20,9 +20,12 @@ final class CannedServer: Sendable {
     private let listener: Int32
     private let answer: @Sendable (String) -> Answer
     private let heads = Mutex<[String]>([])
+    private let accepted = Mutex(0)
 
     /// What was asked, request by request.
     var requests: [String] { heads.withLock { $0 } }
+    /// How many connections came.
+    var connections: Int { accepted.withLock { $0 } }
 
     /// - Parameter answers: the next of them to each request, and then the connection ends.
     convenience init(_ answers: [Answer]) throws {
@@ -57,6 +60,7 @@ final class CannedServer: Sendable {
             while true {
                 let connection = accept(listener, nil, nil)
                 guard connection >= 0 else { return }
+                accepted.withLock { $0 += 1 }
                 Thread { [self] in serve(connection) }.start()
             }
         }.start()
