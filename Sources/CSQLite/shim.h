@@ -11,8 +11,8 @@ static inline int sidereal_sqlite3_bind_blob(sqlite3_stmt *statement, int index,
     return sqlite3_bind_blob(statement, index, bytes, length, SQLITE_TRANSIENT);
 }
 
-// SQLite's count of the memory that it has, behind one mutex for all threads, taken twice for each allocation. Nobody reads
-// it here, and its own manual has it turned off for speed (sqlite.org/c3ref/c_config_covering_index_scan.html,
-// SQLITE_CONFIG_MEMSTATUS). Of no effect once SQLite has been initialized.
+// Turns off SQLite's count of the memory that it has, which stands behind one mutex for all threads, taken twice for each
+// allocation. Nobody reads it here, and SQLite's manual recommends to go without (sqlite.org/compile.html,
+// SQLITE_DEFAULT_MEMSTATUS). Of no effect once SQLite has been initialized.
 static inline int sidereal_sqlite3_without_memory_count(void) { return sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); }
 #endif
