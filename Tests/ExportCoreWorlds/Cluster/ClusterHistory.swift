@@ -97,7 +97,7 @@ struct ClusterHistory {
     var rng: PRNG
     let bug: ClusterBug?
     var now = Tick(nanoseconds: 1_000_000_000)
-    var queue = EventQueue<Happening>()
+    var queue = EventQueue<Tick, Happening>()
     var nodes: [WorkerNode] = []
     var links: [Link] = []
     var leader: Leader?
@@ -266,41 +266,4 @@ struct ClusterHistory {
         if until > now { queue.push(happening, at: until) }
         return until > now
     }
-}
-
-/// Events by time; those of one time in the order in which they came.
-struct EventQueue<Element> {
-    private var heap: [(at: Tick, order: Int, element: Element)] = []
-    private var count = 0
-
-    var first: Tick? { heap.first?.at }
-
-    mutating func push(_ element: Element, at: Tick) {
-        heap.append((at, count, element))
-        count += 1
-        var child = heap.count - 1
-        while child > 0, isBefore(child, (child - 1) / 2) {
-            heap.swapAt(child, (child - 1) / 2)
-            child = (child - 1) / 2
-        }
-    }
-
-    mutating func pop(notAfter now: Tick) -> Element? {
-        guard let top = heap.first, top.at <= now else { return nil }
-        heap.swapAt(0, heap.count - 1)
-        heap.removeLast()
-        var parent = 0
-        while true {
-            var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && isBefore(child, least) {
-                least = child
-            }
-            if least == parent { break }
-            heap.swapAt(parent, least)
-            parent = least
-        }
-        return top.element
-    }
-
-    private func isBefore(_ a: Int, _ b: Int) -> Bool { (heap[a].at, heap[a].order) < (heap[b].at, heap[b].order) }
 }

@@ -31,39 +31,6 @@ struct FakeLeaseStore {
     mutating func delete() { state.stored = nil }
 }
 
-/// What happens when: a binary heap.
-struct Agenda<Item> {
-    private var heap: [(at: UInt64, order: Int, item: Item)] = []
-
-    var first: (at: UInt64, order: Int, item: Item)? { heap.first }
-
-    private func precedes(_ a: Int, _ b: Int) -> Bool { (heap[a].at, heap[a].order) < (heap[b].at, heap[b].order) }
-
-    mutating func insert(_ item: Item, at time: UInt64, order: Int) {
-        heap.append((time, order, item))
-        var child = heap.count - 1
-        while child > 0, precedes(child, (child - 1) / 2) {
-            heap.swapAt(child, (child - 1) / 2)
-            child = (child - 1) / 2
-        }
-    }
-
-    mutating func removeFirst() {
-        heap.swapAt(0, heap.count - 1)
-        heap.removeLast()
-        var parent = 0
-        while true {
-            var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && precedes(child, least) {
-                least = child
-            }
-            if least == parent { return }
-            heap.swapAt(least, parent)
-            parent = least
-        }
-    }
-}
-
 /// Several candidates, each with a clock of its own, a store that is slow, loses questions and answers or is out, pauses
 /// longer than the lease, restarts, deletions. Global time is in nanoseconds.
 struct ElectionWorld<Candidate: Contender> {
@@ -97,8 +64,7 @@ struct ElectionWorld<Candidate: Contender> {
     private var rng: PRNG
     private var machineRNG: PRNG
     private var members: [Member] = []
-    private var queue = Agenda<Item>()
-    private var order = 0
+    private var queue = EventQueue<UInt64, Item>()
     private var now: UInt64 = 0
     private var outageUntil: UInt64 = 0
     private var isFaulty = true
@@ -132,8 +98,7 @@ struct ElectionWorld<Candidate: Contender> {
     }
 
     private mutating func schedule(_ item: Item, after delay: UInt64) {
-        order += 1
-        queue.insert(item, at: now + delay, order: order)
+        queue.push(item, at: now + delay)
     }
 
     /// Faults for `faulty` seconds, then none for `calm` seconds; says what broke.
@@ -161,10 +126,9 @@ struct ElectionWorld<Candidate: Contender> {
     }
 
     private mutating func advance(to end: UInt64) {
-        while let next = queue.first, next.at <= end {
-            queue.removeFirst()
-            now = max(now, next.at)
-            step(next.item)
+        while let next = queue.first, let item = queue.pop(notAfter: end) {
+            now = max(now, next)
+            step(item)
             if leaders() > 1 { breaches.insert("two lead at one moment") }
         }
         now = end
